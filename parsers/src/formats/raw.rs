@@ -1,0 +1,16 @@
+//! `raw`: any line at all, all of it message.
+
+use super::Format;
+use crate::{Context, Record, record};
+
+/// See the module.
+pub(super) const FORMAT: Format = Format {
+    name: "raw",
+    about: "any line, taken as it is",
+    parse,
+};
+
+fn parse(_cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    out.message = 0..record::offset(line.len());
+    true
+}

@@ -1,0 +1,16 @@
+//! Bytes to records: formats, framings and times. Pure functions, no I/O, no clock.
+//!
+//! A parser never copies a line apart. It reports *spans* of it ([`Span`]), so that whoever keeps the
+//! line can rebuild it byte for byte from its pieces, and nothing is allocated on the way.
+
+mod escape;
+mod event;
+pub mod formats;
+mod record;
+mod severity;
+mod time;
+
+pub use event::{Event, Origin};
+pub use record::{Field, Flags, Kind, Name, Record, Span};
+pub use severity::{Facility, Severity};
+pub use time::{Context, Timestamp};

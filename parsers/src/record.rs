@@ -1,0 +1,292 @@
+//! What a parser says about one line: spans, and the few things that are not in it as text.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::{Facility, Severity, Timestamp};
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A field whose name is known beforehand: the vocabulary of the log query.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Field { $($(#[$doc])* $variant,)* }
+
+        impl Field {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name in queries, columns and JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The field of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+fields! {
+    /// syslog's `<PRI>` number, without the brackets.
+    Pri = "pri",
+    /// The machine the line speaks of.
+    Host = "host",
+    /// The program.
+    App = "app",
+    /// Its process.
+    Pid = "pid",
+    /// RFC 5424's MSGID.
+    MsgId = "msgid",
+    /// The level as the program wrote it.
+    Level = "level",
+    /// The thread, or the server's own number for a connection.
+    Thread = "thread",
+    /// The part of the program that speaks.
+    Module = "module",
+    /// The virtual host or server name.
+    Vhost = "vhost",
+    /// The client's address.
+    Ip = "ip",
+    /// The client's port.
+    Port = "port",
+    /// RFC 1413's identity.
+    Ident = "ident",
+    /// The authenticated user.
+    User = "user",
+    /// The request method.
+    Method = "method",
+    /// The path of the request, without the query.
+    Path = "path",
+    /// The query string, without the `?`.
+    Query = "query",
+    /// The protocol, as `HTTP/1.1`.
+    Protocol = "protocol",
+    /// A request line that is not `METHOD target HTTP/x`.
+    Request = "request",
+    /// The status code.
+    Status = "status",
+    /// The size of the answer.
+    Bytes = "bytes",
+    /// The page that linked here.
+    Referer = "referer",
+    /// The client's own name for itself.
+    Agent = "agent",
+    /// How long the request took, in seconds when read through [`Record::value`].
+    Duration = "duration",
+    /// How long the server behind took, in seconds.
+    UpstreamDuration = "upstream_duration",
+    /// The server behind.
+    Upstream = "upstream",
+    /// HAProxy's front end.
+    Frontend = "frontend",
+    /// HAProxy's back end.
+    Backend = "backend",
+    /// HAProxy's server.
+    Server = "server",
+    /// HAProxy's termination state.
+    Termination = "termination",
+    /// The stream of a container: `stdout` or `stderr`.
+    Stream = "stream",
+    /// A container's name in front of a line of `docker compose logs`.
+    Container = "container",
+    /// The database.
+    Database = "database",
+    /// An SQLSTATE or a program's own error code.
+    Code = "code",
+}
+
+/// The name of a span: a known field, or one that the line itself brought (a JSON key, an SD-PARAM).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// A field of the vocabulary.
+    Known(Field),
+    /// The nth name of [`Record::names`].
+    Dynamic(u16),
+}
+
+/// How the text of a span stands for its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// As it is.
+    #[default]
+    Plain,
+    /// With the web servers' backslash escapes: `\"`, `\\`, `\n`, `\xHH`.
+    Quoted,
+    /// The inside of a JSON string.
+    Json,
+    /// An RFC 5424 PARAM-VALUE: `\"`, `\\`, `\]`.
+    SdParam,
+    /// Milliseconds; the value is in seconds.
+    Millis,
+    /// Microseconds; the value is in seconds.
+    Micros,
+}
+
+/// A piece of a line that has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+    /// Whose value it is.
+    pub name: Name,
+    /// How to read it.
+    pub kind: Kind,
+}
+
+/// What happened on the way, beside the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The line was longer than the limit and was cut.
+    pub truncated: bool,
+    /// The `<PRI>` is missing its end or above 191.
+    pub bad_pri: bool,
+    /// A structured header began and then failed; the line was read as something simpler.
+    pub degraded: bool,
+    /// The year or the zone of the time stamp is a guess.
+    pub time_guessed: bool,
+}
+
+/// One line, described. Reused from line to line: [`Record::clear`] keeps the buffers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// When it happened, if the line says.
+    pub time: Option<Timestamp>,
+    /// Where the line says so; empty if it does not. No field lies inside.
+    pub time_span: Range<u32>,
+    /// How bad it is, said or derived (a 5xx answer is an error).
+    pub severity: Option<Severity>,
+    /// syslog's facility.
+    pub facility: Option<Facility>,
+    /// The text that people read. It may hold fields, or be the whole line.
+    pub message: Range<u32>,
+    /// Named pieces, in the order of the line, never overlapping, none inside `time_span`.
+    pub fields: Vec<Span>,
+    /// What happened on the way.
+    pub flags: Flags,
+    names: String,
+    name_ends: Vec<u32>,
+}
+
+impl Record {
+    /// Forgets the last line and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.time = None;
+        self.time_span = 0..0;
+        self.severity = None;
+        self.facility = None;
+        self.message = 0..0;
+        self.fields.clear();
+        self.flags = Flags::default();
+        self.names.clear();
+        self.name_ends.clear();
+    }
+
+    /// Adds a named piece behind the last one; an empty piece is left out.
+    pub fn push(&mut self, field: Field, start: usize, end: usize, kind: Kind) {
+        self.push_span(Name::Known(field), start, end, kind);
+    }
+
+    /// Adds a piece whose name the line brought, `prefix` and `key` joined by a dot.
+    pub fn push_dynamic(&mut self, prefix: &str, key: &str, at: Range<usize>, kind: Kind) {
+        let Ok(index) = u16::try_from(self.name_ends.len()) else {
+            return;
+        };
+        if !prefix.is_empty() {
+            self.names.push_str(prefix);
+            self.names.push('.');
+        }
+        self.names.push_str(key);
+        self.name_ends.push(offset(self.names.len()));
+        self.push_span(Name::Dynamic(index), at.start, at.end, kind);
+    }
+
+    fn push_span(&mut self, name: Name, start: usize, end: usize, kind: Kind) {
+        if start < end {
+            self.fields.push(Span {
+                start: offset(start),
+                end: offset(end),
+                name,
+                kind,
+            });
+        }
+    }
+
+    /// The name of a span of this record.
+    #[must_use]
+    pub fn name(&self, name: Name) -> &str {
+        let index = match name {
+            Name::Known(field) => return field.as_str(),
+            Name::Dynamic(index) => usize::from(index),
+        };
+        let end = |i: usize| self.name_ends.get(i).map_or(0, |&e| e as usize);
+        let start = if index == 0 { 0 } else { end(index - 1) };
+        self.names.get(start..end(index)).unwrap_or_default()
+    }
+
+    /// Whether the line brought names of its own.
+    #[must_use]
+    pub fn has_dynamic_names(&self) -> bool {
+        !self.name_ends.is_empty()
+    }
+
+    /// The first span of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Span> {
+        match Field::from_name(name) {
+            Some(field) => self.fields.iter().find(|s| s.name == Name::Known(field)),
+            None => self.fields.iter().find(|s| self.name(s.name) == name),
+        }
+    }
+}
+
+impl Span {
+    /// The bytes of the line that this span covers.
+    #[must_use]
+    pub fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        line.get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// The value: the text with its escapes undone and durations in seconds.
+    #[must_use]
+    pub fn value<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        self.kind.decode(self.text(line))
+    }
+}
+
+/// Lines are cut far below 4 GiB, so an offset always fits.
+pub(crate) fn offset(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Kind {
+    /// Undoes what the writer of the line did to a value.
+    #[must_use]
+    pub fn decode(self, text: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Self::Plain => Cow::Borrowed(text),
+            Self::Quoted | Self::Json | Self::SdParam => crate::escape::undo(self, text),
+            Self::Millis => scaled(text, 1e3),
+            Self::Micros => scaled(text, 1e6),
+        }
+    }
+}
+
+/// A number divided, as decimal text; other text stays as it is.
+fn scaled(text: &[u8], divisor: f64) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(text)
+        .ok()
+        .and_then(|t| t.parse::<f64>().ok())
+    {
+        Some(n) => Cow::Owned((n / divisor).to_string().into_bytes()),
+        None => Cow::Borrowed(text),
+    }
+}

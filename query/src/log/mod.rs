@@ -1,0 +1,5 @@
+//! The log query: parse, plan, evaluate.
+
+mod filter;
+
+pub use filter::{Compare, Filter, Number, Test, TextPattern};

@@ -1,0 +1,1 @@
+//! PromQL: the upstream grammar, our evaluation.

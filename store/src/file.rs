@@ -1,0 +1,155 @@
+//! Opening the file: its lock, its pragmas, its schema and its identity.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{Error, Options, Result, Synchronous};
+use crate::{events, incidents, series, sources, state};
+
+/// `vigi` in ASCII: tells our files from other SQLite files.
+const APPLICATION_ID: i32 = 0x7669_6769;
+/// Raised when the tables change; a reader refuses a newer one.
+const SCHEMA_VERSION: i32 = 1;
+/// 4 KiB serves the rings, 16 KiB the blocks: see docs/store.md.
+const PAGE_BYTES: u32 = 8192;
+/// Beyond this the write-ahead log is moved into the file.
+const WAL_AUTOCHECKPOINT_PAGES: u32 = 4000;
+/// What the write-ahead log is cut to after a checkpoint.
+const WAL_LIMIT_BYTES: u32 = 32 << 20;
+
+/// The store's file in a data directory.
+pub(crate) const FILE_NAME: &str = "vigie.db";
+
+/// The lock that says who writes: held as long as the value lives, gone with the process.
+#[derive(Debug)]
+pub(crate) struct WriteLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl WriteLock {
+    /// Takes the lock beside the store, or says who has it.
+    pub(crate) fn take(store: &Path) -> Result<Self> {
+        let path = store.with_extension("lock");
+        let io = |source| Error::Io {
+            path: path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io)?;
+        let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        if rustix::fs::flock(&file, operation).is_err() {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).map_err(io)?;
+            return Err(Error::Locked {
+                path: store.to_owned(),
+                pid: pid.trim().to_owned(),
+            });
+        }
+        file.set_len(0).map_err(io)?;
+        file.rewind().map_err(io)?;
+        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        Ok(Self(file))
+    }
+}
+
+/// Opens the file for the writer, making it when it is not there.
+pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connection> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|source| Error::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
+    }
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    identify(&conn, path)?;
+    // auto_vacuum stays none: freed pages are reused, the budget is counted in used pages.
+    let synchronous = match options.synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    let pages_max = options.budget_bytes / u64::from(PAGE_BYTES);
+    conn.execute_batch(&format!(
+        "PRAGMA page_size = {PAGE_BYTES};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = {synchronous};
+         PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES};
+         PRAGMA journal_size_limit = {WAL_LIMIT_BYTES};
+         PRAGMA max_page_count = {pages_max};
+         PRAGMA cache_size = -4096;
+         PRAGMA temp_store = MEMORY;"
+    ))?;
+    if user_version(&conn)? == 0 {
+        create(&conn)?;
+    }
+    Ok(conn)
+}
+
+/// Opens the file for reading, beside a writer or without one.
+pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
+    if !path.exists() {
+        return Err(Error::Missing(path.to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    identify(&conn, path)?;
+    if user_version(&conn)? == 0 {
+        return Err(Error::Missing(path.to_owned()));
+    }
+    conn.execute_batch("PRAGMA query_only = 1; PRAGMA cache_size = -4096;")?;
+    Ok(conn)
+}
+
+fn user_version(conn: &Connection) -> Result<i32> {
+    Ok(conn.pragma_query_value(None, "user_version", |r| r.get(0))?)
+}
+
+fn identify(conn: &Connection, path: &Path) -> Result<()> {
+    let foreign = |reason: String| {
+        Err(Error::Foreign {
+            path: path.to_owned(),
+            reason,
+        })
+    };
+    let id: i32 = match conn.pragma_query_value(None, "application_id", |r| r.get(0)) {
+        Ok(id) => id,
+        Err(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            return foreign("this is no vigie store (not an SQLite file)".to_owned());
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let version = user_version(conn)?;
+    if id != APPLICATION_ID && (id != 0 || version != 0) {
+        return foreign("this SQLite file belongs to another program".to_owned());
+    }
+    if version > SCHEMA_VERSION {
+        return foreign(format!(
+            "made by a newer vigie (layout {version}; this one knows {SCHEMA_VERSION})"
+        ));
+    }
+    Ok(())
+}
+
+fn create(conn: &Connection) -> Result<()> {
+    let tables = [
+        series::SCHEMA,
+        events::SCHEMA,
+        incidents::SCHEMA,
+        sources::SCHEMA,
+        state::SCHEMA,
+    ];
+    conn.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+        tables.concat()
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! The one SQLite file: series, events, incidents, positions. Only this crate knows SQLite.
+//!
+//! One [`Writer`] on a thread of its own holds the only write connection. It takes [`Batch`]es and
+//! commits at most once a second: events, samples, positions and state changes in one transaction,
+//! then acknowledges. [`Reader`]s open snapshots and see every committed event and sample, sealed
+//! or not, whether a daemon runs or not: what is not sealed yet they read from the journals.
+
+mod batch;
+mod error;
+pub mod events;
+mod file;
+pub mod incidents;
+mod options;
+mod reader;
+pub mod series;
+mod sources;
+mod state;
+mod writer;
+
+pub use batch::{Batch, Done, EventBatch, EventHead, Reading, SampleBatch, SampleRow};
+pub use error::{Error, Result};
+pub use options::{Options, Synchronous};
+pub use reader::Reader;
+pub use series::{Registry, SeriesDef, SeriesId};
+pub use sources::{SourceReport, SourceState};
+pub use state::State;
+pub use writer::{Clock, Handle, Health, Writer, spawn};

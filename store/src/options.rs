@@ -1,0 +1,34 @@
+//! What the owner of a store decides.
+
+/// When SQLite waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// At every commit: nothing acknowledged is lost even when the power goes.
+    Full,
+    /// At checkpoints: safe against the end of the process, not of the machine.
+    Normal,
+}
+
+/// How a store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the file may occupy in all, in bytes.
+    pub budget_bytes: u64,
+    /// The part of it that figures may occupy; events have the rest.
+    pub series_bytes: u64,
+    /// How many series may live at once; more are refused and counted.
+    pub series_max: usize,
+    /// See [`Synchronous`].
+    pub synchronous: Synchronous,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            budget_bytes: 4 << 30,
+            series_bytes: 1 << 30,
+            series_max: 20_000,
+            synchronous: Synchronous::Full,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Snapshots of the store for everyone who asks: pages, rules, the command line.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use vigie_parsers::{Event, Timestamp};
+use vigie_query::{
+    EventSource, Labels, Matcher, Metadata, Scan, ScanStats, Selection, Series, SeriesSource,
+    SourceError,
+};
+
+use crate::file;
+use crate::{Result, SourceReport, events, series, sources, state};
+
+/// The store, open for reading: one connection, one query at a time. More readers of the same
+/// process come from [`Reader::another`] and share what is replayed from the journals.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    conn: Connection,
+    events: Arc<events::View>,
+    series: Arc<series::View>,
+}
+
+impl Reader {
+    /// Opens the store of a data directory.
+    ///
+    /// # Errors
+    /// [`crate::Error::Missing`] when there is none.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(file::FILE_NAME);
+        let conn = file::open_for_reading(&path)?;
+        Ok(Self {
+            path,
+            conn,
+            events: Arc::default(),
+            series: Arc::default(),
+        })
+    }
+
+    /// One more reader of the same store.
+    ///
+    /// # Errors
+    /// When the file cannot be opened any more.
+    pub fn another(&self) -> Result<Self> {
+        Ok(Self {
+            path: self.path.clone(),
+            conn: file::open_for_reading(&self.path)?,
+            events: Arc::clone(&self.events),
+            series: Arc::clone(&self.series),
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The connection, for the parts of this crate that read tables of their own.
+    pub(crate) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// The sources as they last reported.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sources(&self) -> Result<Vec<SourceReport>> {
+        sources::read(&self.conn)
+    }
+
+    /// A setting kept with [`crate::State::set`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn setting(&self, key: &str) -> Result<Option<String>> {
+        state::setting(&self.conn, key)
+    }
+}
+
+impl EventSource for Reader {
+    fn scan(
+        &self,
+        scan: &Scan<'_>,
+        each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+    ) -> std::result::Result<ScanStats, SourceError> {
+        self.events.scan(&self.conn, scan, each)
+    }
+}
+
+impl SeriesSource for Reader {
+    fn select(&self, selection: &Selection<'_>) -> std::result::Result<Vec<Series>, SourceError> {
+        self.series.select(&self.conn, selection)
+    }
+
+    fn series(
+        &self,
+        matchers: &[Matcher],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> std::result::Result<Vec<Labels>, SourceError> {
+        self.series.series(&self.conn, matchers, from, until)
+    }
+
+    fn metadata(&self) -> std::result::Result<Vec<Metadata>, SourceError> {
+        self.series.metadata(&self.conn)
+    }
+}

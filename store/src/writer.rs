@@ -1,0 +1,371 @@
+//! The one writer: takes batches, commits them once a second, then acknowledges.
+//!
+//! Taking a batch only changes memory. What has to reach the disk waits in the ingest parts until a
+//! commit succeeds, so a full disk delays batches and never loses or doubles one: the same pending
+//! bytes are offered again a second later, and nothing is acknowledged meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use vigie_parsers::Timestamp;
+
+use crate::file::{self, WriteLock};
+use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
+use crate::{events, series, sources, state};
+
+/// Tells the time; tests pass their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// At most this long after a batch was taken it is committed.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// A commit does not wait longer once so many bytes of events are pending.
+const COMMIT_BYTES: usize = 1 << 20;
+/// Commands that may wait in the queue. Their bytes are bounded by the senders, who hold a permit
+/// for each batch until it is acknowledged.
+const QUEUE_LEN_MAX: usize = 1024;
+
+/// The store, open for writing.
+#[derive(Debug)]
+pub struct Writer {
+    conn: Connection,
+    path: PathBuf,
+    registry: Registry,
+    events: events::Ingest,
+    series: series::Ingest,
+    pending: Pending,
+    _lock: WriteLock,
+}
+
+/// What the next commit writes besides events and samples, and whom it tells.
+#[derive(Default)]
+struct Pending {
+    positions: Vec<(String, Option<Vec<u8>>)>,
+    reports: Vec<SourceReport>,
+    done: Vec<Done>,
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pending({} to acknowledge)", self.done.len())
+    }
+}
+
+impl Writer {
+    /// Opens the store in a data directory for writing, making both when they are not there. What a
+    /// killed writer left in the journals is taken up again.
+    ///
+    /// # Errors
+    /// When another process writes to it, when it is not a store, when the disk says no.
+    pub fn open(dir: &Path, options: &Options, now: Timestamp) -> Result<Self> {
+        let path = dir.join(file::FILE_NAME);
+        std::fs::create_dir_all(dir).map_err(|source| Error::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
+        let lock = WriteLock::take(&path)?;
+        let conn = file::open_for_writing(&path, options)?;
+        let registry = Registry::load(&conn, options)?;
+        let series = series::Ingest::open(&conn, &registry, options, now)?;
+        let events = events::Ingest::open(&conn, options, now)?;
+        Ok(Self {
+            conn,
+            path,
+            registry,
+            events,
+            series,
+            pending: Pending::default(),
+            _lock: lock,
+        })
+    }
+
+    /// The series known to the store; shared with all senders.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Positions of sources whose key begins with `prefix`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn positions(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        state::positions(&self.conn, prefix)
+    }
+
+    /// Takes a batch into memory; [`Writer::commit`] makes it durable.
+    pub fn apply(&mut self, batch: Batch) {
+        self.events.append(&batch.events);
+        self.series.append(&batch.samples);
+        self.pending.positions.extend(batch.positions);
+        self.pending.reports.extend(batch.reports);
+        self.pending.done.extend(batch.done);
+    }
+
+    /// Makes everything taken so far durable, in one transaction, and acknowledges it. After an
+    /// error everything waits for the next call.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn commit(&mut self, now: Timestamp) -> Result<()> {
+        self.commit_with(now, |_| Ok(()))
+    }
+
+    /// Commits what is pending and a state change with it. Only the change can fail on its own: it
+    /// is then undone, and the rest is committed all the same.
+    ///
+    /// # Errors
+    /// The change's own error, or that of the disk.
+    pub fn update<T>(
+        &mut self,
+        now: Timestamp,
+        change: impl FnOnce(&mut State<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.commit_with(now, change)
+    }
+
+    fn commit_with<T>(
+        &mut self,
+        now: Timestamp,
+        change: impl FnOnce(&mut State<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.registry.write(&tx)?;
+        self.events.write(&tx, now)?;
+        self.series.write(&tx, now)?;
+        for (key, value) in &self.pending.positions {
+            state::write_position(&tx, key, value.as_deref())?;
+        }
+        for report in &self.pending.reports {
+            sources::write(&tx, report)?;
+        }
+        let changed = {
+            let savepoint = tx.savepoint()?;
+            let changed = change(&mut State { tx: &savepoint });
+            match changed {
+                Ok(_) => savepoint.commit()?,
+                Err(_) => drop(savepoint),
+            }
+            changed
+        };
+        tx.commit()?;
+        self.registry.committed();
+        self.events.committed();
+        self.series.committed();
+        let pending = std::mem::take(&mut self.pending);
+        for done in pending.done {
+            done(Ok(()));
+        }
+        changed
+    }
+
+    /// Nothing waits for a commit.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pending.done.is_empty()
+            && self.pending.positions.is_empty()
+            && self.pending.reports.is_empty()
+            && self.events.pending_bytes() == 0
+            && self.series.pending_bytes() == 0
+    }
+}
+
+/// How the writer is, for pages and `vigie status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// When the last commit succeeded.
+    pub committed_at: Option<Timestamp>,
+    /// Why the last commit did not, if it did not; what was received waits meanwhile.
+    pub error: Option<String>,
+    /// Commits since the start.
+    pub commits: u64,
+}
+
+type Update = Box<dyn FnOnce(&mut Writer, Timestamp) + Send>;
+
+enum Command {
+    Batch(Batch),
+    Update(Update),
+    Close,
+}
+
+/// How everybody else reaches the writer. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    queue: SyncSender<Command>,
+    registry: Registry,
+    health: Arc<Mutex<Health>>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({:?})", self.health())
+    }
+}
+
+impl Handle {
+    /// Hands a batch over. Its `done` is called when it is durable. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the writer has ended.
+    pub fn send(&self, batch: Batch) -> Result<()> {
+        self.queue
+            .send(Command::Batch(batch))
+            .map_err(|_| Error::Closed)
+    }
+
+    /// Changes state in the writer's transaction and waits until it is durable. Blocks: not for
+    /// async workers.
+    ///
+    /// # Errors
+    /// The change's own error, [`Error::Full`] when the disk is full, [`Error::Closed`] after the
+    /// writer has ended.
+    pub fn update<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut State<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = sync_channel(1);
+        let update: Update = Box::new(move |writer, now| {
+            // The asker may have gone; the change stands all the same.
+            let _ = reply.send(writer.update(now, change));
+        });
+        self.queue
+            .send(Command::Update(update))
+            .map_err(|_| Error::Closed)?;
+        answer.recv().map_err(|_| Error::Closed)?
+    }
+
+    /// The series known to the store.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// How the writer is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks the writer to commit what was sent before and to end.
+    pub fn close(&self) {
+        // Already ended is as good.
+        let _ = self.queue.send(Command::Close);
+    }
+}
+
+/// Puts the writer on its thread.
+///
+/// # Panics
+/// When the system has no thread left at the start of the program.
+#[must_use]
+pub fn spawn(writer: Writer, clock: Clock) -> (Handle, JoinHandle<()>) {
+    let (queue, commands) = sync_channel(QUEUE_LEN_MAX);
+    let health = Arc::new(Mutex::new(Health::default()));
+    let handle = Handle {
+        queue,
+        registry: writer.registry.clone(),
+        health: Arc::clone(&health),
+    };
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            Loop {
+                writer,
+                clock,
+                health,
+            }
+            .run(&commands)
+        })
+        .expect("a thread can be started at the start of the program");
+    (handle, thread)
+}
+
+struct Loop {
+    writer: Writer,
+    clock: Clock,
+    health: Arc<Mutex<Health>>,
+}
+
+impl Loop {
+    fn run(mut self, commands: &Receiver<Command>) {
+        let mut due: Option<Instant> = None;
+        loop {
+            let wait = due.map_or(COMMIT_INTERVAL, |at| {
+                at.saturating_duration_since(Instant::now())
+            });
+            match commands.recv_timeout(wait) {
+                Ok(Command::Batch(batch)) => {
+                    self.writer.apply(batch);
+                    due.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
+                    if self.writer.events.pending_bytes() >= COMMIT_BYTES && self.health_ok() {
+                        due = self.commit();
+                    }
+                }
+                Ok(Command::Update(update)) => {
+                    let now = (self.clock)();
+                    update(&mut self.writer, now);
+                    if self.writer.is_idle() {
+                        due = None;
+                    }
+                }
+                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if due.is_some_and(|at| at <= Instant::now()) {
+                due = self.commit();
+            }
+        }
+        self.commit();
+        for done in std::mem::take(&mut self.writer.pending.done) {
+            done(Err(Error::Closed));
+        }
+    }
+
+    fn health_ok(&self) -> bool {
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .error
+            .is_none()
+    }
+
+    /// Commits; the time of the next try if it failed.
+    fn commit(&mut self) -> Option<Instant> {
+        let now = (self.clock)();
+        let result = self.writer.commit(now);
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => {
+                if health.error.take().is_some() {
+                    tracing::info!("the store takes data again");
+                }
+                health.committed_at = Some(now);
+                health.commits += 1;
+                None
+            }
+            Err(e) => {
+                let text = e.to_string();
+                if health.error.as_ref() != Some(&text) {
+                    tracing::error!("{text}");
+                }
+                health.error = Some(text);
+                Some(Instant::now() + COMMIT_INTERVAL)
+            }
+        }
+    }
+}
