@@ -1,0 +1,153 @@
+//! The list of commands. A new one is a file here, a `mod` line and an entry in [`COMMANDS`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::context::Context;
+use crate::logging;
+use crate::output::Color;
+
+mod check;
+mod demo;
+mod graph;
+mod incidents;
+mod logs;
+mod query;
+mod run;
+mod status;
+
+/// A command: what `--help` says of it, its flags, and what it does.
+pub(crate) struct Entry {
+    /// The word on the command line.
+    name: &'static str,
+    /// One sentence.
+    about: &'static str,
+    /// Adds its flags.
+    flags: fn(Command) -> Command,
+    /// Does it.
+    run: fn(&Context, &ArgMatches) -> Result<Outcome>,
+}
+
+/// How a command that could run ended; the exit code.
+pub(crate) enum Outcome {
+    /// 0
+    Fine,
+    /// 1: ran and found trouble, or nothing.
+    Trouble,
+}
+
+/// Exit code 2: bad flags, no store, a broken configuration.
+pub(crate) const COULD_NOT_RUN: u8 = 2;
+
+/// All commands, in the order of `--help`: first what one types first.
+const COMMANDS: &[Entry] = &[
+    run::ENTRY,
+    demo::ENTRY,
+    check::ENTRY,
+    status::ENTRY,
+    logs::ENTRY,
+    query::ENTRY,
+    graph::ENTRY,
+    incidents::LIST,
+    incidents::ONE,
+];
+
+/// The command line, made from the list.
+pub(crate) fn cli() -> Command {
+    let flag = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Common flags");
+    let base = Command::new("vigie")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Watches machines, networks and web sites from one binary and one file.")
+        .after_help(
+            "Times are 2h, 7d, now, yesterday, 2026-11-21T06:00, RFC 3339 or unix seconds.\n\
+             Exit codes: 0 fine, 1 ran and found trouble (or nothing), 2 could not run.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .arg(
+            flag("config")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Configuration [default: ./vigie.toml, else /etc/vigie/vigie.toml, else none]"),
+        )
+        .arg(
+            flag("data")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("Where the store lies [default: /var/lib/vigie as root, else $XDG_STATE_HOME/vigie]"),
+        )
+        .arg(flag("tz").value_name("NAME").help("Time zone, as Europe/Paris [default: the system's]"))
+        .arg(
+            flag("color")
+                .value_name("WHEN")
+                .value_parser(["auto", "always", "never"])
+                .default_value("auto")
+                .hide_possible_values(true)
+                .help("Colours: auto, always or never"),
+        )
+        .arg(flag("quiet").short('q').action(ArgAction::SetTrue).help("Say nothing but errors"))
+        .arg(flag("verbose").short('v').action(ArgAction::Count).help("Say more; twice: everything"));
+    COMMANDS.iter().fold(base, |cli, entry| {
+        cli.subcommand((entry.flags)(Command::new(entry.name).about(entry.about)))
+    })
+}
+
+/// Runs what was asked for.
+pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
+    let (name, matches) = matches.subcommand().expect("clap requires a subcommand");
+    let entry = COMMANDS.iter().find(|e| e.name == name).expect("clap knows only the list");
+    let result = Context::from(matches).and_then(|cx| {
+        logging::start(cx.verbose, cx.quiet, cx.color == Color::Always);
+        (entry.run)(&cx, matches)
+    });
+    match result {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Trouble) => ExitCode::from(1),
+        Err(e) => {
+            eprintln!("vigie: {e:#}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+/// `--since T`, shared by the commands that look back.
+fn since(default: &'static str) -> Arg {
+    Arg::new("since").long("since").value_name("TIME").help(format!("From this time on [default: {default}]"))
+}
+
+/// `--until T`, shared by the commands that look back.
+fn until() -> Arg {
+    Arg::new("until").long("until").value_name("TIME").help("Up to this time [default: now]")
+}
+
+/// `--format F` of a fixed list, the first being the default.
+fn format(forms: &'static [&'static str]) -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(forms.to_vec())
+        .default_value(forms[0])
+        .help("Form of the output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_makes_a_sound_command_line() {
+        cli().debug_assert();
+    }
+
+    #[test]
+    fn names_are_unique_and_described() {
+        for (i, entry) in COMMANDS.iter().enumerate() {
+            assert!(entry.about.ends_with('.'), "{}", entry.name);
+            assert!(COMMANDS[..i].iter().all(|e| e.name != entry.name), "{}", entry.name);
+        }
+    }
+}
