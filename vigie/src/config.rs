@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use vigie_collector::config::{Bytes, Files, Host, Syslog};
+use vigie_collector::config::{self as inputs, Files, Host, KnownFiles, Syslog};
+use vigie_collector::units::Bytes;
 
 /// Everything that can be set; every key has a default. `docs/vigie.toml` shows them all.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// The one file and what it may occupy.
@@ -18,9 +19,38 @@ pub(crate) struct Config {
     /// This machine's own counters.
     pub(crate) host: Host,
     /// Listeners for syslog.
-    pub(crate) syslog: Syslog,
-    /// Files to follow.
-    pub(crate) files: Files,
+    pub(crate) syslog: Vec<Syslog>,
+    /// Log files that are recognised by their names.
+    pub(crate) known_files: KnownFiles,
+    /// Log files named by the operator.
+    pub(crate) files: Vec<Files>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let inputs = inputs::Config::default();
+        Self {
+            store: Store::default(),
+            http: Http::default(),
+            rules: Rules::default(),
+            host: inputs.host,
+            syslog: inputs.syslog,
+            known_files: inputs.known_files,
+            files: inputs.files,
+        }
+    }
+}
+
+impl Config {
+    /// The part that sets up inputs.
+    pub(crate) fn inputs(&self) -> inputs::Config {
+        inputs::Config {
+            host: self.host.clone(),
+            syslog: self.syslog.clone(),
+            known_files: self.known_files.clone(),
+            files: self.files.clone(),
+        }
+    }
 }
 
 /// `[store]`
@@ -141,6 +171,7 @@ fn validate(config: &Config) -> Result<(), String> {
     if store.series_budget.0 > store.budget.0 / 4 * 3 {
         return Err("store.series_budget leaves less than a quarter of store.budget for logs".into());
     }
+    config.inputs().validate().map_err(|e| e.to_string())?;
     config.http.listen.parse::<std::net::SocketAddr>().map(drop).map_err(|_| {
         format!("http.listen = \"{}\" is no ADDRESS:PORT, as 127.0.0.1:8484", config.http.listen)
     })

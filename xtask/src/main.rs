@@ -24,12 +24,18 @@ const TASKS: &[Task] = &[
         about: "installs the Debian packages whose programs the tests talk to",
         run: setup::run,
     },
-    Task { name: "bench", about: "measures: all, or those named", run: bench::run },
+    Task {
+        name: "bench",
+        about: "measures: all, or those named",
+        run: bench::run,
+    },
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let task = args.first().and_then(|name| TASKS.iter().find(|t| t.name == name));
+    let task = args
+        .first()
+        .and_then(|name| TASKS.iter().find(|t| t.name == name));
     let Some(task) = task else {
         eprintln!("usage: cargo xtask TASK\n");
         for task in TASKS {

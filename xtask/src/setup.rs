@@ -14,13 +14,34 @@ struct Peer {
 /// Every program that a test starts. A test whose program is absent says so and is skipped, except
 /// under `CI=true`.
 const PEERS: &[Peer] = &[
-    Peer { program: "chromium", package: "chromium" },
-    Peer { program: "chromedriver", package: "chromium-driver" },
-    Peer { program: "logger", package: "bsdutils" },
-    Peer { program: "rsyslogd", package: "rsyslog" },
-    Peer { program: "nginx", package: "nginx-light" },
-    Peer { program: "prometheus-node-exporter", package: "prometheus-node-exporter" },
-    Peer { program: "rrdtool", package: "rrdtool" },
+    Peer {
+        program: "chromium",
+        package: "chromium",
+    },
+    Peer {
+        program: "chromedriver",
+        package: "chromium-driver",
+    },
+    Peer {
+        program: "logger",
+        package: "bsdutils",
+    },
+    Peer {
+        program: "rsyslogd",
+        package: "rsyslog",
+    },
+    Peer {
+        program: "nginx",
+        package: "nginx-light",
+    },
+    Peer {
+        program: "prometheus-node-exporter",
+        package: "prometheus-node-exporter",
+    },
+    Peer {
+        program: "rrdtool",
+        package: "rrdtool",
+    },
 ];
 
 /// Installs what is missing, when this is Debian and we may.
@@ -36,7 +57,9 @@ pub(crate) fn run(_args: &[String]) -> Result<bool> {
         if std::env::var_os("CI").is_some_and(|v| v == "true") {
             bail!("CI needs these packages: {list}");
         }
-        println!("not installed, their checks are skipped: {list} (as root: apt-get install {list})");
+        println!(
+            "not installed, their checks are skipped: {list} (as root: apt-get install {list})"
+        );
         return Ok(true);
     }
     apt(&["update"])?;
@@ -51,7 +74,7 @@ fn missing() -> Vec<&'static Peer> {
 }
 
 /// Where a program is, the places for daemons included.
-fn find(program: &str) -> Option<std::path::PathBuf> {
+pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])

@@ -22,7 +22,18 @@ pub(crate) fn run(_args: &[String]) -> Result<bool> {
     setup::run(&[])?;
     let mut tally = Tally::default();
     tally.step("format", &["fmt", "--all", "--check"])?;
-    tally.step("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    tally.step(
+        "lints",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )?;
     tally.tests()?;
     for failure in &tally.failures {
         println!("failed: {failure}");
@@ -36,7 +47,11 @@ impl Tally {
     fn step(&mut self, name: &str, args: &[&str]) -> Result<()> {
         let start = Instant::now();
         let ok = cargo(args).status().context("cargo")?.success();
-        println!("{name}: {} ({} s)", if ok { "ok" } else { "FAILED" }, start.elapsed().as_secs());
+        println!(
+            "{name}: {} ({} s)",
+            if ok { "ok" } else { "FAILED" },
+            start.elapsed().as_secs()
+        );
         self.count(name, ok);
         Ok(())
     }
@@ -59,7 +74,10 @@ impl Tally {
         if let Ok(shared) = shared.canonicalize() {
             command.env("VIGIE_SHARED", shared);
         }
-        let mut child = command.stdout(Stdio::piped()).spawn().context("cargo test")?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cargo test")?;
         let stdout = child.stdout.take().context("cargo test has no output")?;
         let (mut counted, mut broken) = (0, 0);
         for line in BufReader::new(stdout).lines() {
@@ -86,7 +104,9 @@ impl Tally {
 /// `test result: ok. 3 passed; 0 failed; …`
 fn counts(line: &str) -> Option<(u64, u64)> {
     let rest = line.strip_prefix("test result: ")?.split_once(". ")?.1;
-    let mut numbers = rest.split("; ").filter_map(|part| part.split(' ').next()?.parse().ok());
+    let mut numbers = rest
+        .split("; ")
+        .filter_map(|part| part.split(' ').next()?.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
 
@@ -102,7 +122,8 @@ mod tests {
 
     #[test]
     fn reads_the_counts_of_a_test_binary() {
-        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
+        let line =
+            "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(counts(line), Some((12, 3)));
         assert_eq!(counts("test a ... ok"), None);
     }

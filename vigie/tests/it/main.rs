@@ -1,4 +1,9 @@
 //! Tests of the whole: the repository's rules, the binary's processes, its pages.
 
+mod bad_input;
+mod cli;
+mod crash;
+mod daemon;
 mod layers;
+mod peers;
 mod tidy;

@@ -1,5 +1,8 @@
 //! `cargo xtask bench [NAME…]`: figures in CPU seconds, beside the peer where there is one.
 
+mod idle;
+mod process;
+
 use anyhow::{Result, bail};
 
 /// A benchmark: its word, what it measures, how.
@@ -9,11 +12,18 @@ struct Bench {
     run: fn() -> Result<()>,
 }
 
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[Bench {
+    name: "idle",
+    about: "all host metrics each second, beside netdata and node_exporter with Prometheus",
+    run: idle::run,
+}];
 
 /// Runs all, or those named.
 pub(crate) fn run(names: &[String]) -> Result<bool> {
-    if let Some(unknown) = names.iter().find(|n| BENCHES.iter().all(|b| b.name != n.as_str())) {
+    if let Some(unknown) = names
+        .iter()
+        .find(|n| BENCHES.iter().all(|b| b.name != n.as_str()))
+    {
         let known: Vec<&str> = BENCHES.iter().map(|b| b.name).collect();
         bail!("no benchmark '{unknown}'; known: {}", known.join(", "));
     }

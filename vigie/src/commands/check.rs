@@ -1,0 +1,90 @@
+//! `vigie check`: reads the configuration and every rule, and tries what can be tried.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use vigie_collector::config::Protocol;
+
+use super::{Entry, Outcome};
+use crate::config::Config;
+use crate::context::Context;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "check",
+    about: "Checks the configuration, the rules, files and ports, without changing anything.",
+    flags,
+    run,
+};
+
+fn flags(command: Command) -> Command {
+    command.arg(
+        Arg::new("offline")
+            .long("offline")
+            .action(ArgAction::SetTrue)
+            .help("Only read: try no port and no file"),
+    )
+}
+
+fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    // A configuration that cannot be read has ended the program before: exit code 2.
+    let mut findings = crate::commands::run::load_rules(&cx.config).err().unwrap_or_default();
+    if !matches.get_flag("offline") {
+        ports(&cx.config, &mut findings);
+        files(&cx.config, &mut findings);
+        writable(&cx.data, &mut findings);
+    }
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() && !cx.quiet {
+        let name = cx.config_path.as_ref().map_or_else(
+            || "no configuration file: defaults".to_owned(),
+            |path| path.display().to_string(),
+        );
+        println!("{name}: fine");
+    }
+    Ok(if findings.is_empty() { Outcome::Fine } else { Outcome::Trouble })
+}
+
+/// A port that is taken is trouble, unless it is ours: then a daemon runs with this store.
+fn ports(config: &Config, findings: &mut Vec<String>) {
+    let mut check = |what: &str, address: SocketAddr, error: Option<std::io::Error>| {
+        if let Some(e) = error {
+            findings.push(format!("{what} {address}: {e}"));
+        }
+    };
+    if let Ok(address) = config.http.listen.parse() {
+        check("http.listen", address, TcpListener::bind(address).err());
+    }
+    for listener in &config.syslog {
+        for protocol in &listener.protocols {
+            let error = match protocol {
+                Protocol::Udp => UdpSocket::bind(listener.listen).err(),
+                Protocol::Tcp => TcpListener::bind(listener.listen).err(),
+            };
+            check("syslog.listen", listener.listen, error);
+        }
+    }
+}
+
+fn files(config: &Config, findings: &mut Vec<String>) {
+    for pattern in config.files.iter().flat_map(|f| &f.paths) {
+        let path = Path::new(pattern);
+        if !pattern.contains(['*', '?', '[', '{'])
+            && let Err(e) = File::open(path)
+        {
+            findings.push(format!("files.paths {pattern}: {e}"));
+        }
+    }
+}
+
+fn writable(data: &Path, findings: &mut Vec<String>) {
+    let existing = data.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
+    if rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_err() {
+        findings.push(format!("{}: cannot be written; --data names another place", existing.display()));
+    }
+}

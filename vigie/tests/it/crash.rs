@@ -1,0 +1,79 @@
+//! kill -9 at any moment: nothing acknowledged is lost, nothing that has a position is doubled.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::daemon::{Daemon, cli, eventually, text};
+
+/// Lines in the followed file.
+const LINES: usize = 60_000;
+/// How often the daemon is killed while it reads them.
+const KILLS: usize = 4;
+
+fn config(log: &Path) -> String {
+    format!(
+        "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n\
+         [[files]]\npaths = [\"{}\"]\n",
+        log.display()
+    )
+}
+
+/// The sequence numbers of all stored lines, sorted.
+fn stored(dir: &Path) -> Vec<usize> {
+    let out = cli(dir, &["logs", "--format", "raw", "--since", "2020-01-01", "-n", "10000000"]);
+    let mut numbers: Vec<usize> = text(&out)
+        .lines()
+        .filter_map(|l| l.split_once("/page/")?.1.split(' ').next()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn each_line_of_a_file_once_whatever_is_killed_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("access.log");
+    let mut file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+    let mut written = 0;
+    let mut append = |n: usize| {
+        for seq in written..written + n {
+            writeln!(
+                file,
+                "192.0.2.{} - - [21/Nov/2026:05:{:02}:{:02} +0000] \"GET /page/{seq} HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"",
+                seq % 250,
+                seq / 60 % 60,
+                seq % 60
+            )
+            .unwrap();
+        }
+        written += n;
+    };
+    for kill in 0..KILLS {
+        append(LINES / (KILLS + 1));
+        let daemon = Daemon::start(dir.path(), &config(&log));
+        append(LINES / (KILLS + 1) / 10);
+        // A different moment of its life each time; none is special.
+        std::thread::park_timeout(Duration::from_millis(130 * kill as u64));
+        daemon.kill();
+    }
+    append(LINES - written);
+    let daemon = Daemon::start(dir.path(), &config(&log));
+    let numbers = eventually("all lines are stored", || {
+        let numbers = stored(dir.path());
+        (numbers.len() >= LINES).then_some(numbers)
+    });
+    assert!(daemon.terminate().success());
+    assert_eq!(numbers, (0..LINES).collect::<Vec<_>>());
+    assert_eq!(stored(dir.path()).len(), LINES, "the same with the daemon stopped");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_store_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let quiet = "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n";
+    let _first = Daemon::start(dir.path(), quiet);
+    let error = Daemon::try_start(dir.path(), quiet, "run").err().unwrap();
+    assert!(error.contains("another vigie (pid "), "{error}");
+}
