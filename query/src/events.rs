@@ -1,12 +1,13 @@
 //! What the log query needs of whoever keeps events.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use vigie_parsers::{Event, Timestamp};
 
 use crate::SourceError;
-use crate::log::Filter;
+use crate::log::{FieldName, Filter, Groups};
 
 /// In which order a scan delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,34 @@ pub struct Scan<'a> {
     pub order: Order,
     /// The scan ends here with what it has, and says so in [`ScanStats::incomplete`].
     pub deadline: Option<Instant>,
+    /// Set from outside when nobody waits for the answer any more: the scan ends as at the deadline.
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+impl<'a> Scan<'a> {
+    /// The events of `from..until` that pass, newest first, without a time limit.
+    #[must_use]
+    pub fn new(from: Timestamp, until: Timestamp, filter: &'a Filter) -> Self {
+        Self {
+            from,
+            until,
+            filter,
+            order: Order::NewestFirst,
+            deadline: None,
+            cancel: None,
+        }
+    }
+
+    /// Why the scan has to end now, if it has to. Cheap, but it reads the clock: ask once a block or
+    /// once in some thousand events.
+    #[must_use]
+    pub fn must_stop(&self) -> Option<&'static str> {
+        if self.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+            return Some("cancelled");
+        }
+        let late = self.deadline.is_some_and(|d| Instant::now() >= d);
+        late.then_some("time limit reached")
+    }
 }
 
 /// What a scan had to do.
@@ -49,6 +78,72 @@ pub struct ScanStats {
     pub incomplete: Option<String>,
 }
 
+impl ScanStats {
+    /// Adds what another scan of the same query did.
+    pub fn add(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.blocks_read += other.blocks_read;
+        self.bytes_read += other.bytes_read;
+        self.events_checked += other.events_checked;
+        self.events_matched += other.events_matched;
+        if self.incomplete.is_none() {
+            self.incomplete = other.incomplete;
+        }
+    }
+}
+
+/// How to group events.
+#[derive(Clone, Debug)]
+pub struct GroupBy<'a> {
+    /// One value of each of these makes a group; none at all makes a single group of everything.
+    pub fields: &'a [FieldName],
+    /// Also counts per step of time.
+    pub step: Option<Step>,
+    /// Groups that are kept apart at most. Events of further groups count in [`Grouped::rest`].
+    pub max_groups: usize,
+}
+
+/// A division of time into steps of equal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The length, above zero.
+    pub ms: i64,
+    /// Where one step begins; all others lie whole steps away.
+    pub origin: Timestamp,
+}
+
+impl Step {
+    /// The start of the step in which a time lies.
+    #[must_use]
+    pub fn start(&self, time: Timestamp) -> Timestamp {
+        let ms = self.ms.max(1);
+        let past = time.since_ms(self.origin).rem_euclid(ms);
+        time.plus_ms(-past)
+    }
+}
+
+/// Counts of events by group.
+#[derive(Clone, Debug, Default)]
+pub struct Grouped {
+    /// The groups, in no order.
+    pub groups: Vec<Group>,
+    /// Events of groups beyond [`GroupBy::max_groups`]; unless 0, [`ScanStats::incomplete`] says so.
+    pub rest: u64,
+    /// What it took.
+    pub stats: ScanStats,
+}
+
+/// The events that have the same values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The value of each field asked for, `None` where it is absent.
+    pub key: Vec<Option<Vec<u8>>>,
+    /// How many there are.
+    pub count: u64,
+    /// The same by step, in order of time, steps without events left out; empty unless asked for.
+    pub steps: Vec<(Timestamp, u64)>,
+}
+
 /// Keeps events and answers scans.
 pub trait EventSource {
     /// Delivers each matching event once, until `each` breaks off.
@@ -60,4 +155,19 @@ pub trait EventSource {
         scan: &Scan<'_>,
         each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ScanStats, SourceError>;
+
+    /// Counts matching events by the values of fields. This is `count by`, `top`, `chart` and the
+    /// histograms of pages: a source that keeps columns answers it without making rows. The order of
+    /// the scan means nothing here.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn count_by(&self, scan: &Scan<'_>, by: &GroupBy<'_>) -> Result<Grouped, SourceError> {
+        let mut groups = Groups::new(by.fields, by.step, by.max_groups);
+        let stats = self.scan(scan, &mut |event| {
+            groups.add(event, event.time);
+            ControlFlow::Continue(())
+        })?;
+        Ok(groups.finish(stats))
+    }
 }
