@@ -1,0 +1,559 @@
+//! The specification of a chart: what is drawn, decided once for every medium.
+
+use jiff::tz::TimeZone;
+use vigie_parsers::Timestamp;
+use vigie_query::{Labels, METRIC_NAME, Series};
+
+use super::columns::Grid;
+use super::palette::Color;
+use super::ticks::{Extent, ValueAxis};
+use super::time::{TimeTick, ticks};
+use super::units::Unit;
+
+/// A column: a value per cell, `None` where nothing is known.
+pub type Column = Vec<Option<f64>>;
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A line of 1.5 px.
+    #[default]
+    Line,
+    /// A line with a tint below.
+    Area,
+    /// A dashed line.
+    Dash,
+}
+
+impl Kind {
+    /// The word in classes and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Area => "area",
+            Self::Dash => "dash",
+        }
+    }
+}
+
+/// How series stand to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// Each from 0.
+    #[default]
+    Plain,
+    /// Each on the one before.
+    Stack,
+    /// Stacked bars, one a cell.
+    Bars,
+}
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Said, not judged.
+    #[default]
+    Info,
+    /// A warning.
+    Warn,
+    /// Act.
+    Crit,
+}
+
+impl Level {
+    /// The class and colour of the level.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Crit => "crit",
+        }
+    }
+
+    /// Its colour.
+    #[must_use]
+    pub fn color(self) -> Color {
+        match self {
+            Self::Info => Color::INK_3,
+            Self::Warn => Color::WARN,
+            Self::Crit => Color::CRIT,
+        }
+    }
+}
+
+/// One series of a chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// What the legend calls it.
+    pub label: String,
+    /// Its colour.
+    pub color: Color,
+    /// How it is drawn.
+    pub kind: Kind,
+    /// Its values.
+    pub ys: Column,
+}
+
+/// A value that should not be passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Where.
+    pub value: f64,
+    /// The rule in words.
+    pub label: String,
+    /// How bad passing it is.
+    pub level: Level,
+}
+
+/// A time during which something lasted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Since when.
+    pub from: Timestamp,
+    /// Until when; still now without it.
+    pub to: Option<Timestamp>,
+    /// How bad it was.
+    pub level: Level,
+    /// What it was.
+    pub label: String,
+}
+
+/// A moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub label: String,
+    /// How bad it was.
+    pub level: Level,
+}
+
+/// Time of which a series knows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last known moment.
+    pub from: Timestamp,
+    /// The first known one after it, or the end.
+    pub to: Timestamp,
+}
+
+/// What a legend and a table of figures say about a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stats {
+    /// The last known value.
+    pub last: f64,
+    /// The average of all known cells.
+    pub avg: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// 95 % of the known cells lie at or below.
+    pub p95: f64,
+}
+
+impl Stats {
+    /// The statistics of a column, if anything in it is known.
+    #[must_use]
+    pub fn of(ys: &[Option<f64>]) -> Option<Self> {
+        let mut known: Vec<f64> = ys
+            .iter()
+            .flatten()
+            .copied()
+            .filter(|v| v.is_finite())
+            .collect();
+        let last = *known.last()?;
+        known.sort_unstable_by(f64::total_cmp);
+        let (min, max) = (*known.first()?, *known.last()?);
+        // The smallest value with at least 95 % at or below it, as billing by the 95th defines it.
+        let rank = (known.len() * 95).div_ceil(100).max(1) - 1;
+        #[expect(clippy::cast_precision_loss, reason = "columns are short")]
+        let avg = known.iter().sum::<f64>() / known.len() as f64;
+        Some(Self {
+            last,
+            avg,
+            min,
+            max,
+            p95: *known.get(rank)?,
+        })
+    }
+}
+
+/// What somebody wants to see; [`Draft::finish`] decides how.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Tells charts of a page apart; letters, digits and `-`.
+    pub id: String,
+    /// The title.
+    pub title: String,
+    /// What stands behind the title, smaller.
+    pub sub: String,
+    /// What the values count.
+    pub unit: Unit,
+    /// The left end.
+    pub from: Timestamp,
+    /// The right end.
+    pub to: Timestamp,
+    /// The cells of all columns.
+    pub grid: Grid,
+    /// The series, bottom first in a stack.
+    pub lines: Vec<Line>,
+    /// How they stand to each other.
+    pub shape: Shape,
+    /// The value that is all there is: the axis ends there.
+    pub cap: Option<f64>,
+    /// Limits.
+    pub limits: Vec<Limit>,
+    /// What lasted.
+    pub spans: Vec<Span>,
+    /// What happened.
+    pub marks: Vec<Mark>,
+    /// About how many ticks the value axis has.
+    pub value_ticks: u8,
+    /// At most so many ticks on the time axis.
+    pub time_ticks: u8,
+}
+
+impl Draft {
+    /// An empty chart over a grid.
+    #[must_use]
+    pub fn new(
+        id: &str,
+        title: &str,
+        unit: Unit,
+        from: Timestamp,
+        to: Timestamp,
+        grid: Grid,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            sub: String::new(),
+            unit,
+            from,
+            to,
+            grid,
+            lines: Vec::new(),
+            shape: Shape::Plain,
+            cap: None,
+            limits: Vec::new(),
+            spans: Vec::new(),
+            marks: Vec::new(),
+            value_ticks: 4,
+            time_ticks: 6,
+        }
+    }
+
+    /// Adds a series in the next colour.
+    #[must_use]
+    pub fn line(mut self, label: &str, kind: Kind, ys: Column) -> Self {
+        let color = Color::series(self.lines.len());
+        self.lines.push(Line {
+            label: label.to_owned(),
+            color,
+            kind,
+            ys,
+        });
+        self
+    }
+
+    /// Decides axes, ticks and gaps.
+    #[must_use]
+    pub fn finish(mut self, zone: &TimeZone) -> ChartSpec {
+        for line in &mut self.lines {
+            line.ys.resize(self.grid.len, None);
+        }
+        let stacked = stacked(&self.lines, self.shape);
+        let values = || {
+            stacked
+                .iter()
+                .flatten()
+                .flatten()
+                .copied()
+                .filter(|v| v.is_finite())
+        };
+        let limits = self.limits.iter().map(|l| l.value);
+        let extent = Extent {
+            max: values().chain(limits).fold(0.0, f64::max),
+            min: values().fold(0.0, f64::min),
+            cap: self.cap,
+        };
+        let y = ValueAxis::new(self.unit, extent, self.value_ticks);
+        let x = ticks(self.from, self.to, zone, self.time_ticks);
+        let gaps = match self.shape {
+            Shape::Bars => Vec::new(),
+            _ => gaps(&self.lines, &self.grid, self.from, self.to),
+        };
+        ChartSpec {
+            draft: self,
+            stacked,
+            y,
+            x,
+            gaps,
+        }
+    }
+}
+
+/// A chart with everything decided.
+#[derive(Clone, Debug)]
+pub struct ChartSpec {
+    draft: Draft,
+    /// What is drawn: the columns, in a stack each with those below added.
+    pub(crate) stacked: Vec<Column>,
+    /// The value axis.
+    pub y: ValueAxis,
+    /// The ticks of the time axis.
+    pub x: Vec<TimeTick>,
+    /// Time of which nothing is known.
+    pub gaps: Vec<Gap>,
+}
+
+impl std::ops::Deref for ChartSpec {
+    type Target = Draft;
+
+    fn deref(&self) -> &Draft {
+        &self.draft
+    }
+}
+
+impl ChartSpec {
+    /// The chart of the answer to a range query: one series each, called by the labels that tell
+    /// them apart. `step_ms` is the distance at which the query was evaluated.
+    #[must_use]
+    pub fn from_series(
+        title: &str,
+        unit: Unit,
+        series: &[Series],
+        range: (Timestamp, Timestamp),
+        step_ms: i64,
+        zone: &TimeZone,
+    ) -> Self {
+        let (from, to) = range;
+        // Evaluated points lie on from, from + step, …: the cells end there.
+        let cells = to.since_ms(from).max(0) / step_ms.max(1) + 1;
+        let grid = Grid {
+            start: from,
+            step_ms: step_ms.max(1),
+            len: usize::try_from(cells).unwrap_or(0),
+        };
+        let mut draft = Draft::new("graph", title, unit, from, to, grid);
+        let names = names(series.iter().map(|s| &s.labels));
+        for (one, name) in series.iter().zip(names) {
+            let mut ys = vec![None; grid.len];
+            for sample in &one.samples {
+                if let Some(y) = grid.cell(sample.time).and_then(|i| ys.get_mut(i)) {
+                    *y = Some(sample.value).filter(|v| v.is_finite());
+                }
+            }
+            let kind = if series.len() == 1 {
+                Kind::Area
+            } else {
+                Kind::Line
+            };
+            draft = draft.line(&name, kind, ys);
+        }
+        draft.time_ticks = 8;
+        draft.finish(zone)
+    }
+
+    /// The statistics of series `i`.
+    #[must_use]
+    pub fn stats(&self, i: usize) -> Option<Stats> {
+        Stats::of(&self.lines.get(i)?.ys)
+    }
+
+    /// The chart in words, for those who do not see it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut out = self.title.clone();
+        if !self.sub.is_empty() {
+            out.push_str(", ");
+            out.push_str(&self.sub);
+        }
+        out.push('.');
+        for line in &self.lines {
+            out.push(' ');
+            out.push_str(&line.label);
+            match Stats::of(&line.ys) {
+                Some(s) => {
+                    let f = |v| self.unit.format(v);
+                    let words = format!(
+                        ": last {}, average {}, maximum {}.",
+                        f(s.last),
+                        f(s.avg),
+                        f(s.max)
+                    );
+                    out.push_str(&words);
+                }
+                None => out.push_str(": no data."),
+            }
+        }
+        out
+    }
+}
+
+fn stacked(lines: &[Line], shape: Shape) -> Vec<Column> {
+    let mut below: Column = Vec::new();
+    lines
+        .iter()
+        .map(|line| {
+            if shape == Shape::Plain {
+                return line.ys.clone();
+            }
+            below.resize(line.ys.len(), None);
+            for (under, y) in below.iter_mut().zip(&line.ys) {
+                *under = match (*under, *y) {
+                    (Some(a), Some(b)) => Some(a + b),
+                    (a, b) => a.or(b),
+                };
+            }
+            let mut own = below.clone();
+            for (top, y) in own.iter_mut().zip(&line.ys) {
+                if y.is_none() {
+                    *top = None;
+                }
+            }
+            own
+        })
+        .collect()
+}
+
+/// Cells in which a series that has values elsewhere has none, joined to spans.
+fn gaps(lines: &[Line], grid: &Grid, from: Timestamp, to: Timestamp) -> Vec<Gap> {
+    let lines: Vec<_> = lines
+        .iter()
+        .filter(|l| l.ys.iter().any(Option::is_some))
+        .collect();
+    let missing = |i: usize| {
+        lines.is_empty()
+            || lines
+                .iter()
+                .any(|l| l.ys.get(i).is_none_or(Option::is_none))
+    };
+    let mut out = Vec::new();
+    let mut open: Option<Timestamp> = None;
+    for i in 0..grid.len {
+        match (missing(i), open) {
+            (true, None) => open = Some(if i == 0 { from } else { grid.at(i - 1) }),
+            (false, Some(since)) => {
+                out.push(Gap {
+                    from: since,
+                    to: grid.at(i),
+                });
+                open = None;
+            }
+            _ => {}
+        }
+    }
+    // The cell that has just begun, and the one before it, which is read next, are not late yet.
+    let late = |since: Timestamp| to.since_ms(since) > 2 * grid.step_ms + 2000;
+    let since = open.unwrap_or_else(|| if grid.len == 0 { from } else { grid.end() });
+    if late(since) {
+        out.push(Gap { from: since, to });
+    }
+    out
+}
+
+/// What to call series: the labels in which they differ, else their name.
+pub(crate) fn names<'a>(all: impl Iterator<Item = &'a Labels> + Clone) -> Vec<String> {
+    let mut common: Option<Labels> = None;
+    for labels in all.clone() {
+        common = Some(match common {
+            None => labels.clone(),
+            Some(c) => Labels::new(c.iter().filter(|(n, v)| labels.get(n) == Some(v))),
+        });
+    }
+    let common = common.unwrap_or_default();
+    let name = |labels: &Labels| {
+        let own: Vec<_> = labels
+            .iter()
+            .filter(|(n, _)| common.get(n).is_none() && *n != METRIC_NAME)
+            .map(|(_, v)| v.to_owned())
+            .collect();
+        match (own.is_empty(), labels.name()) {
+            (true, "") => labels.to_string(),
+            (true, name) => name.to_owned(),
+            (false, _) => own.join(" "),
+        }
+    };
+    all.map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(shape: Shape, columns: &[&[Option<f64>]]) -> ChartSpec {
+        let len = columns[0].len();
+        let grid = Grid {
+            start: Timestamp(10_000),
+            step_ms: 10_000,
+            len,
+        };
+        let mut draft = Draft::new("t", "T", Unit::NONE, Timestamp(0), grid.end(), grid);
+        draft.shape = shape;
+        for (i, column) in columns.iter().enumerate() {
+            draft = draft.line(&format!("l{i}"), Kind::Area, column.to_vec());
+        }
+        draft.finish(&TimeZone::UTC)
+    }
+
+    #[test]
+    fn stacks_add_and_gaps_stay() {
+        let s = spec(
+            Shape::Stack,
+            &[
+                &[Some(1.0), None, Some(1.0), Some(1.0)],
+                &[Some(2.0), Some(5.0), None, Some(1.0)],
+            ],
+        );
+        assert_eq!(s.stacked[1], [Some(3.0), Some(5.0), None, Some(2.0)]);
+        assert_eq!(
+            s.gaps,
+            [Gap {
+                from: Timestamp(10_000),
+                to: Timestamp(40_000)
+            }]
+        );
+        assert!(s.y.max >= 5.0);
+    }
+
+    #[test]
+    fn unknown_from_the_last_sample_to_the_end() {
+        let known = [Some(1.0), Some(1.0), None, None, None, None, None, None];
+        let s = spec(Shape::Plain, &[&known]);
+        assert_eq!(
+            s.gaps,
+            [Gap {
+                from: Timestamp(20_000),
+                to: Timestamp(80_000)
+            }]
+        );
+    }
+
+    #[test]
+    fn the_95th_is_a_value_that_occurred() {
+        let ys: Column = (1..=100).map(|v| Some(f64::from(v))).collect();
+        let s = Stats::of(&ys).unwrap();
+        assert_eq!(
+            (s.p95, s.min, s.max, s.avg, s.last),
+            (95.0, 1.0, 100.0, 50.5, 100.0)
+        );
+        assert_eq!(Stats::of(&[Some(7.0)]).unwrap().p95, 7.0);
+        assert!(Stats::of(&[None]).is_none());
+    }
+
+    #[test]
+    fn series_are_called_by_what_differs() {
+        let all = [
+            Labels::metric("up", &[("job", "a"), ("instance", "x")]),
+            Labels::metric("up", &[("job", "a"), ("instance", "y")]),
+        ];
+        assert_eq!(names(all.iter()), ["x", "y"]);
+        assert_eq!(names(all[..1].iter()), ["up"]);
+        assert_eq!(names([Labels::default()].iter()), ["{}"]);
+    }
+}
