@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use vigie_parsers::Severity;
+pub(crate) use vigie_query::log::printable;
 
 /// Whether to colour, as asked for with `--color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,19 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
         text.push('\n');
     }
     text
+}
+
+/// A CSV field, quoted where it must be. What a spreadsheet would take for a formula gets a quote
+/// in front: the text may come from the network.
+pub(crate) fn csv_field(text: &str) -> String {
+    let text = printable(text.as_bytes());
+    let formula = text.starts_with(['=', '+', '-', '@']);
+    let text = if formula { format!("'{text}") } else { text.into_owned() };
+    if text.contains([',', '"', '\n', '\r']) || formula {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 /// A size in binary units: `12.5 MiB`.

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod daemon;
+mod disk;
 mod layers;
 mod peers;
 mod tidy;

@@ -1,0 +1,205 @@
+//! `vigie run`: the daemon. Everything is read, checked and bound before the first event is taken.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::{Arg, ArgMatches, Command};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use vigie_analyzer::rules::RuleSet;
+use vigie_collector::{Collector, Setup, Sockets};
+use vigie_dashboard::App;
+use vigie_store::{Clock, Handle, Reader, Writer};
+
+use super::{Entry, Outcome};
+use crate::config::Config;
+use crate::context::Context;
+use crate::times;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "run",
+    about: "Runs the daemon: collects, watches, serves the pages.",
+    flags: listen_flag,
+    run,
+};
+
+/// How long the parts may take to hand over what they have before they are left behind.
+const GRACE: Duration = Duration::from_secs(10);
+/// Threads for sockets and timers. Parsing is what they do most; the writer has its own thread.
+const WORKERS: usize = 2;
+/// Threads for queries of the pages: as many queries run at once.
+const QUERY_THREADS_MAX: usize = 4;
+
+/// `--listen`, shared with `vigie demo`.
+pub(super) fn listen_flag(command: Command) -> Command {
+    command.arg(
+        Arg::new("listen")
+            .long("listen")
+            .value_name("ADDR")
+            .help("Serve pages and API here [default: http.listen, 127.0.0.1:8484]"),
+    )
+}
+
+fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    let rules = load_rules(&cx.config).map_err(|findings| anyhow!(findings.join("\n")))?;
+    let listen = listen(cx, matches)?;
+    match &cx.config_path {
+        Some(path) => tracing::info!("configuration {}", path.display()),
+        None => tracing::info!("no configuration: watching this machine"),
+    }
+    let sockets = Sockets::bind(&cx.config.inputs())?;
+    let writer = Writer::open(&cx.data, &cx.config.store.options(), cx.now)?;
+    let daemon = Daemon { config: cx.config.clone(), rules, listen, sockets, writer, live: None };
+    daemon.serve(cx)?;
+    Ok(Outcome::Fine)
+}
+
+/// Where to serve: the flag, else the configuration.
+pub(super) fn listen(cx: &Context, matches: &ArgMatches) -> Result<SocketAddr> {
+    let text = matches.get_one::<String>("listen").unwrap_or(&cx.config.http.listen);
+    text.parse().with_context(|| format!("--listen {text}: use ADDRESS:PORT, as 127.0.0.1:8484"))
+}
+
+/// The built-in rules and those of the configured files; everything that is wrong with them.
+pub(super) fn load_rules(config: &Config) -> Result<RuleSet, Vec<String>> {
+    let mut rules = RuleSet::default();
+    let mut findings = Vec::new();
+    if config.rules.defaults {
+        rules.merge(RuleSet::built_in());
+    }
+    for path in &config.rules.files {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => match RuleSet::parse(&text, &name) {
+                Ok(more) => rules.merge(more),
+                Err(e) => findings.push(e.to_string()),
+            },
+            Err(e) => findings.push(format!("{name}: {e}")),
+        }
+    }
+    if findings.is_empty() { Ok(rules) } else { Err(findings) }
+}
+
+/// Feeds a store besides the inputs: the demonstration's life.
+pub(super) type Live = Box<dyn FnOnce(Handle, Clock, CancellationToken) + Send>;
+
+/// Everything a daemon needs, bound and opened.
+pub(super) struct Daemon {
+    pub(super) config: Config,
+    pub(super) rules: RuleSet,
+    pub(super) listen: SocketAddr,
+    pub(super) sockets: Sockets,
+    pub(super) writer: Writer,
+    pub(super) live: Option<Live>,
+}
+
+impl Daemon {
+    /// Runs until a signal asks it to end.
+    pub(super) fn serve(self, cx: &Context) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(QUERY_THREADS_MAX)
+            .thread_name("io")
+            .enable_all()
+            .build()
+            .context("the runtime cannot be started")?;
+        runtime.block_on(self.watch(cx))
+    }
+
+    async fn watch(self, cx: &Context) -> Result<()> {
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!("http cannot listen on {}; --listen names another address", self.listen)
+        })?;
+        let clock: Clock = Arc::new(times::now);
+        let shutdown = CancellationToken::new();
+        let serving = CancellationToken::new();
+        announce(&self.sockets, &listener)?;
+
+        let positions = self.writer.positions("")?;
+        let (handle, writer) = vigie_store::spawn(self.writer, Arc::clone(&clock));
+        let reader = Reader::open(&cx.data)?;
+        let collector = vigie_collector::start(Setup {
+            handle: handle.clone(),
+            config: self.config.inputs(),
+            sockets: self.sockets,
+            positions,
+            clock: Arc::clone(&clock),
+            shutdown: shutdown.clone(),
+        });
+        let engine = vigie_analyzer::spawn(
+            handle.clone(),
+            reader.another()?,
+            self.rules,
+            Arc::clone(&clock),
+        );
+        let live = self.live.map(|live| {
+            let (handle, clock, stop) = (handle.clone(), Arc::clone(&clock), shutdown.clone());
+            std::thread::spawn(move || live(handle, clock, stop))
+        });
+        let app = App::new(reader, Some(handle.clone()), clock, self.config.http.names.clone());
+        let server = tokio::spawn(vigie_dashboard::serve(listener, app, serving.clone()));
+
+        // Not under systemd, or an old one: nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tracing::info!("ready");
+        signalled().await?;
+        exit_on_second_signal();
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("stopping: inputs hand over, then the store commits");
+        shutdown.cancel();
+        stop_inputs(collector).await;
+        engine.stop();
+        if let Some(live) = live {
+            // Its own end is all that is asked of it.
+            let _ = live.join();
+        }
+        handle.close();
+        let committed = tokio::task::spawn_blocking(move || writer.join());
+        if tokio::time::timeout(GRACE, committed).await.is_err() {
+            tracing::error!("the store did not commit in time; what it had not acknowledged is read again");
+        }
+        serving.cancel();
+        if tokio::time::timeout(GRACE, server).await.is_err() {
+            tracing::warn!("some browsers kept their connections");
+        }
+        Ok(())
+    }
+}
+
+/// Says where everything is, in words that people and tests read.
+fn announce(sockets: &Sockets, listener: &TcpListener) -> Result<()> {
+    for (protocol, address) in sockets.syslog_addresses() {
+        tracing::info!("syslog {} {address}", protocol.as_str());
+    }
+    tracing::info!("pages http://{}/", listener.local_addr()?);
+    Ok(())
+}
+
+async fn stop_inputs(collector: Collector) {
+    if let Err(left) = collector.stopped(GRACE).await {
+        tracing::error!("did not stop in time: {}", left.join(", "));
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn signalled() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Whoever asks twice does not want to wait: the store is crash-safe.
+fn exit_on_second_signal() {
+    tokio::spawn(async {
+        if signalled().await.is_ok() {
+            std::process::exit(1);
+        }
+    });
+}

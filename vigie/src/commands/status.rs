@@ -1,0 +1,192 @@
+//! `vigie status`: sources, losses, budgets, incidents; also when no daemon runs.
+
+use anyhow::Result;
+use clap::{ArgMatches, Command};
+use serde_json::json;
+use vigie_store::incidents::{Incident, IncidentFilter};
+use vigie_store::{SourceReport, SourceState};
+
+use super::{Entry, Outcome, format};
+use crate::context::Context;
+use crate::output::{self, printable};
+use crate::times;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "status",
+    about: "Says how vigie itself is: sources, losses, budgets, open incidents.",
+    flags,
+    run,
+};
+
+/// A source that has not reported for so long is not running: reports come every few seconds.
+const REPORT_AGE_MAX_MS: i64 = 30_000;
+
+fn flags(command: Command) -> Command {
+    command.arg(format(&["text", "json", "nagios"]))
+}
+
+/// What there is to say, gathered.
+struct Status {
+    running: bool,
+    sources: Vec<SourceReport>,
+    incidents: Vec<Incident>,
+    usage: vigie_store::Usage,
+}
+
+impl Status {
+    fn gather(cx: &Context) -> Result<Self> {
+        let reader = cx.reader()?;
+        let sources = reader.sources()?;
+        let newest = sources.iter().map(|s| s.at).max();
+        Ok(Self {
+            running: newest.is_some_and(|at| cx.now.since_ms(at) < REPORT_AGE_MAX_MS),
+            incidents: reader.incidents(&IncidentFilter::unresolved())?,
+            usage: reader.usage()?,
+            sources,
+        })
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &SourceReport> {
+        self.sources.iter().filter(|s| s.state == SourceState::Failed)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.sources.iter().flat_map(|s| &s.dropped).map(|(_, n)| n).sum()
+    }
+
+    fn is_well(&self) -> bool {
+        self.running && self.incidents.is_empty() && self.failed().next().is_none()
+    }
+
+    /// One sentence.
+    fn verdict(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.running {
+            parts.push("no daemon runs".to_owned());
+        }
+        match self.incidents.len() {
+            0 => parts.push("no incident open".to_owned()),
+            1 => parts.push("1 incident open".to_owned()),
+            n => parts.push(format!("{n} incidents open")),
+        }
+        let failed = self.failed().count();
+        let working = self.sources.iter().filter(|s| s.state == SourceState::Active).count();
+        parts.push(match failed {
+            0 => format!("{working} sources active"),
+            _ => format!("{working} sources active, {failed} failed"),
+        });
+        parts.join(", ")
+    }
+}
+
+fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    let format = matches.get_one::<String>("format").map_or("text", String::as_str);
+    let status = match Status::gather(cx) {
+        Ok(status) => status,
+        Err(e) if format == "nagios" => {
+            println!("VIGIE UNKNOWN - {e:#}");
+            return Err(e);
+        }
+        Err(e) => return Err(e),
+    };
+    match format {
+        "json" => println!("{}", as_json(cx, &status)),
+        "nagios" => println!("{}", as_nagios(&status)),
+        _ => print!("{}", as_text(cx, &status)),
+    }
+    Ok(if status.is_well() { Outcome::Fine } else { Outcome::Trouble })
+}
+
+/// A Nagios plugin's line with performance data.
+fn as_nagios(status: &Status) -> String {
+    let word = if status.is_well() { "OK" } else { "CRITICAL" };
+    format!(
+        "VIGIE {word} - {} | incidents={};;0;0 store={}B;;;0;{} dropped={}c",
+        status.verdict(),
+        status.incidents.len(),
+        status.usage.used_bytes,
+        status.usage.budget_bytes,
+        status.dropped()
+    )
+}
+
+fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
+    let time = |t| times::rfc3339(t, &cx.tz);
+    let sources: Vec<_> = status
+        .sources
+        .iter()
+        .map(|s| {
+            let dropped: serde_json::Map<String, serde_json::Value> =
+                s.dropped.iter().map(|(why, n)| (why.clone(), json!(n))).collect();
+            json!({
+                "source": s.source, "state": s.state.as_str(), "detail": s.detail,
+                "at": time(s.at), "last": s.last.map(time), "items": s.items, "bytes": s.bytes,
+                "lag_bytes": s.lag_bytes, "dropped": dropped,
+            })
+        })
+        .collect();
+    json!({
+        "well": status.is_well(),
+        "verdict": status.verdict(),
+        "running": status.running,
+        "incidents": status.incidents.iter().map(|i| json!({
+            "id": i.id.0, "severity": i.severity.as_str(), "state": i.state().as_str(), "title": i.title,
+        })).collect::<Vec<_>>(),
+        "store": {
+            "used_bytes": status.usage.used_bytes,
+            "budget_bytes": status.usage.budget_bytes,
+            "series": status.usage.series,
+            "series_refused": status.usage.series_refused,
+            "events": status.usage.events,
+        },
+        "sources": sources,
+    })
+}
+
+fn as_text(cx: &Context, status: &Status) -> String {
+    let mut verdict = status.verdict();
+    if let Some(first) = verdict.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let usage = &status.usage;
+    let mut out = format!(
+        "{}\nStore: {} of {}, {} series, {} events\n",
+        cx.color.paint(if status.is_well() { "32" } else { "31" }, &format!("{verdict}.")),
+        output::bytes(usage.used_bytes),
+        output::bytes(usage.budget_bytes),
+        usage.series,
+        usage.events,
+    );
+    if usage.series_refused > 0 {
+        out.push_str(&format!(
+            "  {} new series refused (store.series_max); most are of {}\n",
+            usage.series_refused,
+            usage.series_worst.as_deref().map_or("several metrics".into(), |m| printable(m.as_bytes())),
+        ));
+    }
+    for incident in &status.incidents {
+        let title = printable(incident.title.as_bytes());
+        out.push_str(&format!("{} {}: {title}\n", incident.id, incident.severity));
+    }
+    let rows = status
+        .sources
+        .iter()
+        .map(|s| {
+            let dropped: Vec<String> = s.dropped.iter().map(|(why, n)| format!("{n} {why}")).collect();
+            vec![
+                printable(s.source.as_bytes()).into_owned(),
+                s.state.as_str().to_owned(),
+                s.items.to_string(),
+                output::bytes(s.bytes),
+                if s.lag_bytes == 0 { "-".to_owned() } else { output::bytes(s.lag_bytes) },
+                if dropped.is_empty() { "-".to_owned() } else { dropped.join(", ") },
+                s.last.map_or("never".to_owned(), |t| format!("{} ago", output::duration(cx.now.since_ms(t)))),
+                printable(s.detail.as_bytes()).into_owned(),
+            ]
+        })
+        .collect();
+    out.push('\n');
+    let header = ["source", "state", "items", "bytes", "lag", "dropped", "last", "detail"];
+    out.push_str(&output::table(&header, &[2, 3, 4], rows));
+    out
+}

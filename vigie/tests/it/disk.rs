@@ -1,0 +1,136 @@
+//! Small file systems: one that fills up and opens an incident, one under the store itself.
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::daemon::{Daemon, eventually, text};
+
+/// A tmpfs of some MiB, unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Needs root, which CI has; elsewhere the test says so and is skipped.
+    fn mount(at: PathBuf, mib: u32) -> Option<Self> {
+        std::fs::create_dir_all(&at).unwrap();
+        let size = format!("size={mib}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "vigie-test"])
+            .arg(&at)
+            .status()
+            .is_ok_and(|s| s.success());
+        if !mounted {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "CI may mount");
+            println!("skipped: only root may mount a small file system");
+            return None;
+        }
+        Some(Self(at))
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) -> PathBuf {
+        let ballast = self.0.join("ballast");
+        let mut file = std::fs::File::create(&ballast).unwrap();
+        // Ends with "no space left on device", which is the point.
+        let _ = std::io::copy(&mut std::io::repeat(7), &mut file);
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn rule_file(dir: &Path) -> PathBuf {
+    let path = dir.join("rules.yml");
+    std::fs::write(
+        &path,
+        "groups:\n- name: test\n  interval: 1s\n  rules:\n  - alert: SmallDiskFull\n    expr: node_filesystem_avail_bytes{mountpoint=~\".*/small\"} / node_filesystem_size_bytes < 0.05\n    labels: {severity: critical}\n    annotations: {summary: \"{{ $labels.mountpoint }} is full\"}\n",
+    )
+    .unwrap();
+    path
+}
+
+#[test]
+fn a_full_filesystem_opens_an_incident_that_survives_a_kill_and_resolves() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("small"), 8) else { return };
+    let config = format!(
+        "syslog = []\n[known_files]\nenabled = false\n[rules]\ndefaults = false\nfiles = [\"{}\"]\n",
+        rule_file(dir.path()).display()
+    );
+    let daemon = Daemon::start(dir.path(), &config);
+    let ballast = disk.fill();
+    let list = |daemon: &Daemon, all: &str| text(&daemon.cli(&["incidents", all, "--format", "json"]));
+    let opened = eventually("an incident is opened", || {
+        Some(list(&daemon, "-q")).filter(|l| l.contains("is full"))
+    });
+    daemon.kill();
+    let daemon = Daemon::start(dir.path(), &config);
+    let again = list(&daemon, "-q");
+    let id = |text: &str| serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["id"].clone();
+    assert_eq!(id(&again), id(&opened), "the same incident after kill -9");
+    std::fs::remove_file(ballast).unwrap();
+    let resolved = eventually("it resolves by itself", || {
+        let all = list(&daemon, "--all");
+        all.contains("\"state\":\"resolved\"").then_some(all)
+    });
+    assert_eq!(id(&resolved), id(&opened));
+    assert!(list(&daemon, "-q").is_empty());
+}
+
+#[test]
+fn a_full_disk_under_the_store_delays_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("disk"), 24) else { return };
+    let config = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
+                  [[syslog]]\nlisten = \"127.0.0.1:0\"\nprotocols = [\"udp\"]\n";
+    let daemon = Daemon::start(&disk.0, config);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(daemon.address("syslog udp ")).unwrap();
+    let send = |word: &str| {
+        let line = format!("<13>1 2026-11-21T05:11:43Z web1 demo - - - {word}");
+        socket.send(line.as_bytes()).unwrap();
+    };
+    let found = |daemon: &Daemon, word: &str| {
+        daemon.cli(&["logs", word, "--since", "1y"]).status.success().then_some(())
+    };
+    send("before");
+    eventually("what came before is stored", || found(&daemon, "before"));
+    let ballast = disk.fill();
+    let url = daemon.url();
+    // Lines until the free pages of the store are used up and a commit fails.
+    let mut sent = 0u64;
+    eventually("the page says that the disk is full", || {
+        for _ in 0..200 {
+            sent += 1;
+            send(&format!("during{sent} {}", "filler ".repeat(100)));
+        }
+        let page = ureq::get(&url).call().ok()?.body_mut().read_to_string().ok()?;
+        page.contains("no space left").then_some(())
+    });
+    std::fs::remove_file(ballast).unwrap();
+    send("after");
+    eventually("what came after is stored", || found(&daemon, "after"));
+    let out = daemon.cli(&["logs", "filler", "--format", "raw", "--since", "1y", "-n", "1000000"]);
+    let mut numbers: Vec<u64> = text(&out)
+        .lines()
+        .filter_map(|l| l.split_once("during")?.1.split(' ').next()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    let before = numbers.len();
+    numbers.dedup();
+    assert_eq!(before, numbers.len(), "nothing twice");
+    let status: serde_json::Value =
+        serde_json::from_str(&text(&daemon.cli(&["status", "--format", "json"]))).unwrap();
+    let dropped: u64 = status["sources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|s| s["dropped"].as_object().unwrap().values())
+        .filter_map(serde_json::Value::as_u64)
+        .sum();
+    assert_eq!(numbers.len() as u64 + dropped, sent, "stored or counted as dropped: {status}");
+}
