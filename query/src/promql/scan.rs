@@ -1,0 +1,267 @@
+//! The tokens of an expression, as far as limits and positions need them.
+
+use super::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Name, keyword, `Inf`, `NaN`.
+    Word,
+    /// Number or duration: starts with a digit or a point.
+    Number,
+    String,
+    Symbol,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token<'a> {
+    /// Byte offset.
+    pub(super) at: usize,
+    pub(super) text: &'a str,
+    pub(super) kind: Kind,
+}
+
+/// Longer texts are programs gone wrong: Grafana's longest are a few KiB.
+const TEXT_MAX: usize = 64 << 10;
+/// Open brackets at once.
+const BRACKETS_MAX: usize = 100;
+/// Operators and calls in all; keeps the grammar's own recursion short.
+const OPERATORS_MAX: usize = 1_000;
+/// No duration is longer, in seconds: 317 years.
+const DURATION_MAX_S: f64 = 1e10;
+
+fn error<T>(text: &str, at: usize, said: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Parse {
+        position: position(text, at),
+        text: said.into(),
+    })
+}
+
+/// Line and column of a byte offset, both from 1.
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |n| n + 1);
+    (line, before[start..].chars().count() + 1)
+}
+
+/// Splits into tokens and checks what must hold before the grammar sees the text.
+pub(super) fn scan(text: &str) -> Result<Vec<Token<'_>>, Error> {
+    if text.len() > TEXT_MAX {
+        return Err(Error::Limit(format!(
+            "the expression is longer than {TEXT_MAX} bytes"
+        )));
+    }
+    let tokens = split(text)?;
+    check_brackets(text, &tokens)?;
+    check_durations(text, &tokens)?;
+    let operators = tokens.iter().filter(|t| t.kind == Kind::Symbol).count();
+    if operators > OPERATORS_MAX {
+        return Err(Error::Limit(format!(
+            "the expression has more than {OPERATORS_MAX} operators and brackets"
+        )));
+    }
+    Ok(tokens)
+}
+
+fn split(text: &str) -> Result<Vec<Token<'_>>, Error> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let (kind, len) = match c {
+            '#' => {
+                at += rest.find(['\n', '\r']).unwrap_or(rest.len());
+                continue;
+            }
+            c if c.is_ascii_whitespace() => {
+                at += 1;
+                continue;
+            }
+            '"' | '\'' | '`' => match string_len(rest, c) {
+                Some(len) => (Kind::String, len),
+                None => return error(text, at, "unterminated string"),
+            },
+            '0'..='9' | '.' => (Kind::Number, number_len(rest)),
+            c if c.is_ascii_alphabetic() || c == '_' => (Kind::Word, word_len(rest)),
+            c if c.is_ascii_punctuation() => (Kind::Symbol, symbol_len(rest)),
+            c => return error(text, at, format!("unexpected character {c:?}")),
+        };
+        tokens.push(Token {
+            at,
+            text: &rest[..len],
+            kind,
+        });
+        at += len;
+    }
+    Ok(tokens)
+}
+
+fn string_len(rest: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    for (i, c) in rest.char_indices().skip(1) {
+        if escaped {
+            escaped = false;
+        } else if c == '\\' && quote != '`' {
+            escaped = true;
+        } else if c == quote {
+            return Some(i + 1);
+        }
+    }
+    None
+}
+
+fn word_len(rest: &str) -> usize {
+    rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+        .unwrap_or(rest.len())
+}
+
+fn number_len(rest: &str) -> usize {
+    let bytes = rest.as_bytes();
+    let hex = bytes.get(1).is_some_and(|b| b.eq_ignore_ascii_case(&b'x'));
+    let mut len = 1;
+    while let Some(&b) = bytes.get(len) {
+        let signed = !hex && matches!(b, b'+' | b'-') && matches!(bytes[len - 1], b'e' | b'E');
+        if !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_') || signed) {
+            break;
+        }
+        len += 1;
+    }
+    len
+}
+
+fn symbol_len(rest: &str) -> usize {
+    let two = ["==", "!=", ">=", "<=", "=~", "!~"];
+    if two.iter().any(|op| rest.starts_with(op)) {
+        2
+    } else {
+        1
+    }
+}
+
+fn check_brackets(text: &str, tokens: &[Token<'_>]) -> Result<(), Error> {
+    let mut open = Vec::new();
+    for token in tokens.iter().filter(|t| t.kind == Kind::Symbol) {
+        let opener = match token.text {
+            "(" | "[" | "{" => {
+                open.push(token);
+                if open.len() > BRACKETS_MAX {
+                    return Err(Error::Limit(format!(
+                        "the expression has more than {BRACKETS_MAX} open brackets at once"
+                    )));
+                }
+                continue;
+            }
+            ")" => "(",
+            "]" => "[",
+            "}" => "{",
+            _ => continue,
+        };
+        if open.pop().is_none_or(|o| o.text != opener) {
+            return error(text, token.at, format!("unexpected {:?}", token.text));
+        }
+    }
+    match open.pop() {
+        Some(token) => error(text, token.at, format!("{:?} is never closed", token.text)),
+        None => Ok(()),
+    }
+}
+
+/// A duration stands after `[`, after `:` in brackets, and after `offset` with its sign.
+fn check_durations(text: &str, tokens: &[Token<'_>]) -> Result<(), Error> {
+    let mut expected = false;
+    let mut bracketed = false;
+    for token in tokens {
+        match token.text {
+            "[" => (expected, bracketed) = (true, true),
+            "]" => (expected, bracketed) = (false, false),
+            ":" => expected = bracketed,
+            "+" | "-" if expected => {}
+            word if word.eq_ignore_ascii_case("offset") => expected = true,
+            word if expected => {
+                let seconds = duration_s(word);
+                // As a matcher's label or in a list, `offset` is a name like any other.
+                let is_name = token.kind == Kind::Symbol || token.kind == Kind::String;
+                if !is_name && !seconds.is_some_and(|s| s <= DURATION_MAX_S) {
+                    return error(text, token.at, format!("not a duration: {word:?}"));
+                }
+                expected = false;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Seconds of `90`, `1.5`, `0x1f`, `1h30m`.
+fn duration_s(text: &str) -> Option<f64> {
+    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return u64::from_str_radix(hex, 16).ok().map(|n| n as f64);
+    }
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds).filter(|s: &f64| s.is_finite());
+    }
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let scale = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3_600.0,
+            "d" => 86_400.0,
+            "w" => 604_800.0,
+            "y" => 31_536_000.0,
+            _ => return None,
+        };
+        // The grammar reads each part as 32 bits and forgets what does not fit.
+        total += f64::from(number.parse::<u32>().ok()?) * scale;
+        rest = after;
+    }
+    Some(total)
+}
+
+/// Where an expression that the grammar refused first stops making sense, and why.
+pub(super) fn first_misfit(text: &str, tokens: &[Token<'_>]) -> (usize, String) {
+    let mut operand = true;
+    let mut skip_until = None;
+    let mut previous = "";
+    for token in tokens {
+        let word = token.text.to_ascii_lowercase();
+        if let Some(close) = skip_until {
+            if word == close {
+                skip_until = None;
+                operand = false;
+            }
+            continue;
+        }
+        let unexpected = || (token.at, format!("unexpected {:?}", token.text));
+        match (word.as_str(), operand) {
+            ("(", _) => operand = true,
+            ("{", _) => skip_until = Some("}"),
+            ("[", false) => skip_until = Some("]"),
+            (")", true) if !matches!(previous, "(" | ",") => return unexpected(),
+            (")", _) => operand = false,
+            ("+" | "-", _) => operand = true,
+            (",", false) => operand = true,
+            ("and" | "or" | "unless" | "atan2" | "offset" | "@", false) => operand = true,
+            ("bool" | "on" | "ignoring" | "group_left" | "group_right", true) => {}
+            ("by" | "without" | "fill" | "fill_left" | "fill_right", _) => operand = true,
+            (_, false) if token.kind == Kind::Symbol => operand = true,
+            (_, true) if token.kind == Kind::Symbol => return unexpected(),
+            (_, false) => return unexpected(),
+            (_, true) => operand = false,
+        }
+        previous = token.text;
+    }
+    if operand {
+        (text.trim_end().len(), "unexpected end of input".to_owned())
+    } else {
+        (0, "not a PromQL expression".to_owned())
+    }
+}

@@ -1,0 +1,230 @@
+//! Functions over a window of samples: `rate`, `avg_over_time` and their kin.
+
+use super::stats::{self, Mean, Sum, Variance};
+use crate::Sample;
+
+/// The samples of one series in one window, never empty.
+pub(super) struct Window<'a> {
+    pub(super) samples: &'a [Sample],
+    /// Where the window ends.
+    pub(super) end: i64,
+    /// Its length, in milliseconds.
+    pub(super) range: i64,
+    /// The time of evaluation: `end` plus the offset.
+    pub(super) time: i64,
+    /// The scalar arguments at this step.
+    pub(super) args: &'a [f64],
+}
+
+impl Window<'_> {
+    fn values(&self) -> impl Iterator<Item = f64> + Clone {
+        self.samples.iter().map(|s| s.value)
+    }
+
+    fn points(&self) -> impl Iterator<Item = (i64, f64)> {
+        self.samples.iter().map(|s| (s.time.0, s.value))
+    }
+
+    fn last(&self) -> Sample {
+        self.samples[self.samples.len() - 1]
+    }
+}
+
+/// A function over windows.
+pub(super) struct WindowFunction {
+    name: &'static str,
+    /// The answer is one of the samples, so the series keeps its name.
+    pub(super) keeps_name: bool,
+    /// Consolidated samples would change the answer.
+    pub(super) finest: bool,
+    pub(super) apply: fn(&Window<'_>) -> Option<f64>,
+}
+
+const fn any(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
+    WindowFunction {
+        name,
+        keeps_name: false,
+        finest: false,
+        apply,
+    }
+}
+
+const fn finest(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
+    WindowFunction {
+        finest: true,
+        ..any(name, apply)
+    }
+}
+
+const fn named(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
+    WindowFunction {
+        keeps_name: true,
+        ..any(name, apply)
+    }
+}
+
+const FUNCTIONS: &[WindowFunction] = &[
+    any("avg_over_time", |w| {
+        let mut mean = Mean::default();
+        w.values().for_each(|v| mean.add(v));
+        Some(mean.get())
+    }),
+    finest("changes", |w| {
+        Some(count_pairs(w, |a, b| a != b && !(a.is_nan() && b.is_nan())))
+    }),
+    finest("count_over_time", |w| Some(w.samples.len() as f64)),
+    any("delta", |w| extrapolated(w, false, false)),
+    any("deriv", |w| {
+        let origin = w.samples[0].time.0;
+        let several = w.samples.len() > 1;
+        several.then(|| stats::regression(w.points(), origin).0)
+    }),
+    finest("double_exponential_smoothing", smoothed),
+    named("first_over_time", |w| Some(w.samples[0].value)),
+    finest("idelta", |w| {
+        let (a, b) = last_two(w)?;
+        Some(b.value - a.value)
+    }),
+    any("increase", |w| extrapolated(w, true, false)),
+    finest("irate", |w| {
+        let (a, b) = last_two(w)?;
+        let risen = if b.value < a.value {
+            b.value
+        } else {
+            b.value - a.value
+        };
+        Some(risen / (b.time.since_ms(a.time) as f64 / 1e3))
+    }),
+    named("last_over_time", |w| Some(w.last().value)),
+    finest("mad_over_time", |w| {
+        let mut values: Vec<f64> = w.values().collect();
+        let median = stats::quantile(0.5, &mut values);
+        values.iter_mut().for_each(|v| *v = (*v - median).abs());
+        Some(stats::quantile(0.5, &mut values))
+    }),
+    finest("max_over_time", |w| Some(extreme(w, |a, b| a > b).value)),
+    finest("min_over_time", |w| Some(extreme(w, |a, b| a < b).value)),
+    any("predict_linear", |w| {
+        let several = w.samples.len() > 1;
+        several.then(|| {
+            let (slope, now) = stats::regression(w.points(), w.time);
+            slope * w.args[0] + now
+        })
+    }),
+    any("present_over_time", |_| Some(1.0)),
+    finest("quantile_over_time", |w| {
+        let mut values: Vec<f64> = w.values().collect();
+        Some(stats::quantile(w.args[0], &mut values))
+    }),
+    any("rate", |w| extrapolated(w, true, true)),
+    finest("resets", |w| Some(count_pairs(w, |a, b| b < a))),
+    finest("stddev_over_time", |w| Some(variance(w).sqrt())),
+    finest("stdvar_over_time", |w| Some(variance(w))),
+    finest("sum_over_time", |w| {
+        let mut sum = Sum::default();
+        w.values().for_each(|v| sum.add(v));
+        Some(sum.total())
+    }),
+    any("ts_of_first_over_time", |w| Some(seconds(w.samples[0]))),
+    any("ts_of_last_over_time", |w| Some(seconds(w.last()))),
+    // The last of several extremes.
+    finest("ts_of_max_over_time", |w| {
+        Some(seconds(extreme(w, |a, b| a >= b)))
+    }),
+    finest("ts_of_min_over_time", |w| {
+        Some(seconds(extreme(w, |a, b| a <= b)))
+    }),
+];
+
+/// The function of a name.
+pub(super) fn find(name: &str) -> Option<&'static WindowFunction> {
+    FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+fn seconds(sample: Sample) -> f64 {
+    sample.time.0 as f64 / 1e3
+}
+
+fn last_two(w: &Window<'_>) -> Option<(Sample, Sample)> {
+    match w.samples {
+        [.., a, b] if b.time > a.time => Some((*a, *b)),
+        _ => None,
+    }
+}
+
+fn count_pairs(w: &Window<'_>, holds: impl Fn(f64, f64) -> bool) -> f64 {
+    let pairs = w.samples.windows(2);
+    pairs.filter(|p| holds(p[0].value, p[1].value)).count() as f64
+}
+
+/// The sample that beats all others; a number beats NaN.
+fn extreme(w: &Window<'_>, beats: impl Fn(f64, f64) -> bool) -> Sample {
+    let mut best = w.samples[0];
+    for sample in &w.samples[1..] {
+        if beats(sample.value, best.value) || best.value.is_nan() {
+            best = *sample;
+        }
+    }
+    best
+}
+
+fn variance(w: &Window<'_>) -> f64 {
+    let mut variance = Variance::default();
+    w.values().for_each(|v| variance.add(v));
+    variance.get()
+}
+
+/// The change over the whole window, though samples rarely lie on its borders: the change between
+/// the outer samples is stretched to a border that is near (1.1 average distances), and by half a
+/// distance to one that is not. A counter is not stretched below zero.
+fn extrapolated(w: &Window<'_>, is_counter: bool, per_second: bool) -> Option<f64> {
+    let (first, last) = match w.samples {
+        [first, .., last] => (first, last),
+        _ => return None,
+    };
+    let mut change = last.value - first.value;
+    if is_counter {
+        let pairs = w.samples.windows(2);
+        change += pairs
+            .filter(|p| p[1].value < p[0].value)
+            .fold(0.0, |lost, p| lost + p[0].value);
+    }
+    let sampled = last.time.since_ms(first.time) as f64 / 1e3;
+    let distance = sampled / (w.samples.len() - 1) as f64;
+    let near = distance * 1.1;
+    let mut to_start = (first.time.0 - (w.end - w.range)) as f64 / 1e3;
+    let mut to_end = (w.end - last.time.0) as f64 / 1e3;
+    if to_start >= near {
+        to_start = distance / 2.0;
+    }
+    if is_counter && change > 0.0 && first.value >= 0.0 {
+        to_start = to_start.min(sampled * (first.value / change));
+    }
+    if to_end >= near {
+        to_end = distance / 2.0;
+    }
+    let mut factor = (sampled + to_start + to_end) / sampled;
+    if per_second {
+        factor /= w.range as f64 / 1e3;
+    }
+    Some(change * factor)
+}
+
+/// Holt's method: a level smoothed by the first argument, a trend by the second.
+fn smoothed(w: &Window<'_>) -> Option<f64> {
+    let (level_factor, trend_factor) = (w.args[0], w.args[1]);
+    let [first, second, ..] = w.samples else {
+        return None;
+    };
+    let mut previous = 0.0;
+    let mut level = first.value;
+    let mut trend = second.value - first.value;
+    for (i, sample) in w.samples.iter().enumerate().skip(1) {
+        if i > 1 {
+            trend = trend_factor * (level - previous) + (1.0 - trend_factor) * trend;
+        }
+        previous = level;
+        level = level_factor * sample.value + (1.0 - level_factor) * (level + trend);
+    }
+    Some(level)
+}

@@ -1,0 +1,4 @@
+//! PromQL as a whole: upstream's scripts, and what must hold for any data and any text.
+
+mod memory;
+mod semantics;
