@@ -1,4 +1,6 @@
 //! PromQL as a whole: upstream's scripts, and what must hold for any data and any text.
 
+mod conformance;
 mod memory;
+mod script;
 mod semantics;
