@@ -1,0 +1,233 @@
+//! One column of a block: distinct strings, and a code for each value in the order of the rows.
+//!
+//! A code with the top bit set is a number, which needs no string and no look-up; else it is the
+//! place of a string.
+
+use super::hash::hash;
+
+/// Marks a code that is the number itself.
+pub(super) const NUMBER: u32 = 1 << 31;
+/// Longer values are not looked for among the known ones: they hardly ever come twice.
+const INTERN_BYTES_MAX: usize = 512;
+
+/// Byte strings one behind the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Strings {
+    pub bytes: Vec<u8>,
+    pub ends: Vec<u32>,
+}
+
+impl Strings {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        // A block takes 16 MiB of lines and one line more.
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+    }
+
+    pub(super) fn get(&self, index: usize) -> &[u8] {
+        let start = match index {
+            0 => 0,
+            i => self.ends.get(i - 1).map_or(0, |&e| e as usize),
+        };
+        let end = self.ends.get(index).map_or(0, |&e| e as usize);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        (0..self.len()).map(|i| self.get(i))
+    }
+}
+
+/// The values of one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Column {
+    pub strings: Strings,
+    pub codes: Vec<u32>,
+}
+
+/// The number that `text` writes in the only way in which [`append_number`] writes it.
+pub(super) fn direct_number(text: &[u8]) -> Option<u32> {
+    let (&first, rest) = text.split_first()?;
+    if text.len() > 10 || !first.is_ascii_digit() || (first == b'0' && !rest.is_empty()) {
+        return None;
+    }
+    let mut value = u64::from(first - b'0');
+    for &c in rest {
+        if !c.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + u64::from(c - b'0');
+    }
+    u32::try_from(value).ok().filter(|&v| v < NUMBER)
+}
+
+/// Writes a number in decimal.
+pub(super) fn append_number(mut n: u32, out: &mut Vec<u8>) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10).to_le_bytes()[0];
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+impl Column {
+    /// Writes the value behind a code.
+    pub(super) fn append(&self, code: u32, out: &mut Vec<u8>) {
+        if code & NUMBER != 0 {
+            append_number(code & !NUMBER, out);
+        } else {
+            out.extend_from_slice(self.strings.get(code as usize));
+        }
+    }
+
+    /// The value behind a code, `scratch` being used for numbers.
+    pub(super) fn value<'a>(&'a self, code: u32, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        if code & NUMBER != 0 {
+            scratch.clear();
+            append_number(code & !NUMBER, scratch);
+            scratch
+        } else {
+            self.strings.get(code as usize)
+        }
+    }
+}
+
+/// Finds known strings of a column: open addressing over 32 bits of hash and the string's place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Interner {
+    slots: Vec<u64>,
+    len: usize,
+    last: Option<u32>,
+}
+
+const SLOTS_MIN: usize = 8;
+
+impl Interner {
+    /// Appends a value to its column. Answers the bytes of memory that it took.
+    pub(super) fn push(&mut self, column: &mut Column, text: &[u8], key: u64) -> usize {
+        if let Some(number) = direct_number(text) {
+            column.codes.push(NUMBER | number);
+            return 4;
+        }
+        if let Some(last) = self.last
+            && column.strings.get(last as usize) == text
+        {
+            column.codes.push(last);
+            return 4;
+        }
+        let known = column.strings.len();
+        let code = self.find_or_insert(&mut column.strings, text, key);
+        self.last = Some(code);
+        column.codes.push(code);
+        if column.strings.len() > known {
+            text.len() + 24
+        } else {
+            4
+        }
+    }
+
+    fn find_or_insert(&mut self, strings: &mut Strings, text: &[u8], key: u64) -> u32 {
+        let next = u32::try_from(strings.len()).unwrap_or(NUMBER - 1);
+        if text.len() > INTERN_BYTES_MAX {
+            strings.push(text);
+            return next;
+        }
+        if self.slots.len() < SLOTS_MIN.max(self.len * 2) {
+            self.grow(strings, key);
+        }
+        let h = hash(key, text);
+        let mask = self.slots.len() - 1;
+        let mut at = h as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                self.slots[at] = (h & !0xFFFF_FFFF) | u64::from(next + 1);
+                self.len += 1;
+                strings.push(text);
+                return next;
+            }
+            if (slot ^ h) >> 32 == 0 {
+                let index = (slot & 0xFFFF_FFFF) - 1;
+                if strings.get(index as usize) == text {
+                    return u32::try_from(index).unwrap_or(next);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Makes room, or takes up strings that were read from the journal.
+    fn grow(&mut self, strings: &Strings, key: u64) {
+        let short = |text: &&[u8]| text.len() <= INTERN_BYTES_MAX;
+        self.len = strings.iter().filter(short).count();
+        let size = (self.len * 4).next_power_of_two().max(SLOTS_MIN);
+        self.slots.clear();
+        self.slots.resize(size, 0);
+        for (index, text) in (1u64..).zip(strings.iter()).filter(|(_, t)| short(t)) {
+            let h = hash(key, text);
+            let mut at = h as usize & (size - 1);
+            while self.slots[at] != 0 {
+                at = (at + 1) & (size - 1);
+            }
+            self.slots[at] = (h & !0xFFFF_FFFF) | index;
+        }
+    }
+
+    /// For a column that was read back.
+    pub(super) fn over(strings: &Strings, key: u64) -> Self {
+        let mut interner = Self::default();
+        if strings.len() > 0 {
+            interner.grow(strings, key);
+        }
+        interner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_canonical_numbers() {
+        let check = |text: &str, expected| assert_eq!(direct_number(text.as_bytes()), expected, "{text}");
+        check("0", Some(0));
+        check("200", Some(200));
+        check("2147483647", Some(NUMBER - 1));
+        for text in ["", "-", "-1", "00", "01", "1.5", "2147483648", "99999999999", " 1"] {
+            check(text, None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn values_come_back(values in proptest::collection::vec("[0-9]{0,3}|[a-c]{0,3}|x{600}", 0..300)) {
+            let (mut column, mut interner) = (Column::default(), Interner::default());
+            for (i, v) in values.iter().enumerate() {
+                if i == 100 {
+                    interner = Interner::over(&column.strings, 7);
+                }
+                interner.push(&mut column, v.as_bytes(), 7);
+            }
+            let mut scratch = Vec::new();
+            for (&code, v) in column.codes.iter().zip(&values) {
+                prop_assert_eq!(column.value(code, &mut scratch), v.as_bytes());
+            }
+            let mut short: Vec<&[u8]> = column.strings.iter().filter(|s| s.len() < 100).collect();
+            let n = short.len();
+            short.sort_unstable();
+            short.dedup();
+            prop_assert_eq!(short.len(), n);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A full table into the segments of a sealed block.
+//!
+//! Segment 0 is the head: origins, names, templates, and for each column where its parts lie.
+//! Segment 1 holds times, segment 2 severities, origins and template codes. The parts of columns
+//! follow: small ones share a segment, strings apart from codes, so that a search reads no codes.
+//!
+//! A column's strings are their lengths as planes, then their bytes. Its codes are planes: below the
+//! number of strings the place of a string, above it a number less the smallest one.
+
+use foldhash::HashSet;
+
+use super::codec::{Packer, put_bytes, put_int, put_planes, put_runs, put_uint};
+use super::column::{Column, NUMBER, Strings, append_number};
+use super::table::{Table, write_origin};
+use super::{Result, words};
+
+/// Raised when the bytes of blocks change.
+pub(super) const BLOCK_VERSION: u8 = 1;
+/// A block has fewer segments than this; a segment's row is `block * SEGMENTS_MAX + number`.
+pub(super) const SEGMENTS_MAX: i64 = 4096;
+/// Smaller parts share a segment…
+const PART_ALONE_BYTES: usize = 64 << 10;
+/// … of about this size.
+const SHARED_BYTES: usize = 128 << 10;
+/// Up to so many distinct values, numbers are strings as well: one byte a code.
+const DISTINCT_FEW: usize = 256;
+
+/// A sealed block, ready to be written.
+#[derive(Debug, Default)]
+pub(super) struct Sealed {
+    pub rows: u64,
+    pub raw_bytes: u64,
+    pub disk_bytes: u64,
+    pub first_time: i64,
+    pub last_time: i64,
+    pub first_seq: i64,
+    pub last_seq: i64,
+    /// Bit n: a row of severity n.
+    pub severities: u32,
+    pub segments: Vec<Vec<u8>>,
+    pub filter: Vec<Vec<u8>>,
+    pub summary: Vec<u8>,
+    /// Rows of each minute and severity.
+    pub counts: Vec<(i64, u32, u64)>,
+}
+
+/// Where a part of a column lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub segment: u32,
+    pub offset: u32,
+}
+
+/// How a column is laid down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Number of values.
+    pub values: u32,
+    /// Number of strings.
+    pub strings: u32,
+    /// The strings are the values in their order: there are no codes.
+    pub plain: bool,
+    /// Added to codes above the strings.
+    pub base: u32,
+    /// Which bytes occur, see [`words::byte_mask`].
+    pub mask: u64,
+    pub strings_at: Place,
+    pub codes_at: Place,
+}
+
+struct Segments {
+    packer: Packer,
+    done: Vec<Vec<u8>>,
+    shared: [(usize, Vec<u8>); 2],
+}
+
+impl Segments {
+    fn reserve(&mut self) -> usize {
+        self.done.push(Vec::new());
+        self.done.len() - 1
+    }
+
+    fn put(&mut self, raw: &[u8]) -> usize {
+        let number = self.reserve();
+        self.done[number] = self.packer.pack(raw);
+        number
+    }
+
+    /// Lays a part down, in a shared segment of its class if it is small.
+    fn part(&mut self, class: usize, part: &[u8]) -> Place {
+        let place = |segment: usize, offset: usize| Place {
+            segment: u32::try_from(segment).unwrap_or(u32::MAX),
+            offset: u32::try_from(offset).unwrap_or(u32::MAX),
+        };
+        if part.len() >= PART_ALONE_BYTES {
+            return place(self.put(part), 0);
+        }
+        if self.shared[class].1.is_empty() {
+            self.shared[class].0 = self.reserve();
+        }
+        let (number, raw) = &mut self.shared[class];
+        let at = place(*number, raw.len());
+        raw.extend_from_slice(part);
+        if raw.len() >= SHARED_BYTES {
+            self.flush(class);
+        }
+        at
+    }
+
+    fn flush(&mut self, class: usize) {
+        let (number, raw) = &mut self.shared[class];
+        if !raw.is_empty() {
+            self.done[*number] = self.packer.pack(raw);
+            raw.clear();
+        }
+    }
+}
+
+const STRINGS: usize = 0;
+const CODES: usize = 1;
+
+/// Seals a table that is not empty. `key` is that of the word filters.
+pub(super) fn seal(table: &Table, key: u64) -> Result<Sealed> {
+    let packer = Packer::new().map_err(|e| crate::Error::Limit(format!("zstd: {e}")))?;
+    let mut segments = Segments {
+        packer,
+        done: Vec::new(),
+        shared: Default::default(),
+    };
+    segments.reserve();
+    segments.put(&times(table));
+    segments.put(&codes(table));
+    let mut layouts = Vec::with_capacity(table.named.len() + table.variables.len());
+    for column in table.named.iter().chain(&table.variables) {
+        layouts.push(lay_down(column, &mut segments));
+    }
+    segments.flush(STRINGS);
+    segments.flush(CODES);
+    segments.done[0] = segments.packer.pack(&head(table, &layouts));
+    let filter = words::filter(table, key);
+    let mut sealed = measure(table);
+    sealed.summary = super::summary::write(table, &mut segments.packer);
+    let bytes = |parts: &[Vec<u8>]| -> usize { parts.iter().map(|p| p.len() + 16).sum() };
+    let disk = bytes(&segments.done) + bytes(&filter) + sealed.summary.len() + 128;
+    sealed.disk_bytes = disk as u64;
+    sealed.segments = segments.done;
+    sealed.filter = filter;
+    Ok(sealed)
+}
+
+fn measure(table: &Table) -> Sealed {
+    let rows = &table.rows;
+    let severities = rows.severities.iter().fold(0, |set, s| set | 1 << (s & 15));
+    Sealed {
+        rows: rows.times.len() as u64,
+        raw_bytes: table.raw_bytes,
+        first_time: rows.times.iter().copied().min().unwrap_or(0),
+        last_time: rows.times.iter().copied().max().unwrap_or(0),
+        first_seq: rows.seqs.first().copied().unwrap_or(0),
+        last_seq: rows.seqs.last().copied().unwrap_or(0),
+        severities,
+        counts: super::counts::of(rows),
+        ..Sealed::default()
+    }
+}
+
+fn times(table: &Table) -> Vec<u8> {
+    let mut out = Vec::new();
+    for column in [&table.rows.times, &table.rows.recvs, &table.rows.seqs] {
+        let mut last = 0i64;
+        for &value in column {
+            put_int(&mut out, value.wrapping_sub(last));
+            last = value;
+        }
+    }
+    out
+}
+
+fn codes(table: &Table) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_runs(&mut out, &table.rows.severities);
+    put_runs(&mut out, &table.rows.origins);
+    put_planes(&mut out, &table.rows.templates);
+    out
+}
+
+fn head(table: &Table, layouts: &[Layout]) -> Vec<u8> {
+    let mut out = vec![BLOCK_VERSION, u8::from(table.overflow)];
+    put_uint(&mut out, table.len() as u64);
+    put_uint(&mut out, table.raw_bytes);
+    put_uint(&mut out, table.origins.len() as u64);
+    for origin in &table.origins {
+        write_origin(origin, &mut out);
+    }
+    put_uint(&mut out, table.names.len() as u64);
+    for name in &table.names {
+        name.write(&mut out);
+    }
+    put_uint(&mut out, table.templates.len() as u64);
+    for template in &table.templates {
+        put_bytes(&mut out, &template.text);
+    }
+    for layout in layouts {
+        layout.write(&mut out);
+    }
+    out
+}
+
+impl Layout {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.plain));
+        let numbers = [self.values, self.strings, self.base];
+        let places = [self.strings_at, self.codes_at];
+        let places = places.iter().flat_map(|p| [p.segment, p.offset]);
+        for number in numbers.into_iter().chain(places) {
+            put_uint(out, u64::from(number));
+        }
+        put_uint(out, self.mask);
+    }
+
+    pub(super) fn read(bytes: &mut super::codec::Bytes<'_>) -> Option<Self> {
+        Some(Self {
+            plain: bytes.byte()? != 0,
+            values: bytes.u32()?,
+            strings: bytes.u32()?,
+            base: bytes.u32()?,
+            strings_at: Place {
+                segment: bytes.u32()?,
+                offset: bytes.u32()?,
+            },
+            codes_at: Place {
+                segment: bytes.u32()?,
+                offset: bytes.u32()?,
+            },
+            mask: bytes.uint()?,
+        })
+    }
+}
+
+fn lay_down(column: &Column, segments: &mut Segments) -> Layout {
+    let few;
+    let column = match few_numbers(column) {
+        Some(numbers) if !numbers.is_empty() => {
+            few = with_strings(column, &numbers);
+            &few
+        }
+        _ => column,
+    };
+    let mut layout = Layout {
+        values: count(column.codes.len()),
+        mask: words::column_mask(column),
+        ..Layout::default()
+    };
+    let has_numbers = column.codes.iter().any(|c| c & NUMBER != 0);
+    let distinct = column.strings.len();
+    if !has_numbers && distinct > DISTINCT_FEW && distinct * 2 > column.codes.len() {
+        layout.plain = true;
+        layout.strings = layout.values;
+        let in_order = column.codes.iter().map(|&c| column.strings.get(c as usize));
+        layout.strings_at = segments.part(STRINGS, &strings_part(in_order));
+        return layout;
+    }
+    layout.strings = count(distinct);
+    if distinct > 0 {
+        layout.strings_at = segments.part(STRINGS, &strings_part(column.strings.iter()));
+    }
+    let numbers = column.codes.iter().filter(|c| *c & NUMBER != 0);
+    layout.base = numbers.map(|c| c & !NUMBER).min().unwrap_or(0);
+    let place = |&code: &u32| match code & NUMBER {
+        0 => code,
+        // Both are below 2^31 and 2^16: no overflow.
+        _ => (code & !NUMBER) - layout.base + layout.strings,
+    };
+    let places: Vec<u32> = column.codes.iter().map(place).collect();
+    let mut out = Vec::new();
+    put_planes(&mut out, &places);
+    layout.codes_at = segments.part(CODES, &out);
+    layout
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn strings_part<'a>(strings: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
+    let lengths: Vec<u32> = strings.clone().map(|s| count(s.len())).collect();
+    let mut out = Vec::new();
+    put_planes(&mut out, &lengths);
+    strings.for_each(|s| out.extend_from_slice(s));
+    out
+}
+
+/// The distinct numbers of a column, if with its strings they are few.
+fn few_numbers(column: &Column) -> Option<Vec<u32>> {
+    let mut distinct = HashSet::default();
+    for &code in column.codes.iter().filter(|c| *c & NUMBER != 0) {
+        if distinct.insert(code) && distinct.len() + column.strings.len() > DISTINCT_FEW {
+            return None;
+        }
+    }
+    let mut numbers: Vec<u32> = distinct.into_iter().collect();
+    numbers.sort_unstable();
+    Some(numbers)
+}
+
+/// The column with its numbers as strings.
+fn with_strings(column: &Column, numbers: &[u32]) -> Column {
+    let mut strings: Strings = column.strings.clone();
+    let first = strings.len();
+    let mut text = Vec::new();
+    for number in numbers {
+        text.clear();
+        append_number(number & !NUMBER, &mut text);
+        strings.push(&text);
+    }
+    let code = |&code: &u32| match numbers.binary_search(&code) {
+        Ok(at) => count(first + at),
+        Err(_) => code,
+    };
+    let codes = column.codes.iter().map(code).collect();
+    Column { strings, codes }
+}

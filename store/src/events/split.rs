@@ -1,0 +1,216 @@
+//! A line into a template's text and the values of its slots.
+//!
+//! Named pieces and the time stamp are slots. In the text between, a token (a run of letters,
+//! digits, `_`, `.` and `-`) with a digit in it is a variable, but for what stands before the last
+//! `-` in front of its first digit (`blk_-`, `req-`) and dots at its end.
+
+use super::template::{MILLIS, NAMED, TIME, VARIABLE};
+use super::stamp::Stamps;
+
+/// A line with more variables is kept whole.
+const VARIABLES_MAX: usize = 64;
+/// A longer constant text is no template.
+const TEMPLATE_BYTES_MAX: usize = 4096;
+
+const OTHER: u8 = 0;
+const TOKEN: u8 = 1;
+const DASH: u8 = 2;
+const DIGIT: u8 = 3;
+const MARKER: u8 = 4;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut i = 0;
+    while i < 256 {
+        classes[i] = match i as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'.' => TOKEN,
+            b'-' => DASH,
+            VARIABLE..=MILLIS => MARKER,
+            _ => OTHER,
+        };
+        i += 1;
+    }
+    classes
+};
+
+fn class(byte: u8) -> u8 {
+    CLASSES[usize::from(byte)]
+}
+
+/// A line taken apart; kept from line to line for its buffers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Split {
+    /// The template's text.
+    pub text: Vec<u8>,
+    /// Where the values lie in the line.
+    pub values: Vec<(u32, u32)>,
+    /// Where the constant text begins that is not copied yet.
+    from: usize,
+    variables: usize,
+}
+
+impl Split {
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.values.clear();
+        self.from = 0;
+        self.variables = 0;
+    }
+
+    /// The whole line as one variable.
+    pub(super) fn raw(&mut self, line: &[u8]) {
+        self.clear();
+        self.slot(&[VARIABLE], 0, line.len());
+    }
+
+    fn slot(&mut self, marker: &[u8], start: usize, end: usize) {
+        self.text.extend_from_slice(marker);
+        self.values.push((offset(start), offset(end)));
+        self.from = end;
+    }
+
+    /// Takes the value of a named column.
+    pub(super) fn named(&mut self, column: u8, start: usize, end: usize) {
+        self.slot(&[NAMED, column], start, end);
+    }
+
+    /// Takes the text up to `end`, where a slot begins; `None`: the line has to be kept whole.
+    pub(super) fn free(&mut self, line: &[u8], end: usize) -> Option<()> {
+        let mut at = self.from;
+        while at < end {
+            match class(line[at]) {
+                OTHER => at += 1,
+                MARKER => return None,
+                _ => at = self.token(line, at, end)?,
+            }
+        }
+        self.constant(line, end)
+    }
+
+    /// Takes text up to `end` as it is.
+    fn constant(&mut self, line: &[u8], end: usize) -> Option<()> {
+        self.text.extend_from_slice(&line[self.from..end]);
+        self.from = end;
+        (self.text.len() <= TEMPLATE_BYTES_MAX).then_some(())
+    }
+
+    /// Takes a token that begins at `at`; answers where it ends.
+    fn token(&mut self, line: &[u8], at: usize, end: usize) -> Option<usize> {
+        let mut start = at;
+        let mut stop = at;
+        let mut digits = false;
+        while stop < end {
+            match class(line[stop]) {
+                DIGIT => digits = true,
+                DASH if !digits => start = stop + 1,
+                DASH | TOKEN => {}
+                _ => break,
+            }
+            stop += 1;
+        }
+        if !digits {
+            return Some(stop);
+        }
+        let next = stop;
+        while line[stop - 1] == b'.' {
+            stop -= 1;
+        }
+        self.variables += 1;
+        if self.variables > VARIABLES_MAX {
+            return None;
+        }
+        self.constant(line, start)?;
+        self.slot(&[VARIABLE], start, stop);
+        Some(next)
+    }
+
+    /// Takes the time stamp at `start..end`: as the stored time where that gives the same bytes;
+    /// `false` if it does not, and nothing is taken.
+    pub(super) fn stamp(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        end: usize,
+        time_ms: i64,
+        stamps: &mut Stamps,
+    ) -> Option<bool> {
+        let text = &line[start..end];
+        let Some((stamp, len)) = stamps.recognise(text, time_ms) else {
+            return Some(false);
+        };
+        let quarters = stamp.quarters.cast_unsigned();
+        self.text.extend_from_slice(&[TIME, stamp.pattern, quarters]);
+        self.from = start + len;
+        if let Some((&separator @ (b'.' | b','), fraction)) = text[len..].split_first()
+            && fraction.len() >= 3
+            && fraction[..3] == millis(time_ms)
+        {
+            self.text.extend_from_slice(&[separator, MILLIS]);
+            self.from += 4;
+            let more = fraction[3..].iter().take_while(|b| b.is_ascii_digit()).count();
+            if more > 0 {
+                self.slot(&[VARIABLE], self.from, self.from + more);
+            }
+        }
+        if is_zone(&line[self.from..end]) {
+            self.constant(line, end)?;
+        } else {
+            self.free(line, end)?;
+        }
+        Some(true)
+    }
+}
+
+fn millis(time_ms: i64) -> [u8; 3] {
+    let ms = time_ms.rem_euclid(1000);
+    [ms / 100, ms / 10 % 10, ms % 10].map(|d| b'0' + d.to_le_bytes()[0])
+}
+
+/// `Z`, `+0200`, `-05:30`, with or without a blank before; nothing at all as well.
+fn is_zone(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    match text {
+        [] | [b'Z'] => true,
+        [b'+' | b'-', rest @ ..] if rest.len() <= 5 => {
+            rest.iter().all(|b| b.is_ascii_digit() || *b == b':')
+        }
+        _ => false,
+    }
+}
+
+/// Lines are cut far below 4 GiB.
+fn offset(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: &str) {
+        let mut split = Split::default();
+        split.clear();
+        split.free(line.as_bytes(), line.len()).expect("not raw");
+        let shown = String::from_utf8(split.text.clone()).expect("text").replace('\u{11}', "*");
+        assert_eq!(shown, expected, "{line}");
+    }
+
+    #[test]
+    fn tokens_with_digits_are_variables() {
+        check("", "");
+        check("no digits at all.", "no digits at all.");
+        check("from 10.0.0.7 port 22.", "from * port *.");
+        check("blk_-1608999 req-7f a-b-9-c", "blk_-* req-* a-b-*");
+        check("x=1,y=-2 (3)", "x=*,y=-* (*)");
+        check("größe 4,5 µs", "größe *,* µs");
+    }
+
+    #[test]
+    fn markers_and_too_many_variables_keep_the_line_whole() {
+        for line in ["a\u{11}b".to_owned(), "\u{14}".to_owned(), "1 ".repeat(65)] {
+            let mut split = Split::default();
+            assert_eq!(split.free(line.as_bytes(), line.len()), None);
+        }
+    }
+}

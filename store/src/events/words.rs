@@ -1,0 +1,245 @@
+//! Which words a block holds: a split-block Bloom filter in rows of one database page.
+//!
+//! Words are runs of ASCII letters, digits and `_`, at least two long, case folded; IPv4 addresses
+//! are words as well. A filter row is a chunk of 32-byte blocks; a word's hash says which chunk,
+//! which block, and one bit in each of its eight lanes.
+
+use std::borrow::Cow;
+
+use foldhash::HashSet;
+
+use super::column::{Column, NUMBER, append_number};
+use super::hash::hash;
+use super::table::Table;
+use super::template::is_word;
+
+/// Blocks of one filter row: it fits in one 8 KiB page with SQLite's own bytes.
+const CHUNK_BLOCKS: usize = 253;
+const BLOCK_BYTES: usize = 32;
+/// About 1 % of the words that are not there seem to be.
+const BITS_PER_WORD: usize = 10;
+/// Longer words are known by their beginning.
+const WORD_BYTES_MAX: usize = 64;
+const SALTS: [u32; 8] = [
+    0x47b6_137b,
+    0x4497_4d91,
+    0x8824_ad5b,
+    0xa2b7_289d,
+    0x7054_95c7,
+    0x2df1_424b,
+    0x9efc_4947,
+    0x5c6b_fb31,
+];
+
+/// The hash of a word under the store's key.
+pub(super) fn word_hash(key: u64, word: &[u8]) -> u64 {
+    let mut folded = [0; WORD_BYTES_MAX];
+    let n = word.len().min(WORD_BYTES_MAX);
+    for (to, from) in folded.iter_mut().zip(word) {
+        *to = from | 0x20;
+    }
+    hash(key, &folded[..n])
+}
+
+/// Calls `each` with every word of a text.
+pub(super) fn each_word<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) {
+    // The starts of the last three short runs of digits that a single dot joins.
+    let mut dotted = [0usize; 3];
+    let mut joined = 0;
+    let mut at = 0;
+    while at < text.len() {
+        if !is_word(text[at]) {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        while at < text.len() && is_word(text[at]) {
+            at += 1;
+        }
+        let word = &text[start..at];
+        if word.len() > 1 {
+            each(word);
+        }
+        let short = word.len() <= 3 && word.iter().all(u8::is_ascii_digit);
+        let follows = short && joined > 0 && start >= 2 && text[start - 1] == b'.' && is_word(text[start - 2]);
+        if follows && joined == 3 {
+            each(&text[dotted[0]..at]);
+        }
+        if !short {
+            joined = 0;
+            continue;
+        }
+        if !follows {
+            joined = 0;
+        }
+        if joined == 3 {
+            dotted.rotate_left(1);
+            dotted[2] = start;
+        } else {
+            dotted[joined] = start;
+            joined += 1;
+        }
+    }
+}
+
+/// All words of a table's lines outside their time stamps, of decoded values and of origins.
+fn collect(table: &Table, key: u64) -> HashSet<u64> {
+    let mut hashes = HashSet::default();
+    let mut add = |text: &[u8]| each_word(text, |word| _ = hashes.insert(word_hash(key, word)));
+    for template in &table.templates {
+        template.texts().for_each(&mut add);
+    }
+    for origin in &table.origins {
+        origin.fields.iter().for_each(|(_, value)| add(value.as_bytes()));
+    }
+    for (column, name) in table.named.iter().zip(&table.names) {
+        column_words(column, &mut add);
+        each_value(column, |value| {
+            if let Cow::Owned(decoded) = name.kind.decode(value) {
+                add(&decoded);
+            }
+        });
+    }
+    table.variables.iter().for_each(|c| column_words(c, &mut add));
+    glued_lines(table, &mut add);
+    hashes
+}
+
+fn column_words(column: &Column, add: &mut impl FnMut(&[u8])) {
+    each_value(column, add);
+}
+
+/// Calls `each` with the distinct strings and the numbers of a column.
+fn each_value(column: &Column, mut each: impl FnMut(&[u8])) {
+    column.strings.iter().for_each(&mut each);
+    let mut text = Vec::new();
+    let mut last = 0;
+    for &code in column.codes.iter().filter(|c| *c & NUMBER != 0) {
+        if code != last {
+            text.clear();
+            append_number(code & !NUMBER, &mut text);
+            each(&text);
+            last = code;
+        }
+    }
+}
+
+/// Words that reach over the border of a slot are found in the whole line only.
+fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
+    if !table.templates.iter().any(|t| t.glued) {
+        return;
+    }
+    let mut walk = super::rebuild::Walk::new(table);
+    let mut line = Vec::new();
+    for row in 0..table.len() {
+        let glued = table.templates[table.rows.templates[row] as usize].glued;
+        walk.next(glued.then_some(&mut line));
+        if glued {
+            add(&line);
+        }
+    }
+}
+
+/// The rows of a table's filter.
+pub(super) fn filter(table: &Table, key: u64) -> Vec<Vec<u8>> {
+    let hashes = collect(table, key);
+    let blocks = (hashes.len() * BITS_PER_WORD).div_ceil(BLOCK_BYTES * 8).max(1);
+    let chunks = blocks.div_ceil(CHUNK_BLOCKS);
+    let per_chunk = blocks.div_ceil(chunks);
+    let mut rows = vec![vec![0u8; per_chunk * BLOCK_BYTES]; chunks];
+    for &h in &hashes {
+        let row = &mut rows[chunk_of(h, chunks)];
+        let block = block_of(h, per_chunk);
+        for (lane, bit) in bits(h) {
+            row[block + lane * 4 + bit / 8] |= 1 << (bit % 8);
+        }
+    }
+    rows
+}
+
+/// The filter row to ask for a word, of `chunks`.
+pub(super) fn chunk_of(h: u64, chunks: usize) -> usize {
+    scale(h >> 48, chunks)
+}
+
+fn block_of(h: u64, blocks: usize) -> usize {
+    scale(h >> 32 & 0xFFFF, blocks) * BLOCK_BYTES
+}
+
+/// 16 bits onto `0..n`.
+fn scale(bits: u64, n: usize) -> usize {
+    (bits as usize * n) >> 16
+}
+
+fn bits(h: u64) -> impl Iterator<Item = (usize, usize)> {
+    let low = u32::try_from(h & 0xFFFF_FFFF).unwrap_or(0);
+    SALTS
+        .iter()
+        .enumerate()
+        .map(move |(lane, salt)| (lane, (low.wrapping_mul(*salt) >> 27) as usize))
+}
+
+/// Whether a filter row may hold the word of that hash.
+pub(super) fn may_hold(row: &[u8], h: u64) -> bool {
+    let block = block_of(h, row.len() / BLOCK_BYTES);
+    bits(h).all(|(lane, bit)| {
+        row.get(block + lane * 4 + bit / 8)
+            .is_none_or(|byte| byte & 1 << (bit % 8) != 0)
+    })
+}
+
+const MASK_BITS: [u8; 256] = {
+    let mut bits = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        bits[i] = match i as u8 {
+            c @ b'a'..=b'z' => c - b'a',
+            c @ b'A'..=b'Z' => c - b'A',
+            c @ b'0'..=b'9' => 26 + c - b'0',
+            0x80.. => 63,
+            c => 36 + c % 27,
+        };
+        i += 1;
+    }
+    bits
+};
+
+/// Which bytes occur, letters without case: a text can only lie where all its bits are set.
+pub(super) fn byte_mask(text: &[u8]) -> u64 {
+    text.iter()
+        .fold(0, |mask, &b| mask | 1 << MASK_BITS[usize::from(b)])
+}
+
+/// The mask of a column's values.
+pub(super) fn column_mask(column: &Column) -> u64 {
+    let numbers = column.codes.iter().any(|c| c & NUMBER != 0);
+    let digits = if numbers { byte_mask(b"0123456789") } else { 0 };
+    digits | byte_mask(&column.strings.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        let mut words = Vec::new();
+        each_word(text.as_bytes(), |w| words.push(String::from_utf8_lossy(w).into_owned()));
+        assert_eq!(words, expected, "{text}");
+    }
+
+    #[test]
+    fn words_and_addresses() {
+        check("a bc, d_e f", &["bc", "d_e"]);
+        check("from 10.0.0.7:80", &["from", "10", "10.0.0.7", "80"]);
+        check("1.2.3.4.5", &["1.2.3.4", "2.3.4.5"]);
+        check("1.2..3.4 1.2.3", &[]);
+        check("1.2.3.4567", &["4567"]);
+        check("é10ü", &["10"]);
+    }
+
+    #[test]
+    fn case_does_not_matter() {
+        assert_eq!(word_hash(1, b"Failed_7"), word_hash(1, b"fAILED_7"));
+        assert_ne!(word_hash(1, b"failed"), word_hash(2, b"failed"));
+    }
+}
