@@ -1,1 +1,28 @@
-//! stub
+//! The inputs: listen, follow, poll; hand everything to the store, and say how it goes.
+//!
+//! ```text
+//! Config ─► Sockets::bind ─► start ─► a task for each source ─► Outlet ─► store::Handle
+//!                              └─► Status: live counters, reported into the store
+//! ```
+//!
+//! Each source is a task whose loop never ends on an error: the error is shown in its [`Status`],
+//! logged once, and tried again. What waits for the writer is bounded in bytes: sources that can wait
+//! read on later, datagrams wait in the kernel, which counts what it drops.
+
+mod budget;
+pub mod config;
+mod figures;
+mod lines;
+mod outlet;
+mod own;
+mod runtime;
+mod sockets;
+mod sources;
+mod status;
+pub mod units;
+
+pub use config::Config;
+pub use runtime::{Collector, Setup, start};
+pub use sockets::{BindError, Sockets};
+pub use sources::{INPUTS, Input};
+pub use status::{Source, Status};

@@ -1,0 +1,333 @@
+//! What to watch and how: the tables of `vigie.toml` that set up inputs. The defaults watch this machine.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::units::{Bytes, Duration};
+
+/// All inputs.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The figures of this machine.
+    pub host: Host,
+    /// Syslog listeners.
+    pub syslog: Vec<Syslog>,
+    /// Log files found by themselves.
+    pub known_files: KnownFiles,
+    /// Log files named by the operator.
+    pub files: Vec<Files>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: Host::default(),
+            syslog: vec![Syslog::default()],
+            known_files: KnownFiles::default(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// `[host]`: the figures of this machine, from /proc and /sys.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Whether to read them at all.
+    pub enabled: bool,
+    /// How often.
+    pub interval: Duration,
+    /// The label `instance` of the figures and the host of lines that name none; the machine's own
+    /// name if not given.
+    pub name: Option<String>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(1),
+            name: None,
+        }
+    }
+}
+
+/// A way for syslog to arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// One datagram, one message.
+    Udp,
+    /// Lines or octet-counted frames.
+    Tcp,
+}
+
+/// `[[syslog]]`: one listener.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Syslog {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// By which protocols.
+    pub protocols: Vec<Protocol>,
+    /// Who may send, as addresses or networks; everyone when empty.
+    pub allow: Vec<Network>,
+    /// The zone of time stamps that name none; the system's if not given.
+    pub zone: Option<Zone>,
+    /// Connections that may be open at once.
+    pub connections_max: usize,
+    /// A silent connection is closed after so long.
+    pub idle: Duration,
+}
+
+impl Default for Syslog {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5514)),
+            protocols: vec![Protocol::Udp, Protocol::Tcp],
+            allow: Vec::new(),
+            zone: None,
+            connections_max: 1000,
+            idle: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// `[known_files]`: the log files that vigie recognises by their names.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KnownFiles {
+    /// Whether to look for them.
+    pub enabled: bool,
+    /// Where.
+    pub dir: PathBuf,
+    /// How much of a file that was already there is read when vigie first meets it: this much from
+    /// its end.
+    pub backlog: Bytes,
+}
+
+impl Default for KnownFiles {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dir: PathBuf::from("/var/log"),
+            backlog: Bytes(1 << 20),
+        }
+    }
+}
+
+/// `[[files]]`: files named by the operator.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Paths and globs; `**` spans directories.
+    pub paths: Vec<String>,
+    /// Paths and globs that are left out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// The format of the lines; recognised line by line if not given.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// The zone of time stamps that name none; the system's if not given.
+    #[serde(default)]
+    pub zone: Option<Zone>,
+    /// The host of lines that name none.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The virtual host of access lines that name none.
+    #[serde(default)]
+    pub vhost: Option<String>,
+    /// How much of a file that was already there is read when vigie first meets it: this much from
+    /// its end.
+    #[serde(default = "backlog")]
+    pub backlog: Bytes,
+}
+
+fn backlog() -> Bytes {
+    Bytes(64 << 20)
+}
+
+/// An IANA time zone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone(pub TimeZone);
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        TimeZone::get(&name).map(Self).map_err(|_| {
+            de::Error::custom(format!(
+                "unknown time zone `{name}`; write an IANA name such as \"Europe/Paris\" or \"UTC\""
+            ))
+        })
+    }
+}
+
+/// An address or a network, as `192.0.2.7` or `2001:db8::/32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    base: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether an address lies in it. An IPv4 address that came through an IPv6 socket counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (a, b, width) = match (self.base, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
+            _ => return false,
+        };
+        let host_bits = u32::from(128_u8.min(width).saturating_sub(self.prefix));
+        let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+        a & mask == b & mask
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is not a network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"")
+        };
+        let (base, prefix) = match text.split_once('/') {
+            Some((base, prefix)) => (base, Some(prefix)),
+            None => (text, None),
+        };
+        let base: IpAddr = base.parse().map_err(|_| wrong())?;
+        let width = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(p) => p.parse().ok().filter(|p| *p <= width).ok_or_else(wrong)?,
+            None => width,
+        };
+        Ok(Self { base, prefix })
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Config {
+    /// What is wrong with it beyond its syntax: the key and the reason.
+    ///
+    /// # Errors
+    /// Names the first finding.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let interval = self.host.interval.0.as_secs();
+        if self.host.interval.0.subsec_nanos() != 0 || !(1..=60).contains(&interval) {
+            return Err(Invalid::new("host.interval", "whole seconds from \"1s\" to \"60s\""));
+        }
+        for syslog in &self.syslog {
+            if syslog.protocols.is_empty() {
+                return Err(Invalid::new("syslog.protocols", "name \"udp\", \"tcp\" or both"));
+            }
+        }
+        for files in &self.files {
+            if let Some(name) = &files.format
+                && vigie_parsers::formats::find(name).is_none()
+            {
+                let known: Vec<_> = vigie_parsers::formats::FORMATS.iter().map(|f| f.name).collect();
+                let why = format!("unknown format `{name}`; known: {}", known.join(", "));
+                return Err(Invalid::new("files.format", why));
+            }
+            for pattern in files.paths.iter().chain(&files.exclude) {
+                if !pattern.starts_with('/') {
+                    let why = format!("`{pattern}` is not an absolute path");
+                    return Err(Invalid::new("files.paths", why));
+                }
+                if let Err(e) = globset::Glob::new(pattern) {
+                    return Err(Invalid::new("files.paths", format!("`{pattern}`: {}", e.kind())));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key whose value cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct Invalid {
+    /// The key, with its table.
+    pub key: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+impl Invalid {
+    fn new(key: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            key,
+            reason: reason.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|e| e.to_string())?;
+        config.validate().map_err(|e| e.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn an_empty_file_watches_this_machine() {
+        assert_eq!(read(""), Ok(Config::default()));
+    }
+
+    #[test]
+    fn keys_are_read() {
+        let config = read(
+            r#"
+            [host]
+            interval = "5s"
+            name = "db1"
+            [[syslog]]
+            listen = "[::1]:6514"
+            protocols = ["tcp"]
+            allow = ["10.0.0.0/8", "2001:db8::/32"]
+            zone = "Europe/Paris"
+            [[files]]
+            paths = ["/srv/**/access.log"]
+            backlog = "1 GiB"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.host.interval, Duration::from_secs(5));
+        let syslog = &config.syslog[0];
+        assert_eq!(syslog.protocols, [Protocol::Tcp]);
+        let allowed = |a: &str| syslog.allow.iter().any(|n| n.contains(a.parse().unwrap()));
+        assert!(allowed("10.200.0.1") && allowed("::ffff:10.0.0.1") && allowed("2001:db8:1::2"));
+        assert!(!allowed("11.0.0.1") && !allowed("2001:db9::1"));
+        assert_eq!(config.files[0].backlog, Bytes(1 << 30));
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (text, part) in [
+            ("[host]\ninterval = \"1.5s\"", "host.interval: whole seconds"),
+            ("[host]\nintervall = \"1s\"", "unknown field `intervall`"),
+            ("[host]\ninterval = 5", "a length of time in quotes"),
+            ("[[syslog]]\nprotocols = []", "syslog.protocols"),
+            ("[[syslog]]\nallow = [\"10.0.0.0/33\"]", "is not a network"),
+            ("[[syslog]]\nzone = \"Paris\"", "unknown time zone `Paris`"),
+            ("[[files]]\npaths = [\"logs/*.log\"]", "is not an absolute path"),
+            ("[[files]]\npaths = [\"/a/[\"]", "files.paths: `/a/[`"),
+            ("[[files]]\npaths = []\nformat = \"nosuch\"", "unknown format `nosuch`; known: "),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

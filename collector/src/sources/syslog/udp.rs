@@ -1,0 +1,172 @@
+//! Syslog over UDP: one datagram, one message. What cannot be taken in time waits in the kernel's
+//! queue, and what does not fit there is counted by the kernel.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::time::{Instant, sleep};
+use vigie_parsers::Timestamp;
+
+use super::datagrams::{self, Datagrams};
+use super::{Common, trimmed};
+use crate::budget::Patience;
+use crate::lines::Lines;
+use crate::outlet::Ended;
+
+/// A batch is handed over when it is this large: small enough that the urgent budget holds many.
+const BATCH_BYTES: usize = 256 << 10;
+/// … or this old.
+const BATCH_AGE: Duration = Duration::from_millis(50);
+/// Rest between two looks at a socket that is busy: waking for each message costs more than the
+/// message. With a queue of [`LARGE_QUEUE`] the rest is the first, else the second.
+const RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(1));
+const LARGE_QUEUE: u32 = 4 << 20;
+/// How often the kernel is asked what it dropped.
+const ASK: Duration = Duration::from_secs(1);
+/// Rest after an error of the socket.
+const ERROR_REST: Duration = Duration::from_secs(1);
+
+pub(super) struct Udp {
+    socket: tokio::net::UdpSocket,
+    common: Common,
+    lines: Lines,
+    datagrams: Datagrams,
+    rest: Duration,
+    drops: u32,
+    asked: Option<Instant>,
+}
+
+impl Udp {
+    pub(super) fn new(socket: UdpSocket, common: Common) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let queue = datagrams::queue(socket.as_fd()).unwrap_or_default();
+        Ok(Self {
+            socket: tokio::net::UdpSocket::from_std(socket)?,
+            lines: common.lines(),
+            common,
+            datagrams: Datagrams::new(),
+            rest: if queue.limit >= LARGE_QUEUE { RESTS.0 } else { RESTS.1 },
+            drops: queue.drops,
+            asked: None,
+        })
+    }
+
+    pub(super) async fn run(mut self) {
+        let shutdown = self.common.outlet.shutdown.clone();
+        loop {
+            let ready = tokio::select! {
+                ready = self.socket.readable() => ready,
+                () = shutdown.cancelled() => break,
+            };
+            let done = match ready {
+                Ok(()) => self.take_burst().await,
+                Err(e) => self.fail(&e).await,
+            };
+            if done.is_err() {
+                return;
+            }
+        }
+        // What the kernel already has was received before the end.
+        let _ = self.take_burst().await;
+    }
+
+    /// Takes messages until the socket has been empty for a rest.
+    async fn take_burst(&mut self) -> Result<(), Ended> {
+        let mut begun = Instant::now();
+        loop {
+            match self.drain() {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(e) => {
+                    self.flush().await?;
+                    return self.fail(&e).await;
+                }
+            }
+            if self.lines.size() >= BATCH_BYTES || begun.elapsed() >= BATCH_AGE {
+                self.flush().await?;
+                begun = Instant::now();
+            } else {
+                sleep(self.rest).await;
+            }
+        }
+        self.flush().await
+    }
+
+    /// Takes what is there, up to a batch; how many messages.
+    fn drain(&mut self) -> io::Result<usize> {
+        let now = self.common.outlet.now();
+        let mut total = 0;
+        while self.lines.size() < BATCH_BYTES {
+            let (socket, datagrams) = (&self.socket, &mut self.datagrams);
+            match socket.try_io(Interest::READABLE, || datagrams.receive(socket.as_fd())) {
+                Ok(n) => {
+                    self.push(n, now);
+                    total += n;
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(total)
+    }
+
+    fn push(&mut self, count: usize, now: Timestamp) {
+        let (mut items, mut bytes, mut denied, mut cut) = (0, 0, 0, 0);
+        for n in 0..count {
+            let Some((message, peer)) = self.datagrams.get(n) else {
+                continue;
+            };
+            if !self.common.allows(peer.ip()) {
+                denied += 1;
+                continue;
+            }
+            bytes += message.len() as u64;
+            let message = trimmed(message);
+            if message.is_empty() {
+                continue;
+            }
+            items += 1;
+            let origin = self.common.peers.origin(peer);
+            cut += u64::from(self.lines.push(now, origin, message));
+        }
+        let source = &self.common.source;
+        source.count(now, items, bytes);
+        source.drop_items("not_allowed", denied);
+        source.drop_items("cut", cut);
+    }
+
+    async fn flush(&mut self) -> Result<(), Ended> {
+        self.ask_kernel();
+        if self.lines.len() == 0 {
+            return Ok(());
+        }
+        let batch = self.lines.take();
+        self.common.outlet.send(Patience::Urgent, batch).await?;
+        self.common.source.work("");
+        Ok(())
+    }
+
+    /// Counts what the kernel dropped; after a burst always, in between once a second.
+    fn ask_kernel(&mut self) {
+        if self.asked.is_some_and(|at| at.elapsed() < ASK) && self.lines.size() >= BATCH_BYTES {
+            return;
+        }
+        self.asked = Some(Instant::now());
+        if let Some(queue) = datagrams::queue(self.socket.as_fd()) {
+            let drops = queue.drops.wrapping_sub(self.drops);
+            self.drops = queue.drops;
+            self.common.source.drop_items("kernel", u64::from(drops));
+            self.common.source.set_lag(u64::from(queue.waiting));
+        }
+    }
+
+    async fn fail(&self, e: &io::Error) -> Result<(), Ended> {
+        self.common.source.fail(&format!("the socket failed: {e}"));
+        sleep(ERROR_REST).await;
+        Ok(())
+    }
+}
