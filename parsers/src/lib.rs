@@ -8,6 +8,7 @@ mod event;
 pub mod formats;
 mod record;
 mod severity;
+mod stamp;
 mod time;
 
 pub use event::{Event, Origin};

@@ -34,12 +34,18 @@ pub struct Context {
     pub recv: Timestamp,
     /// The zone of stamps that name none.
     pub zone: TimeZone,
+    /// The hour last asked for, and the zone's distance from UTC in it.
+    pub(crate) offset: Option<(i64, i64)>,
 }
 
 impl Context {
     /// A context for lines received at `recv` from a sender in `zone`.
     #[must_use]
     pub fn new(recv: Timestamp, zone: TimeZone) -> Self {
-        Self { recv, zone }
+        Self {
+            recv,
+            zone,
+            offset: None,
+        }
     }
 }

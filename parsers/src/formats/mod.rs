@@ -2,7 +2,11 @@
 
 use crate::{Context, Record};
 
+mod access;
 mod raw;
+mod rfc3164;
+mod rfc5424;
+mod syslog;
 
 /// A log format: how to read one line of it.
 #[derive(Debug)]
@@ -17,7 +21,14 @@ pub struct Format {
 
 /// All formats, in the order in which detection tries them: the most particular first, `raw`, which
 /// takes everything, last.
-pub const FORMATS: &[&Format] = &[&raw::FORMAT];
+pub const FORMATS: &[&Format] = &[
+    &rfc5424::FORMAT,
+    &access::COMBINED,
+    &access::VHOST_COMBINED,
+    &access::COMMON,
+    &rfc3164::FORMAT,
+    &raw::FORMAT,
+];
 
 /// The format of that name.
 #[must_use]
