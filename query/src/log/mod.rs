@@ -1,18 +1,31 @@
 //! The log query: parse, plan, evaluate.
 
+mod display;
 mod eval;
+mod extract;
 mod field;
 mod filter;
 mod groups;
 mod number;
+mod parse;
+mod parse_pipe;
 mod printable;
+mod query;
 mod template;
 mod text;
+mod time;
 
 pub use eval::{Subject, message};
+pub use extract::{Capture, Extracted};
 pub use field::{FieldKind, FieldName, LevelSet, known_fields};
 pub use filter::{Cidr, Compare, Exact, Filter, Number, Test};
 pub use groups::Groups;
+pub use parse::{
+    MAX_CONDITIONS, MAX_DEPTH, MAX_NEEDLE_LEN, MAX_QUERY_LEN, MAX_REGEX_LEN, MAX_REGEX_SIZE,
+};
+pub use parse_pipe::{MAX_COUNT, MAX_LIST, MAX_PIPES};
 pub use printable::printable;
+pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};
 pub use template::{template, template_into};
 pub use text::TextPattern;
+pub use time::{Clock, Moment, Precision, TimeRange};
