@@ -2,6 +2,8 @@
 
 use memchr::memmem;
 
+use super::field::FieldName;
+
 /// Fields that one event may gain: lines are hostile.
 const MAX_EXTRACTED: usize = 256;
 /// Objects inside each other that `json` follows.
@@ -46,7 +48,7 @@ impl Capture {
                 }
                 let name = inner.trim_end_matches('*');
                 holes.push(Hole {
-                    name: (name != "_").then(|| name.to_owned()),
+                    name: (name != "_").then(|| FieldName::new(name).as_str().to_owned()),
                     rest: inner.ends_with('*'),
                     behind: String::new(),
                 });

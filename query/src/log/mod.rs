@@ -6,12 +6,17 @@ mod extract;
 mod field;
 mod filter;
 mod groups;
+mod memory;
 mod number;
 mod parse;
 mod parse_pipe;
 mod printable;
 mod query;
+mod run;
+mod table;
 mod template;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
 
@@ -20,12 +25,15 @@ pub use extract::{Capture, Extracted};
 pub use field::{FieldKind, FieldName, LevelSet, known_fields};
 pub use filter::{Cidr, Compare, Exact, Filter, Number, Test};
 pub use groups::Groups;
+pub use memory::Memory;
 pub use parse::{
     MAX_CONDITIONS, MAX_DEPTH, MAX_NEEDLE_LEN, MAX_QUERY_LEN, MAX_REGEX_LEN, MAX_REGEX_SIZE,
 };
 pub use parse_pipe::{MAX_COUNT, MAX_LIST, MAX_PIPES};
 pub use printable::printable;
 pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};
+pub use run::{Cursor, Limits, Outcome, RunContext, RunError, run};
+pub use table::{Cell, Hit, Sink, Table};
 pub use template::{template, template_into};
 pub use text::TextPattern;
 pub use time::{Clock, Moment, Precision, TimeRange};

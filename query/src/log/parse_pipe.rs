@@ -45,7 +45,12 @@ impl Parser<'_> {
             if pipes.len() == MAX_PIPES {
                 return Err(self.error(format!("more than {MAX_PIPES} pipes")));
             }
+            let start = self.at;
             let pipe = self.pipe()?;
+            let looks_again = |p: &Pipe| matches!(p, Pipe::Around(_) | Pipe::Context(_));
+            if looks_again(&pipe) && pipes.iter().any(looks_again) {
+                return Err(self.error_at(start, "only one 'around' or 'context' in a query"));
+            }
             pipes.push(pipe);
         }
     }

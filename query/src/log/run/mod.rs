@@ -1,0 +1,370 @@
+//! Runs a query over a source: one pass, in bounded memory, newest first unless it asks otherwise.
+//!
+//! Pipes are stages of a chain; each pushes what it lets through into the next one. What columns can
+//! answer alone (counts by field and time) goes to [`EventSource::count_by`] instead.
+
+mod group;
+mod neighbours;
+mod patterns;
+mod plan;
+mod quantiles;
+mod sessions;
+mod stages;
+
+use std::cell::{Cell as Shared, RefCell};
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use vigie_parsers::{Event, Timestamp};
+
+use super::filter::Filter;
+use super::query::{Pipe, Query};
+use super::table::{Hit, Item, Sink, Table};
+use super::time::{Clock, TimeRange};
+use crate::{EventSource, Order, Scan, ScanStats, SourceError};
+use plan::Chain;
+
+pub(crate) type Flow = ControlFlow<()>;
+pub(crate) type Out<'o> = dyn FnMut(Item<'_>) -> Flow + 'o;
+
+/// What a query may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Events or rows in the answer.
+    pub rows: usize,
+    /// Groups of one table, patterns and clients counted alike.
+    pub groups: usize,
+    /// Bytes of events and rows that wait to be sorted or counted.
+    pub kept_bytes: usize,
+}
+
+impl Default for Limits {
+    /// A screenful many times over, in memory that a small machine can spare.
+    fn default() -> Self {
+        Self {
+            rows: 1000,
+            groups: 100_000,
+            kept_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Where a page of events ended; the next page begins behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The time of the last event of the page.
+    pub time: Timestamp,
+    /// Its [`Event::id`].
+    pub id: u64,
+}
+
+/// The circumstances of a query.
+#[derive(Clone, Debug)]
+pub struct RunContext<'a> {
+    /// What times are relative to.
+    pub clock: Clock,
+    /// The range of a query that names none.
+    pub default_range: TimeRange,
+    /// What it may use up.
+    pub limits: Limits,
+    /// When it ends with what it has.
+    pub deadline: Option<Instant>,
+    /// Set when nobody waits for the answer any more.
+    pub cancel: Option<&'a AtomicBool>,
+    /// Only events behind this one, newest first: the next page.
+    pub before: Option<Cursor>,
+}
+
+impl RunContext<'_> {
+    /// The last hour, without a deadline, with the usual limits.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        /// What someone under stress means who names no time.
+        const HOUR_MS: i64 = 3_600_000;
+        Self {
+            clock,
+            default_range: TimeRange::Of(super::time::Moment::Ago(HOUR_MS)),
+            limits: Limits::default(),
+            deadline: None,
+            cancel: None,
+            before: None,
+        }
+    }
+}
+
+/// How a query went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The span of time it looked at.
+    pub range: Range<Timestamp>,
+    /// In which order events were delivered.
+    pub order: Order,
+    /// The answer ends at [`Limits::rows`] and there is more.
+    pub more: bool,
+    /// What it took. [`ScanStats::incomplete`] tells why the answer is not the whole answer, if a
+    /// limit, the time or damage has cut it.
+    pub stats: ScanStats,
+}
+
+/// Why a query could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It cannot be answered here: no deploy is known, more steps than a chart can have.
+    #[error("query: {0}")]
+    Query(String),
+    /// The source failed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// Answers `query` from `source` into `sink`.
+///
+/// # Errors
+/// When the query cannot be answered here or the source fails. A limit is no error: the answer then
+/// says that it is incomplete.
+pub fn run(
+    source: &dyn EventSource,
+    query: &Query,
+    cx: &RunContext<'_>,
+    sink: &mut dyn Sink,
+) -> Result<Outcome, RunError> {
+    let range = query.time.as_ref().unwrap_or(&cx.default_range);
+    let range = range.resolve(&cx.clock).map_err(RunError::Query)?;
+    let (filter, pipes) = plan::fold_conditions(query);
+    let budget = Budget::new(&cx.limits);
+    let mut runner = Runner {
+        source,
+        cx,
+        filter: &filter,
+        order: plan::order(pipes),
+        budget: &budget,
+        stats: ScanStats::default(),
+        range,
+    };
+    let mut answer = Answer {
+        table: None,
+        given: 0,
+        more: false,
+        limit: cx.limits.rows,
+        sink,
+    };
+    if query.makes_table() {
+        answer.table = Some(Table::default());
+    }
+    runner.answer(pipes, &mut answer)?;
+    let more = answer.more;
+    answer.close(query);
+    let mut stats = runner.stats;
+    if stats.incomplete.is_none() {
+        stats.incomplete = budget.incomplete.take().map(str::to_owned);
+    }
+    Ok(Outcome {
+        range: runner.range,
+        order: runner.order,
+        more,
+        stats,
+    })
+}
+
+/// A query under way.
+struct Runner<'a> {
+    source: &'a dyn EventSource,
+    cx: &'a RunContext<'a>,
+    filter: &'a Filter,
+    order: Order,
+    budget: &'a Budget,
+    stats: ScanStats,
+    range: Range<Timestamp>,
+}
+
+/// What the stages of a query share: memory they may hold, and why the answer is cut.
+pub(crate) struct Budget {
+    left: Shared<usize>,
+    groups: usize,
+    incomplete: RefCell<Option<&'static str>>,
+}
+
+impl Budget {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            left: Shared::new(limits.kept_bytes),
+            groups: limits.groups,
+            incomplete: RefCell::new(None),
+        }
+    }
+
+    /// Takes so many bytes, unless there are not so many left.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                true
+            }
+            None => {
+                self.cut("memory limit reached: not everything was kept");
+                false
+            }
+        }
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.left.set(self.left.get().saturating_add(bytes));
+    }
+
+    /// Notes why the answer is not whole.
+    pub(crate) fn cut(&self, why: &'static str) {
+        self.incomplete.borrow_mut().get_or_insert(why);
+    }
+
+    pub(crate) fn max_groups(&self) -> usize {
+        self.groups
+    }
+}
+
+/// The end of the chain.
+struct Answer<'s> {
+    table: Option<Table>,
+    given: usize,
+    more: bool,
+    limit: usize,
+    sink: &'s mut dyn Sink,
+}
+
+impl Answer<'_> {
+    fn take(&mut self, item: Item<'_>) -> Flow {
+        if self.given >= self.limit {
+            self.more = true;
+            return Flow::Break(());
+        }
+        self.given += 1;
+        match (item, &mut self.table) {
+            (Item::Event(hit), None) => self.sink.event(&hit),
+            (Item::Row { columns, cells }, Some(table)) => {
+                if table.columns.is_empty() {
+                    table.columns = columns.to_vec();
+                }
+                table.rows.push(cells.to_vec());
+                Flow::Continue(())
+            }
+            // A query makes either; see Query::makes_table.
+            _ => Flow::Break(()),
+        }
+    }
+
+    fn close(self, query: &Query) {
+        let Some(mut table) = self.table else { return };
+        if table.columns.is_empty() {
+            let last = query.pipes.iter().rev().find_map(Pipe::columns);
+            table.columns = last.unwrap_or_default();
+        }
+        self.sink.table(table);
+    }
+}
+
+impl<'a> Runner<'a> {
+    fn answer(&mut self, pipes: &[Pipe], answer: &mut Answer<'_>) -> Result<(), RunError> {
+        let out: &mut Out<'_> = &mut |item| answer.take(item);
+        if let Some(at) = pipes.iter().position(plan::is_special) {
+            let (before, rest) = pipes.split_at(at);
+            let (special, behind) = (&rest[0], &rest[1..]);
+            return match special {
+                Pipe::Around(ms) => self.around(before, *ms, behind, out),
+                Pipe::Context(n) => self.context(before, *n, behind, out),
+                Pipe::New { since } => self.new_patterns(before, since.as_ref(), behind, out),
+                Pipe::Diff(ms) => self.diff(before, *ms, behind, out),
+                _ => Ok(()),
+            };
+        }
+        self.measure_range(pipes)?;
+        if let Some((first, rest)) = pipes.split_first()
+            && self.push_down(first, rest, out)?
+        {
+            return Ok(());
+        }
+        let range = self.range.clone();
+        self.pass(pipes, range, out)
+    }
+
+    /// One scan of `range` through a chain of `pipes`.
+    fn pass(
+        &mut self,
+        pipes: &[Pipe],
+        range: Range<Timestamp>,
+        out: &mut Out<'_>,
+    ) -> Result<(), RunError> {
+        let mut chain = Chain::new(pipes, self.budget, self.order, self.cx, &self.range)?;
+        let before = self.cx.before.filter(|_| self.order == Order::NewestFirst);
+        let (none, mut stats) = (Vec::new(), ScanStats::default());
+        let filter = self.filter;
+        let scanned = self.scan(filter, range, self.order, &mut stats, &mut |event| {
+            if before.is_some_and(|c| (event.time, event.id) >= (c.time, c.id)) {
+                return Flow::Continue(());
+            }
+            let hit = Hit {
+                event,
+                extracted: &none,
+                is_neighbour: false,
+            };
+            chain.push(Item::Event(hit), out)
+        });
+        self.stats.add(stats);
+        scanned?;
+        chain.finish(out);
+        Ok(())
+    }
+
+    fn scan(
+        &self,
+        filter: &Filter,
+        range: Range<Timestamp>,
+        order: Order,
+        stats: &mut ScanStats,
+        each: &mut dyn FnMut(&Event) -> Flow,
+    ) -> Result<(), RunError> {
+        let before = self.cx.before.filter(|_| order == Order::NewestFirst);
+        let until = before.map_or(range.end, |c| range.end.min(c.time.plus_ms(1)));
+        let scan = Scan {
+            order,
+            deadline: self.cx.deadline,
+            cancel: self.cx.cancel,
+            ..Scan::new(range.start, until, filter)
+        };
+        stats.add(self.source.scan(&scan, each)?);
+        Ok(())
+    }
+
+    /// Finds the ends of what there is, where a pipe divides a range that has none.
+    fn measure_range(&mut self, pipes: &[Pipe]) -> Result<(), RunError> {
+        let divides = |p: &Pipe| matches!(p, Pipe::Chart { .. } | Pipe::Rate { .. });
+        if !pipes.iter().any(divides) {
+            return Ok(());
+        }
+        let ends = [
+            (self.range.start == Timestamp::MIN, Order::OldestFirst),
+            (self.range.end == Timestamp::MAX, Order::NewestFirst),
+        ];
+        for (open, order) in ends {
+            if !open {
+                continue;
+            }
+            let (mut end, mut stats) = (None, ScanStats::default());
+            self.scan(
+                self.filter,
+                self.range.clone(),
+                order,
+                &mut stats,
+                &mut |event| {
+                    end = Some(event.time);
+                    Flow::Break(())
+                },
+            )?;
+            let end = end.unwrap_or(self.cx.clock.now);
+            match order {
+                Order::OldestFirst => self.range.start = end,
+                Order::NewestFirst => self.range.end = end.plus_ms(1),
+            }
+        }
+        Ok(())
+    }
+}
