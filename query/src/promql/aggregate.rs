@@ -6,7 +6,9 @@ use promql_parser::parser::token::{
 };
 use promql_parser::parser::{AggregateExpr, LabelModifier};
 
-use super::eval::{Column, Columns, Evaluator, Grid, LabelMap, fail, holes, quiet};
+use super::eval::{
+    Column, Columns, Evaluator, Grid, LabelMap, fail, holes, quiet, remove_identity,
+};
 use super::stats::{self, Mean, Sum};
 use super::{Error, format_value, is_stale};
 use crate::{Labels, LabelsBuilder, METRIC_NAME};
@@ -122,7 +124,7 @@ fn group_labels(labels: &Labels, modifier: Option<&LabelModifier>) -> LabelsBuil
         }
         Some(LabelModifier::Exclude(without)) => {
             let mut builder = labels.to_builder();
-            builder.remove(METRIC_NAME);
+            remove_identity(&mut builder);
             for name in &without.labels {
                 builder.remove(name);
             }
@@ -246,13 +248,14 @@ impl Evaluator<'_> {
         groups: &[Group],
         grid: Grid,
     ) -> Result<Columns, Error> {
+        let counts = parameter.iter().map(|&p| whole(p));
+        let counts: Vec<usize> = counts.collect::<Result<_, _>>()?;
         let mut kept = vec![holes(grid.len); columns.len()];
         let mut order = Vec::with_capacity(columns.len());
         let mut present = Vec::new();
         for group in groups {
             self.poll()?;
-            for (step, &parameter) in parameter.iter().enumerate() {
-                let k = whole(parameter)?;
+            for (step, &k) in counts.iter().enumerate() {
                 let value = |m: usize| columns[m].values[step];
                 present.clear();
                 let members = group.members.iter().copied();

@@ -116,20 +116,15 @@ impl Evaluator<'_> {
         } else {
             (left, right)
         };
-        let fill = &modifier.fill_values;
-        let (fill_many, fill_one) = if swapped {
-            (fill.rhs, fill.lhs)
-        } else {
-            (fill.lhs, fill.rhs)
-        };
         let matching = Matching {
             many: collect(many, modifier),
             one: collect(one, modifier),
             operator,
             modifier,
             swapped,
-            fill_many,
-            fill_one,
+            // Upstream swaps the sides for `group_right`, but not what fills them.
+            fill_many: modifier.fill_values.lhs,
+            fill_one: modifier.fill_values.rhs,
             grid,
         };
         matching.check_one_side(many, one)?;
@@ -138,12 +133,10 @@ impl Evaluator<'_> {
         done.sort_unstable_by_key(|key| matching.many[*key].first().copied());
         for key in done {
             self.poll()?;
-            let place = results.len();
-            matching.join(key, many, one, &mut results);
-            matching.check_results(&mut results, place)?;
+            matching.join(key, many, one, &mut results)?;
             self.admit(results.len(), grid.len)?;
         }
-        if fill_many.is_some() {
+        if matching.fill_many.is_some() {
             let mut alone: Vec<&Labels> = matching.one.keys().collect();
             alone.sort_unstable_by_key(|key| matching.one[*key].first().copied());
             for key in alone {
@@ -195,6 +188,9 @@ fn signature(labels: &Labels, modifier: &BinModifier) -> Labels {
         }
     }
 }
+
+/// Steps at which a result was computed, by its labels.
+type Taken = LabelMap<Vec<bool>>;
 
 type Sides = LabelMap<Vec<usize>>;
 
@@ -282,14 +278,15 @@ impl Matching<'_> {
             for (step, asked) in asked.iter().enumerate() {
                 let mut present = places.iter().filter(|&&i| !is_stale(one[i].values[step]));
                 if let (true, Some(&a), Some(&b)) = (asked, present.next(), present.next()) {
+                    let (a, b) = (&one[a].labels, &one[b].labels);
                     let side = if self.swapped { "left" } else { "right" };
                     return fail(format!(
                         "found duplicate series for the match group {} on the {side} hand-side of \
                          the operation: [{}, {}];many-to-many matching not allowed: matching \
                          labels must be unique on one side",
                         braces(key),
-                        braces(&one[b].labels),
-                        braces(&one[a].labels),
+                        braces(a.min(b)),
+                        braces(a.max(b)),
                     ));
                 }
             }
@@ -298,17 +295,63 @@ impl Matching<'_> {
     }
 
     /// Joins the series of one match.
-    fn join(&self, key: &Labels, many: &[Column], one: &[Column], results: &mut Vec<Column>) {
+    fn join(
+        &self,
+        key: &Labels,
+        many: &[Column],
+        one: &[Column],
+        results: &mut Vec<Column>,
+    ) -> Result<(), Error> {
         let partners = self.one.get(key).map(Vec::as_slice).unwrap_or_default();
-        for &m in &self.many[key] {
-            for &o in partners {
-                self.push(&many[m], &one[o], results);
-            }
-            if let Some(fill) = self.fill_one {
-                let present = presence(partners.iter().map(|&o| &one[o]), self.grid.len);
-                self.push(&many[m], &stand_in(key, fill, &present), results);
+        let filled = self.fill_one.map(|fill| {
+            let present = presence(partners.iter().map(|&o| &one[o]), self.grid.len);
+            stand_in(key, fill, &present)
+        });
+        let members = &self.many[key];
+        let mut taken = Taken::default();
+        for &m in members {
+            for one in partners.iter().map(|&o| &one[o]).chain(&filled) {
+                let labels = self.push(&many[m], one, results);
+                if members.len() > 1 {
+                    self.claim(&mut taken, labels, &many[m], one)?;
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Refuses a second result for one match at one step, or with grouping for one label set;
+    /// also where a comparison let neither through.
+    fn claim(
+        &self,
+        taken: &mut Taken,
+        labels: Labels,
+        many: &Column,
+        one: &Column,
+    ) -> Result<(), Error> {
+        let one_to_one = matches!(self.modifier.card, Cardinality::OneToOne);
+        let key = if one_to_one {
+            Labels::default()
+        } else {
+            labels
+        };
+        let taken = taken
+            .entry(key)
+            .or_insert_with(|| vec![false; self.grid.len]);
+        for (taken, (&m, &o)) in taken.iter_mut().zip(many.values.iter().zip(&one.values)) {
+            if is_stale(m) || is_stale(o) {
+                continue;
+            }
+            if std::mem::replace(taken, true) {
+                return fail(if one_to_one {
+                    "multiple matches for labels: many-to-one matching must be explicit \
+                     (group_left/group_right)"
+                } else {
+                    "multiple matches for labels: grouping labels must ensure unique matches"
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Joins the "one" series that found nothing with what stands in for it.
@@ -327,7 +370,7 @@ impl Matching<'_> {
         }
     }
 
-    fn push(&self, many: &Column, one: &Column, results: &mut Vec<Column>) {
+    fn push(&self, many: &Column, one: &Column, results: &mut Vec<Column>) -> Labels {
         let as_bool = self.modifier.return_bool;
         let mut values = holes(self.grid.len);
         let mut any = false;
@@ -339,14 +382,16 @@ impl Matching<'_> {
             *value = self.operator.apply(a, b, as_bool, a);
             any |= !is_stale(*value);
         }
+        let computes = matches!(self.operator, Operator::Compute(_));
+        let labels = self.result_labels(&many.labels, &one.labels, computes);
         if any {
-            let computes = matches!(self.operator, Operator::Compute(_));
             results.push(Column {
-                labels: self.result_labels(&many.labels, &one.labels, computes),
+                labels: labels.clone(),
                 drop_name: many.drop_name || as_bool || computes,
                 values,
             });
         }
+        labels
     }
 
     fn result_labels(&self, many: &Labels, one: &Labels, computes: bool) -> Labels {
@@ -376,35 +421,6 @@ impl Matching<'_> {
             },
         }
         builder.build()
-    }
-
-    /// The results of one match, from `place` on: each step must have one, or with grouping one
-    /// per label set.
-    fn check_results(&self, results: &mut Vec<Column>, place: usize) -> Result<(), Error> {
-        if results.len() < place + 2 {
-            return Ok(());
-        }
-        let one_to_one = matches!(self.modifier.card, Cardinality::OneToOne);
-        let fresh = results.split_off(place);
-        if one_to_one {
-            let mut taken = vec![false; self.grid.len];
-            for column in &fresh {
-                for (taken, value) in taken.iter_mut().zip(&column.values) {
-                    if *taken && !is_stale(*value) {
-                        return fail(
-                            "multiple matches for labels: many-to-one matching must be explicit \
-                             (group_left/group_right)",
-                        );
-                    }
-                    *taken |= !is_stale(*value);
-                }
-            }
-        }
-        let Ok(merged) = merge_same(fresh) else {
-            return fail("multiple matches for labels: grouping labels must ensure unique matches");
-        };
-        results.extend(merged);
-        Ok(())
     }
 }
 

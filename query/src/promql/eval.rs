@@ -11,7 +11,7 @@ use vigie_parsers::Timestamp;
 
 use super::parse::{Expr, children};
 use super::{Answer, Element, Error, Params, STALE, Value, is_stale};
-use crate::{Labels, METRIC_NAME, Sample, Series, SeriesSource};
+use crate::{Labels, LabelsBuilder, METRIC_NAME, Sample, Series, SeriesSource};
 
 /// The times of an evaluation: `start`, `start + step`, …
 #[derive(Clone, Copy, Debug)]
@@ -321,10 +321,20 @@ pub(super) fn quiet(value: f64) -> f64 {
     if is_stale(value) { f64::NAN } else { value }
 }
 
+/// The labels that tell what a metric is, and that a computed figure has no right to: its name, and
+/// the type and unit that Prometheus can add to it.
+const IDENTITY: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+pub(super) fn remove_identity(builder: &mut LabelsBuilder) {
+    for label in IDENTITY {
+        builder.remove(label);
+    }
+}
+
 pub(super) fn without_name_if(drop_name: bool, labels: Labels) -> Labels {
-    if drop_name && labels.get(METRIC_NAME).is_some() {
+    if drop_name && IDENTITY.iter().any(|l| labels.get(l).is_some()) {
         let mut builder = labels.to_builder();
-        builder.remove(METRIC_NAME);
+        remove_identity(&mut builder);
         builder.build()
     } else {
         labels

@@ -92,6 +92,19 @@ impl Evaluator<'_> {
                 Ok(seconds(std::iter::repeat_n(range, grid.len)))
             }
             "step" => Ok(seconds(std::iter::repeat_n(self.query.2, grid.len))),
+            "max_of" | "min_of" => {
+                let (a, b) = (self.scalar(args[0], grid)?, self.scalar(args[1], grid)?);
+                let pick = |(&a, &b): (&f64, &f64)| {
+                    if a.is_nan() || b.is_nan() {
+                        f64::NAN
+                    } else if name == "max_of" {
+                        a.max(b)
+                    } else {
+                        a.min(b)
+                    }
+                };
+                Ok(Columns::Scalar(a.iter().zip(&b).map(pick).collect()))
+            }
             "vector" => {
                 let values = self.scalar(args[0], grid)?;
                 Ok(one_series(Labels::default(), values))

@@ -5,7 +5,7 @@ use promql_parser::parser::Expr as Node;
 
 use super::eval::{Column, Columns, Evaluator, Grid, LabelMap, fail, holes, quiet};
 use super::{Error, format_value, is_stale};
-use crate::{Labels, METRIC_NAME};
+use crate::Labels;
 
 const LE: &str = "le";
 
@@ -48,7 +48,7 @@ impl Evaluator<'_> {
                 let mut quantiles = Vec::new();
                 for arg in &args[2..] {
                     let q = self.scalar(arg, grid)?;
-                    let value = format_value(q[0]);
+                    let value = with_point(format_value(q[0]));
                     quantiles.push((q, Some((label.clone(), value))));
                 }
                 self.histogram_quantiles(&quantiles, &columns, grid)
@@ -147,7 +147,8 @@ impl Evaluator<'_> {
                 continue;
             };
             let mut labels = column.labels.to_builder();
-            labels.remove(LE).remove(METRIC_NAME);
+            // The name stays until the end, so that two metrics are two histograms.
+            labels.remove(LE);
             let labels = labels.build();
             let place = *places.entry(labels.clone()).or_insert(histograms.len());
             if place == histograms.len() {
@@ -163,6 +164,14 @@ impl Evaluator<'_> {
         }
         histograms
     }
+}
+
+/// As OpenMetrics writes numbers in labels: `1.0`, not `1`.
+fn with_point(mut number: String) -> String {
+    if number.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
+        number.push_str(".0");
+    }
+    number
 }
 
 /// Adds up buckets of one bound (`0.5` and `5e-1`); tells whether the last one is unbounded.

@@ -3,9 +3,9 @@
 use promql_parser::parser::{Expr as Node, SubqueryExpr, VectorSelector};
 use vigie_parsers::Timestamp;
 
-use super::eval::{Column, Columns, Evaluator, Grid, fail, holes, merge_same, samples, strip};
+use super::eval::{Column, Columns, Evaluator, Grid, fail, merge_same, samples, strip};
 use super::parse::{at_millis, matchers, millis, offset_millis};
-use super::{Error, is_stale};
+use super::{Error, STALE, is_stale};
 use crate::{Labels, Matcher, Sample, Selection, Series};
 
 /// Series with all samples that some step's window may hold.
@@ -71,24 +71,13 @@ impl Evaluator<'_> {
         let mut columns = Vec::with_capacity(found.len());
         for series in found {
             self.poll()?;
-            let mut values = holes(grid.len);
-            let mut next = 0;
-            for (value, time) in values.iter_mut().zip(grid.times()) {
-                let end = reference(time);
-                while series.samples.get(next).is_some_and(|s| s.time.0 <= end) {
-                    next += 1;
-                }
-                let last = next
-                    .checked_sub(1)
-                    .and_then(|last| series.samples.get(last));
-                if let Some(s) = last.filter(|s| s.time.0 > end - lookback && !is_stale(s.value)) {
-                    *value = if times {
-                        s.time.0 as f64 / 1e3
-                    } else {
-                        s.value
-                    };
-                }
-            }
+            let found = latest(&series.samples, grid.times().map(reference), lookback);
+            let values = found.map(|sample| match sample {
+                None => STALE,
+                Some(sample) if times => sample.time.0 as f64 / 1e3,
+                Some(sample) => sample.value,
+            });
+            let values = values.collect();
             columns.push(Column {
                 labels: series.labels,
                 drop_name: false,
@@ -205,4 +194,20 @@ impl Evaluator<'_> {
         }
         Ok(found)
     }
+}
+
+/// At each of the rising times `ends` the latest sample, if it is not too old and not an end.
+pub(super) fn latest(
+    samples: &[Sample],
+    ends: impl Iterator<Item = i64>,
+    lookback: i64,
+) -> impl Iterator<Item = Option<Sample>> {
+    let mut next = 0;
+    ends.map(move |end| {
+        while samples.get(next).is_some_and(|s| s.time.0 <= end) {
+            next += 1;
+        }
+        let last = *samples.get(next.checked_sub(1)?)?;
+        (last.time.0 > end - lookback && !is_stale(last.value)).then_some(last)
+    })
 }

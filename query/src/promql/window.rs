@@ -97,6 +97,9 @@ const FUNCTIONS: &[WindowFunction] = &[
     }),
     named("last_over_time", |w| Some(w.last().value)),
     finest("mad_over_time", |w| {
+        if w.values().any(f64::is_nan) {
+            return Some(f64::NAN);
+        }
         let mut values: Vec<f64> = w.values().collect();
         let median = stats::quantile(0.5, &mut values);
         values.iter_mut().for_each(|v| *v = (*v - median).abs());

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use regex::Regex;
 use vigie_parsers::Timestamp;
 use vigie_query::promql::{self, Answer, Element, Error, Params, Value, format_value, is_stale};
 use vigie_query::{Labels, METRIC_NAME};
@@ -10,9 +11,30 @@ use vigie_query::{Labels, METRIC_NAME};
 use crate::memory::Memory;
 use crate::script::{Command, Described, Eval, Expected, Match, When, read};
 
-/// Statements that are beyond us: the file, what occurs in the statement, and why. An entry whose
-/// statement passes is out of date, and the test says so.
-const UNSUPPORTED: &[(&str, &str, &str)] = &[];
+/// Statements that are beyond us: the file, an expression that matches the statement, and why. An
+/// entry whose statement passes is out of date, and the test says so.
+const UNSUPPORTED: &[(&str, &str, &str)] = &[
+    (
+        "functions.test",
+        r#"label_replace\(testmetric, "\\xff""#,
+        "the grammar crate reads \\xff as U+00FF, a fine label name, where upstream sees a bad byte",
+    ),
+    (
+        "info.test",
+        r#"\{(data|non_existent)=~"\.\*"\}|data=~"\.\*"\}|\{__name__!="target_info"\}"#,
+        "the grammar crate refuses matchers that match the empty text, also as argument of info()",
+    ),
+    (
+        "duration_expression.test",
+        r"(?i)\[[^\]]*[-+*/%^(]|offset [-+]*(\(|step|range|min_of|max_of)",
+        "durations computed by an expression are experimental: not in the grammar crate",
+    ),
+    (
+        "extended_vectors.test",
+        "anchored|smoothed",
+        "anchored and smoothed ranges are experimental: not in the grammar crate",
+    ),
+];
 
 /// What became of the statements of one file.
 #[derive(Default)]
@@ -50,7 +72,10 @@ fn upstream_scripts() {
         total.failed += tally.failed;
     }
     let share = total.passed as f64 / (total.passed + total.unsupported + total.failed) as f64;
-    println!("{:.2} % of what needs no native histogram passed", share * 100.0);
+    println!(
+        "{:.2} % of what needs no native histogram passed",
+        share * 100.0
+    );
     assert!(total.failed == 0, "{} failed:\n{report}", total.failed);
 }
 
@@ -72,9 +97,9 @@ fn run(path: &Path, report: &mut String) -> Tally {
                 with_native,
             } => load(&mut memory, &mut native, step, &series, with_native),
             Command::Eval(eval) => {
-                let known = UNSUPPORTED
-                    .iter()
-                    .find(|(f, needle, _)| *f == file && eval.text.contains(needle));
+                let known = UNSUPPORTED.iter().find(|(f, pattern, _)| {
+                    *f == file && Regex::new(pattern).unwrap().is_match(&eval.text)
+                });
                 match (judge(&memory, &eval), known) {
                     (Ok(()), Some(_)) if !eval.fails => {
                         tally.failed += 1;
@@ -224,10 +249,14 @@ fn compare(eval: &Eval, value: &Value) -> Result<(), String> {
             let When::Range(from, _, step) = eval.at else {
                 return wrong();
             };
-            same_matrix(expected, series, from, step).then_some(()).map_or_else(wrong, Ok)
+            same_matrix(expected, series, from, step)
+                .then_some(())
+                .map_or_else(wrong, Ok)
         }
         (Expected::Ranges(from, step, expected), Value::Matrix(series)) => {
-            same_matrix(expected, series, *from, *step).then_some(()).map_or_else(wrong, Ok)
+            same_matrix(expected, series, *from, *step)
+                .then_some(())
+                .map_or_else(wrong, Ok)
         }
         _ => wrong(),
     }
@@ -264,7 +293,10 @@ fn again_as_range(memory: &Memory, eval: &Eval, answer: &Answer) -> Result<(), S
     let (When::Instant(at), Value::Vector(elements)) = (eval.at, &answer.value) else {
         return Ok(());
     };
-    if ["start()", "end()", "range()", "step()"].iter().any(|f| eval.text.contains(f)) {
+    if ["start()", "end()", "range()", "step()"]
+        .iter()
+        .any(|f| eval.text.contains(f))
+    {
         return Ok(());
     }
     let range = When::Range(at - MINUTE, at + MINUTE, MINUTE);
@@ -309,5 +341,9 @@ fn near(a: f64, b: f64) -> bool {
 
 #[test]
 fn numbers_are_near() {
-    assert!(near(1.0, 1.000_000_1) && !near(1.0, 1.001), "{}", format_value(1.0));
+    assert!(
+        near(1.0, 1.000_000_1) && !near(1.0, 1.001),
+        "{}",
+        format_value(1.0)
+    );
 }

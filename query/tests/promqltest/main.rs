@@ -2,5 +2,6 @@
 
 mod conformance;
 mod memory;
+mod properties;
 mod script;
 mod semantics;

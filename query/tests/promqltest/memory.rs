@@ -9,7 +9,7 @@ use vigie_query::{
 };
 
 /// Samples by series, in time order. Counts how often it was asked.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Memory {
     series: BTreeMap<Labels, Vec<Sample>>,
     pub(crate) selections: AtomicUsize,

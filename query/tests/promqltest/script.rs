@@ -99,7 +99,11 @@ fn eval(line: usize, head: &str, body: &[&str]) -> Eval {
         r"^eval(?:_(fail|warn|info))?\s+range\s+from\s+(.+)\s+to\s+(.+)\s+step\s+(.+?)\s+(.+)$",
     );
     let (kind, at, text) = if let Some(found) = range.unwrap().captures(head) {
-        let when = When::Range(duration(&found[2]), duration(&found[3]), duration(&found[4]));
+        let when = When::Range(
+            duration(&found[2]),
+            duration(&found[3]),
+            duration(&found[4]),
+        );
         (found.get(1), when, found[5].to_owned())
     } else {
         let Some(found) = instant.unwrap().captures(head) else {
