@@ -178,7 +178,9 @@ impl Network {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let (a, b, width) = match (self.base, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(a.to_bits()), u128::from(b.to_bits()), 32),
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                (u128::from(a.to_bits()), u128::from(b.to_bits()), 32)
+            }
             (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
             _ => return false,
         };
@@ -193,7 +195,9 @@ impl std::str::FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("`{text}` is not a network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"")
+            format!(
+                "`{text}` is not a network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\""
+            )
         };
         let (base, prefix) = match text.split_once('/') {
             Some((base, prefix)) => (base, Some(prefix)),
@@ -223,18 +227,27 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         let interval = self.host.interval.0.as_secs();
         if self.host.interval.0.subsec_nanos() != 0 || !(1..=60).contains(&interval) {
-            return Err(Invalid::new("host.interval", "whole seconds from \"1s\" to \"60s\""));
+            return Err(Invalid::new(
+                "host.interval",
+                "whole seconds from \"1s\" to \"60s\"",
+            ));
         }
         for syslog in &self.syslog {
             if syslog.protocols.is_empty() {
-                return Err(Invalid::new("syslog.protocols", "name \"udp\", \"tcp\" or both"));
+                return Err(Invalid::new(
+                    "syslog.protocols",
+                    "name \"udp\", \"tcp\" or both",
+                ));
             }
         }
         for files in &self.files {
             if let Some(name) = &files.format
                 && vigie_parsers::formats::find(name).is_none()
             {
-                let known: Vec<_> = vigie_parsers::formats::FORMATS.iter().map(|f| f.name).collect();
+                let known: Vec<_> = vigie_parsers::formats::FORMATS
+                    .iter()
+                    .map(|f| f.name)
+                    .collect();
                 let why = format!("unknown format `{name}`; known: {}", known.join(", "));
                 return Err(Invalid::new("files.format", why));
             }
@@ -244,7 +257,10 @@ impl Config {
                     return Err(Invalid::new("files.paths", why));
                 }
                 if let Err(e) = globset::Glob::new(pattern) {
-                    return Err(Invalid::new("files.paths", format!("`{pattern}`: {}", e.kind())));
+                    return Err(Invalid::new(
+                        "files.paths",
+                        format!("`{pattern}`: {}", e.kind()),
+                    ));
                 }
             }
         }
@@ -316,15 +332,24 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         for (text, part) in [
-            ("[host]\ninterval = \"1.5s\"", "host.interval: whole seconds"),
+            (
+                "[host]\ninterval = \"1.5s\"",
+                "host.interval: whole seconds",
+            ),
             ("[host]\nintervall = \"1s\"", "unknown field `intervall`"),
             ("[host]\ninterval = 5", "a length of time in quotes"),
             ("[[syslog]]\nprotocols = []", "syslog.protocols"),
             ("[[syslog]]\nallow = [\"10.0.0.0/33\"]", "is not a network"),
             ("[[syslog]]\nzone = \"Paris\"", "unknown time zone `Paris`"),
-            ("[[files]]\npaths = [\"logs/*.log\"]", "is not an absolute path"),
+            (
+                "[[files]]\npaths = [\"logs/*.log\"]",
+                "is not an absolute path",
+            ),
             ("[[files]]\npaths = [\"/a/[\"]", "files.paths: `/a/[`"),
-            ("[[files]]\npaths = []\nformat = \"nosuch\"", "unknown format `nosuch`; known: "),
+            (
+                "[[files]]\npaths = []\nformat = \"nosuch\"",
+                "unknown format `nosuch`; known: ",
+            ),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -20,7 +20,8 @@ const VHOST_DEFAULT: &str = "default";
 const OTHER: &str = "other";
 /// Methods with a series of their own: RFC 9110, PATCH and WebDAV's most usual.
 const METHODS: [&str; 11] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND", OTHER,
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND",
+    OTHER,
 ];
 /// Prometheus' default buckets, in seconds.
 const BUCKETS: [(f64, &str); 11] = [
@@ -55,12 +56,27 @@ pub(crate) struct Figures {
 enum Key {
     /// By severity number; 8 is none.
     Events(u8),
-    Requests { vhost: u16, method: u8, code: u16 },
-    Bytes { vhost: u16 },
-    Bots { vhost: u16 },
-    Bucket { vhost: u16, le: u8 },
-    DurationSum { vhost: u16 },
-    DurationCount { vhost: u16 },
+    Requests {
+        vhost: u16,
+        method: u8,
+        code: u16,
+    },
+    Bytes {
+        vhost: u16,
+    },
+    Bots {
+        vhost: u16,
+    },
+    Bucket {
+        vhost: u16,
+        le: u8,
+    },
+    DurationSum {
+        vhost: u16,
+    },
+    DurationCount {
+        vhost: u16,
+    },
 }
 
 /// What an access line says.
@@ -93,9 +109,16 @@ impl Figures {
 
     /// Counts a line.
     pub(crate) fn count(&mut self, recv: Timestamp, line: &[u8], record: &Record) {
-        let time = record.time.filter(|t| t.since_ms(recv) <= AHEAD_MS).unwrap_or(recv);
+        let time = record
+            .time
+            .filter(|t| t.since_ms(recv) <= AHEAD_MS)
+            .unwrap_or(recv);
         let slot = time.0.div_euclid(STEP_MS);
-        self.add(slot, Key::Events(record.severity.map_or(8, |s| s as u8)), 1.0);
+        self.add(
+            slot,
+            Key::Events(record.severity.map_or(8, |s| s as u8)),
+            1.0,
+        );
         if let Some(request) = Request::read(line, record) {
             self.count_request(slot, &request);
         }
@@ -105,8 +128,19 @@ impl Figures {
         let vhost = self.vhost(request.vhost);
         let method = METHODS.iter().position(|m| m.as_bytes() == request.method);
         let method = u8::try_from(method.unwrap_or(METHODS.len() - 1)).unwrap_or(0);
-        let code = request.status.filter(|c| (100..600).contains(c)).unwrap_or(0);
-        self.add(slot, Key::Requests { vhost, method, code }, 1.0);
+        let code = request
+            .status
+            .filter(|c| (100..600).contains(c))
+            .unwrap_or(0);
+        self.add(
+            slot,
+            Key::Requests {
+                vhost,
+                method,
+                code,
+            },
+            1.0,
+        );
         if let Some(bytes) = request.bytes {
             self.add(slot, Key::Bytes { vhost }, bytes);
         }
@@ -129,7 +163,11 @@ impl Figures {
         if let Some(&known) = self.vhosts.get(name) {
             return known;
         }
-        let name = if self.vhosts.len() < VHOSTS_MAX { name } else { OTHER.as_bytes() };
+        let name = if self.vhosts.len() < VHOSTS_MAX {
+            name
+        } else {
+            OTHER.as_bytes()
+        };
         let next = u16::try_from(self.vhosts.len()).unwrap_or(u16::MAX);
         *self.vhosts.entry(name.into()).or_insert(next)
     }
@@ -152,19 +190,39 @@ impl Figures {
 
     fn definition(&self, key: Key) -> SeriesDef {
         let vhost = |index: u16| {
-            let name = self.vhosts.iter().find(|(_, i)| **i == index).map(|(n, _)| n);
+            let name = self
+                .vhosts
+                .iter()
+                .find(|(_, i)| **i == index)
+                .map(|(n, _)| n);
             String::from_utf8_lossy(name.map_or(&b""[..], |n| n)).into_owned()
         };
         let (name, help, mut pairs) = match key {
             Key::Events(level) => {
                 let level = Severity::from_number(level).map_or("unknown", Severity::as_str);
                 let pairs = vec![("source", self.source.clone()), ("level", level.to_owned())];
-                ("vigie_log_events_total", "Log events by source and level.", pairs)
+                (
+                    "vigie_log_events_total",
+                    "Log events by source and level.",
+                    pairs,
+                )
             }
-            Key::Requests { vhost: v, method, code } => {
+            Key::Requests {
+                vhost: v,
+                method,
+                code,
+            } => {
                 let method = METHODS.get(usize::from(method)).copied().unwrap_or(OTHER);
-                let code = if code == 0 { OTHER.to_owned() } else { code.to_string() };
-                let pairs = vec![("vhost", vhost(v)), ("method", method.to_owned()), ("code", code)];
+                let code = if code == 0 {
+                    OTHER.to_owned()
+                } else {
+                    code.to_string()
+                };
+                let pairs = vec![
+                    ("vhost", vhost(v)),
+                    ("method", method.to_owned()),
+                    ("code", code),
+                ];
                 ("http_requests_total", "Requests in access logs.", pairs)
             }
             Key::Bytes { vhost: v } => (
@@ -182,12 +240,16 @@ impl Figures {
                 let pairs = vec![("vhost", vhost(v)), ("le", le.to_owned())];
                 ("http_request_duration_seconds_bucket", DURATION, pairs)
             }
-            Key::DurationSum { vhost: v } => {
-                ("http_request_duration_seconds_sum", DURATION, vec![("vhost", vhost(v))])
-            }
-            Key::DurationCount { vhost: v } => {
-                ("http_request_duration_seconds_count", DURATION, vec![("vhost", vhost(v))])
-            }
+            Key::DurationSum { vhost: v } => (
+                "http_request_duration_seconds_sum",
+                DURATION,
+                vec![("vhost", vhost(v))],
+            ),
+            Key::DurationCount { vhost: v } => (
+                "http_request_duration_seconds_count",
+                DURATION,
+                vec![("vhost", vhost(v))],
+            ),
         };
         pairs.push(("instance", self.host.clone()));
         let pairs: Vec<_> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
@@ -240,7 +302,8 @@ impl<'a> Request<'a> {
                 _ => {}
             }
         }
-        (found && (!request.method.is_empty() || record.find("request").is_some())).then_some(request)
+        (found && (!request.method.is_empty() || record.find("request").is_some()))
+            .then_some(request)
     }
 }
 
@@ -250,7 +313,9 @@ fn is_bot(agent: &[u8]) -> bool {
     agent.windows(3).enumerate().any(|(at, three)| {
         WORDS.iter().any(|word| {
             three.eq_ignore_ascii_case(&word[..3])
-                && agent.get(at..at + word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word))
+                && agent
+                    .get(at..at + word.len())
+                    .is_some_and(|w| w.eq_ignore_ascii_case(word))
         })
     })
 }
@@ -259,7 +324,10 @@ fn number(text: &[u8]) -> Option<u64> {
     crate::sources::number(text)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the size of an answer is far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the size of an answer is far below 2^53"
+)]
 fn float(n: u64) -> f64 {
     n as f64
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::{Detector, Format};
 use vigie_parsers::{Context, Origin, Record, Timestamp};
-use vigie_store::{Batch, EventBatch, Registry};
+use vigie_store::{EventBatch, Registry, SampleBatch};
 
 use crate::figures::Figures;
 
@@ -20,9 +20,9 @@ pub(crate) struct Lines {
     format: Option<&'static Format>,
     detector: Detector,
     context: Context,
+    anchor: Option<Timestamp>,
     record: Record,
     figures: Figures,
-    batch: EventBatch,
 }
 
 impl Lines {
@@ -32,9 +32,9 @@ impl Lines {
             format: None,
             detector: Detector::default(),
             context: Context::new(Timestamp(0), zone),
+            anchor: None,
             record: Record::default(),
             figures: Figures::new(registry.clone(), source, host),
-            batch: EventBatch::default(),
         }
     }
 
@@ -48,15 +48,26 @@ impl Lines {
         self.figures.set_vhost(vhost);
     }
 
+    /// A stamp without a year is of the year around this time, not around the arrival of the line.
+    pub(crate) fn set_anchor(&mut self, anchor: Timestamp) {
+        self.anchor = Some(anchor);
+    }
+
     /// Takes a line that came at `recv`, without its end. Whether it had to be cut.
-    pub(crate) fn push(&mut self, recv: Timestamp, origin: &Arc<Origin>, line: &[u8]) -> bool {
-        self.context.recv = recv;
+    pub(crate) fn push(
+        &mut self,
+        batch: &mut EventBatch,
+        recv: Timestamp,
+        origin: &Arc<Origin>,
+        line: &[u8],
+    ) -> bool {
+        self.context.recv = self.anchor.map_or(recv, |a| a.min(recv));
         let cut = line.get(..LINE_LEN_MAX);
         let line = cut.unwrap_or(line);
         let format = self.parse(line);
         self.record.flags.truncated |= cut.is_some_and(|c| c.len() < line.len());
         self.figures.count(recv, line, &self.record);
-        self.batch.push(recv, origin, format.name, line, &self.record);
+        batch.push(recv, origin, format.name, line, &self.record);
         cut.is_some()
     }
 
@@ -67,26 +78,12 @@ impl Lines {
                 return format;
             }
         }
-        self.detector.parse(&mut self.context, line, &mut self.record)
+        self.detector
+            .parse(&mut self.context, line, &mut self.record)
     }
 
-    /// Lines waiting to be handed over.
-    pub(crate) fn len(&self) -> usize {
-        self.batch.len()
-    }
-
-    /// Their bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.batch.size()
-    }
-
-    /// What has come together since the last time: events and the figures from them, which must be
-    /// committed together.
-    pub(crate) fn take(&mut self) -> Batch {
-        Batch {
-            events: std::mem::take(&mut self.batch),
-            samples: self.figures.take(),
-            ..Batch::default()
-        }
+    /// The figures from the lines since the last time; they must be committed with those.
+    pub(crate) fn figures(&mut self) -> SampleBatch {
+        self.figures.take()
     }
 }

@@ -1,8 +1,10 @@
 //! The way from a source to the writer: the clock, the budget, the queue.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 use vigie_parsers::Timestamp;
-use vigie_store::{Batch, Clock, Handle, Registry};
+use vigie_store::{Batch, Clock, Registry};
 
 use crate::budget::{Budget, Patience, Permit};
 use crate::status::Status;
@@ -13,12 +15,16 @@ const ROW_BYTES: usize = 32;
 /// Everything a source needs of its surroundings. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Outlet {
-    pub(crate) handle: Handle,
+    /// Hands a batch to the writer (tests have their own).
+    pub(crate) take: Take,
+    pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     pub(crate) status: Status,
     pub(crate) shutdown: CancellationToken,
     pub(crate) budget: Budget,
 }
+
+pub(crate) type Take = Arc<dyn Fn(Batch) -> Result<(), Ended> + Send + Sync>;
 
 /// The writer is gone, or the daemon ends: nothing more can be handed over.
 #[derive(Debug)]
@@ -30,7 +36,7 @@ impl Outlet {
     }
 
     pub(crate) fn registry(&self) -> &Registry {
-        self.handle.registry()
+        &self.registry
     }
 
     /// Hands a batch over as soon as there is room for it. A shutdown does not interrupt this as
@@ -56,7 +62,7 @@ impl Outlet {
                 done(result);
             }
         }));
-        self.handle.send(batch).map_err(|_| Ended)
+        (self.take)(batch)
     }
 }
 

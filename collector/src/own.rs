@@ -9,10 +9,21 @@ use crate::sources::text::{gauge, number, words};
 /// The distance of these figures: every second report.
 const STEP_MS: i64 = 10_000;
 
-const EVENTS: Metric =
-    metric("vigie_source_events_total", "Events and samples a source brought.", &["source"]);
-const BYTES: Metric = metric("vigie_source_bytes_total", "Bytes a source brought.", &["source"]);
-const LAG: Metric = metric("vigie_source_lag_bytes", "Bytes that wait to be read.", &["source"]);
+const EVENTS: Metric = metric(
+    "vigie_source_events_total",
+    "Events and samples a source brought.",
+    &["source"],
+);
+const BYTES: Metric = metric(
+    "vigie_source_bytes_total",
+    "Bytes a source brought.",
+    &["source"],
+);
+const LAG: Metric = metric(
+    "vigie_source_lag_bytes",
+    "Bytes that wait to be read.",
+    &["source"],
+);
 const UP: Metric = metric("vigie_source_up", "Whether a source works.", &["source"]);
 const DROPPED: Metric = metric(
     "vigie_source_dropped_total",
@@ -25,9 +36,17 @@ const CPU: Metric = metric(
     "Seconds of CPU, user and system, of vigie itself.",
     &["job"],
 );
-const RESIDENT: Metric = metric("process_resident_memory_bytes", "Resident memory of vigie itself.", &["job"]);
+const RESIDENT: Metric = metric(
+    "process_resident_memory_bytes",
+    "Resident memory of vigie itself.",
+    &["job"],
+);
 const OPEN: Metric = metric("process_open_fds", "Open files of vigie itself.", &["job"]);
-const STARTED: Metric = metric("process_start_time_seconds", "When vigie started, in unix time.", &["job"]);
+const STARTED: Metric = metric(
+    "process_start_time_seconds",
+    "When vigie started, in unix time.",
+    &["job"],
+);
 const JOB: &[u8] = b"vigie";
 
 pub(crate) struct Own {
@@ -57,7 +76,10 @@ impl Own {
         let out = &mut self.out;
         out.begin(Timestamp(slot.saturating_mul(STEP_MS)));
         out.gauge(&BUILD, &[env!("CARGO_PKG_VERSION").as_bytes()], 1.0);
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of our age fit 53 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of our age fit 53 bits"
+        )]
         out.gauge(&STARTED, &[JOB], started.0 as f64 / 1000.0);
         for r in reports {
             let source = r.source.as_bytes();

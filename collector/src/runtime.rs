@@ -1,5 +1,6 @@
 //! The life of the inputs: start, report, stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -7,7 +8,7 @@ use vigie_store::{Batch, Clock, Handle};
 
 use crate::budget::{Budget, Patience};
 use crate::config::Config;
-use crate::outlet::Outlet;
+use crate::outlet::{Ended, Outlet};
 use crate::own::Own;
 use crate::sockets::Sockets;
 use crate::sources::{INPUTS, Start, Tasks};
@@ -59,7 +60,8 @@ pub fn start(setup: Setup) -> Collector {
     } = setup;
     let status = Status::default();
     let outlet = Outlet {
-        handle,
+        registry: handle.registry().clone(),
+        take: Arc::new(move |batch| handle.send(batch).map_err(|_| Ended)),
         clock,
         status: status.clone(),
         shutdown,
@@ -105,7 +107,10 @@ impl Collector {
 }
 
 fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Sends the state of the sources and vigie's own figures, and once more at the end.

@@ -34,7 +34,9 @@ pub(crate) enum Bound {
 
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("syslog cannot listen on {address} ({protocol}): {source}; choose another address in [[syslog]], or stop whoever has it")]
+#[error(
+    "syslog cannot listen on {address} ({protocol}): {source}; choose another address in [[syslog]], or stop whoever has it"
+)]
 pub struct BindError {
     address: SocketAddr,
     protocol: &'static str,
@@ -78,16 +80,25 @@ impl Sockets {
 }
 
 fn udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Transport::UDP))?;
-    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, UDP_BUFFER_BYTES)
-        .or_else(|_| rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_BUFFER_BYTES))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Transport::UDP),
+    )?;
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, UDP_BUFFER_BYTES).or_else(
+        |_| rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_BUFFER_BYTES),
+    )?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
 fn tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Transport::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Transport::TCP),
+    )?;
     // A restart does not wait for the connections of the last run.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

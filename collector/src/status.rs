@@ -133,7 +133,11 @@ impl Source {
             items: self.items.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             lag_bytes: self.lag_bytes.load(Relaxed),
-            dropped: rest.dropped.iter().map(|(&w, &n)| (w.to_owned(), n)).collect(),
+            dropped: rest
+                .dropped
+                .iter()
+                .map(|(&w, &n)| (w.to_owned(), n))
+                .collect(),
         }
     }
 }
@@ -156,11 +160,20 @@ mod tests {
         source.drop_items("kernel", 1);
         source.drop_items("oversize", 0);
         assert!(source.set(SourceState::Failed, "no such address"));
-        assert!(!source.set(SourceState::Failed, "no such address"), "no news");
+        assert!(
+            !source.set(SourceState::Failed, "no such address"),
+            "no news"
+        );
         let report = status.reports(Timestamp(9)).remove(0);
         assert_eq!(report.dropped, [("kernel".to_owned(), 4)]);
-        assert_eq!((report.items, report.bytes, report.last), (2, 100, Some(Timestamp(5))));
-        assert_eq!((report.state, report.at), (SourceState::Failed, Timestamp(9)));
+        assert_eq!(
+            (report.items, report.bytes, report.last),
+            (2, 100, Some(Timestamp(5)))
+        );
+        assert_eq!(
+            (report.state, report.at),
+            (SourceState::Failed, Timestamp(9))
+        );
         status.remove("udp");
         assert!(status.reports(Timestamp(9)).is_empty());
     }

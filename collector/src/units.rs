@@ -155,7 +155,16 @@ mod tests {
         ] {
             assert_eq!(ms(text), Ok(expected), "{text}");
         }
-        for text in ["", "5", "s", "5 parsecs", "1.2345s", "1.2.3s", "-1s", "99999999999999999999w"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 parsecs",
+            "1.2345s",
+            "1.2.3s",
+            "-1s",
+            "99999999999999999999w",
+        ] {
             let error = ms(text).unwrap_err();
             assert!(error.contains("is not a length of time"), "{error}");
         }
@@ -166,12 +175,23 @@ mod tests {
         for (text, expected) in [("64 KiB", 65_536), ("4GiB", 4 << 30), ("1.5 MB", 1_500_000)] {
             assert_eq!(text.parse(), Ok(Bytes(expected)), "{text}");
         }
-        assert!("1 Kib".parse::<Bytes>().unwrap_err().contains("known: B, KiB"));
+        assert!(
+            "1 Kib"
+                .parse::<Bytes>()
+                .unwrap_err()
+                .contains("known: B, KiB")
+        );
         for shown in ["64 KiB", "4 GiB", "17 B"] {
-            assert_eq!(shown.parse::<Bytes>().map(|b| b.to_string()), Ok(shown.to_owned()));
+            assert_eq!(
+                shown.parse::<Bytes>().map(|b| b.to_string()),
+                Ok(shown.to_owned())
+            );
         }
         for shown in ["30s", "250ms", "2d"] {
-            assert_eq!(shown.parse::<Duration>().map(|b| b.to_string()), Ok(shown.to_owned()));
+            assert_eq!(
+                shown.parse::<Duration>().map(|b| b.to_string()),
+                Ok(shown.to_owned())
+            );
         }
     }
 }

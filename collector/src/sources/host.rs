@@ -42,7 +42,11 @@ pub(super) const INPUT: Input = Input {
 /// The slow rhythm, in seconds.
 const SLOW_S: i64 = 10;
 
-const TIME: Metric = metric("node_time_seconds", "The machine's clock, in unix time.", &[]);
+const TIME: Metric = metric(
+    "node_time_seconds",
+    "The machine's clock, in unix time.",
+    &[],
+);
 
 type Parse = fn(&[u8], &mut Emitter);
 
@@ -61,14 +65,28 @@ const FILES: &[(&str, Parse)] = &[
     ("net/sockstat6", netstat::parse_sockstat),
     ("net/softnet_stat", netstat::parse_softnet),
     ("net/stat/nf_conntrack", netstat::parse_track_stat),
-    ("sys/net/netfilter/nf_conntrack_count", netstat::parse_tracked),
-    ("sys/net/netfilter/nf_conntrack_max", netstat::parse_tracked_max),
+    (
+        "sys/net/netfilter/nf_conntrack_count",
+        netstat::parse_tracked,
+    ),
+    (
+        "sys/net/netfilter/nf_conntrack_max",
+        netstat::parse_tracked_max,
+    ),
     ("sys/fs/file-nr", system::parse_file_nr),
     ("schedstat", system::parse_schedstat),
-    ("pressure/cpu", |text, out| system::parse_pressure("cpu", text, out)),
-    ("pressure/io", |text, out| system::parse_pressure("io", text, out)),
-    ("pressure/memory", |text, out| system::parse_pressure("memory", text, out)),
-    ("pressure/irq", |text, out| system::parse_pressure("irq", text, out)),
+    ("pressure/cpu", |text, out| {
+        system::parse_pressure("cpu", text, out)
+    }),
+    ("pressure/io", |text, out| {
+        system::parse_pressure("io", text, out)
+    }),
+    ("pressure/memory", |text, out| {
+        system::parse_pressure("memory", text, out)
+    }),
+    ("pressure/irq", |text, out| {
+        system::parse_pressure("irq", text, out)
+    }),
 ];
 
 /// Where /proc, /sys and /etc are; tests have their own.
@@ -116,7 +134,10 @@ impl Rhythm for Fast {
                 parse(text, out);
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of our age fit 53 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of our age fit 53 bits"
+        )]
         out.gauge(&TIME, &[], now.0 as f64 / 1000.0);
     }
 }
@@ -128,7 +149,11 @@ struct Slow {
 
 impl Rhythm for Slow {
     fn read(&mut self, now: Timestamp, out: &mut Emitter) {
-        let Root { proc, sys, os_release } = &self.root;
+        let Root {
+            proc,
+            sys,
+            os_release,
+        } = &self.root;
         let text = |path: &str| std::fs::read(proc.join(path)).unwrap_or_default();
         // The mounts of the first process: a service may have its own view of them.
         let mut mounts = text("1/mounts");
@@ -165,7 +190,8 @@ fn start(s: &mut Start<'_>) {
     let slow = Ticker::new(s.outlet, &source, emitter(slow_ms), slow_ms);
     s.tasks.spawn("host", fast.run(Fast::new(&root)));
     let asker = filesystem::Asker::default();
-    s.tasks.spawn("host, slow part", slow.run(Slow { root, asker }));
+    s.tasks
+        .spawn("host, slow part", slow.run(Slow { root, asker }));
 }
 
 fn emitter(outlet: &Outlet, source: &Arc<Source>, host: &str, step_ms: i64) -> Emitter {
@@ -216,7 +242,11 @@ impl Ticker {
             // After a suspend or a stall the readings in between are not made up.
             let next = align(now, self.step_ms).plus_ms(self.step_ms);
             // The sleep and the clock may differ by a hair: not the same reading twice.
-            at = if next == at { at.plus_ms(self.step_ms) } else { next };
+            at = if next == at {
+                at.plus_ms(self.step_ms)
+            } else {
+                next
+            };
             let wait = u64::try_from(at.since_ms(now)).unwrap_or(0);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait)) => {}

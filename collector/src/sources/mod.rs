@@ -11,7 +11,7 @@ pub(crate) use text::number;
 
 mod host;
 mod syslog;
-
+mod tail;
 
 /// A kind of input.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Input {
 }
 
 /// All inputs, in the order of the documentation.
-pub const INPUTS: &[Input] = &[host::INPUT, syslog::INPUT];
+pub const INPUTS: &[Input] = &[host::INPUT, syslog::INPUT, tail::INPUT];
 
 /// What an input needs to start.
 pub(crate) struct Start<'a> {

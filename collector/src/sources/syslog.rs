@@ -15,6 +15,8 @@ use crate::sockets::{Bound, Listener};
 use crate::status::Source;
 
 mod datagrams;
+mod frames;
+mod tcp;
 mod udp;
 
 /// See the module.
@@ -45,9 +47,12 @@ fn start(s: &mut Start<'_>) {
             config,
         };
         let started = match socket {
-            Bound::Udp(socket) => udp::Udp::new(socket, common)
-                .map(|udp| s.tasks.spawn(&name, udp.run())),
-            Bound::Tcp(_) => Ok(()),
+            Bound::Udp(socket) => {
+                udp::Udp::new(socket, common).map(|udp| s.tasks.spawn(&name, udp.run()))
+            }
+            Bound::Tcp(socket) => {
+                tcp::Tcp::new(socket, common).map(|tcp| s.tasks.spawn(&name, tcp.run()))
+            }
         };
         if let Err(e) = started {
             source.fail(&format!("the listener could not be started: {e}"));
@@ -66,7 +71,11 @@ struct Common {
 
 impl Common {
     fn lines(&self) -> Lines {
-        let zone = self.config.zone.as_ref().map_or_else(TimeZone::system, |z| z.0.clone());
+        let zone = self
+            .config
+            .zone
+            .as_ref()
+            .map_or_else(TimeZone::system, |z| z.0.clone());
         Lines::new(self.outlet.registry(), self.source.name(), &self.host, zone)
     }
 
@@ -137,8 +146,12 @@ impl Peers {
 /// A datagram's or a frame's text: without the line end that many senders add (facts: rsyslog's and
 /// syslog-ng's datagrams end with LF, some devices' with NUL).
 fn trimmed(message: &[u8]) -> &[u8] {
-    let end = message.iter().rposition(|b| !matches!(b, b'\n' | b'\r' | 0));
-    message.get(..end.map_or(0, |at| at + 1)).unwrap_or_default()
+    let end = message
+        .iter()
+        .rposition(|b| !matches!(b, b'\n' | b'\r' | 0));
+    message
+        .get(..end.map_or(0, |at| at + 1))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -79,7 +79,11 @@ pub(super) fn parse(text: &[u8], out: &mut Emitter) {
 /// Memory disks, loops, floppies and partitions: node_exporter's
 /// `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`.
 pub(super) fn ignored(device: &[u8]) -> bool {
-    let digits = device.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let digits = device
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_digit())
+        .count();
     let stem = device.get(..device.len() - digits).unwrap_or_default();
     if digits == 0 {
         return false;

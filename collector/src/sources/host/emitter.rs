@@ -171,7 +171,9 @@ fn same(mut joined: &[u8], values: &[&[u8]]) -> bool {
 }
 
 fn labels(metric: &Metric, values: &[&[u8]], instance: &str) -> Labels {
-    let mut values = values.iter().map(|v| String::from_utf8_lossy(v).into_owned());
+    let mut values = values
+        .iter()
+        .map(|v| String::from_utf8_lossy(v).into_owned());
     let mut name = String::new();
     for (i, part) in metric.name.split('*').enumerate() {
         if i > 0 {
@@ -246,7 +248,10 @@ pub(crate) mod tests {
         let ab = "m{device=\"a\"} 1\nn_y_x{device=\"a\"} 2 c\nm{device=\"b\"} 1\nn_y_x{device=\"b\"} 2 c\n";
         assert_eq!(tick(&["a", "b"]), (ab.to_owned(), 4));
         assert_eq!(tick(&["a", "b"]), (ab.to_owned(), 4));
-        assert_eq!(tick(&["b"]).0, "m{device=\"b\"} 1\nn_y_x{device=\"b\"} 2 c\n");
+        assert_eq!(
+            tick(&["b"]).0,
+            "m{device=\"b\"} 1\nn_y_x{device=\"b\"} 2 c\n"
+        );
         assert_eq!(tick(&["c", "a"]).1, 6);
         assert_eq!(tick(&["a", "b"]), (ab.to_owned(), 6));
     }

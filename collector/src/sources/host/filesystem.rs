@@ -44,7 +44,15 @@ const BELOW_IGNORED: [&str; 3] = [
 ];
 /// These go over a network, or to a process that may not answer.
 const TYPES_REMOTE: [&str; 9] = [
-    "9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3",
+    "9p",
+    "afs",
+    "ceph",
+    "cifs",
+    "glusterfs",
+    "lustre",
+    "nfs",
+    "nfs4",
+    "smb3",
 ];
 /// More mounts than this are left out: container hosts have thousands that mirror each other.
 const MOUNTS_MAX: usize = 256;
@@ -78,7 +86,11 @@ pub(super) fn parse_mounts(text: &[u8]) -> Vec<Mount> {
         };
         mounts.insert(point, mount);
     }
-    mounts.into_values().filter(wanted).take(MOUNTS_MAX).collect()
+    mounts
+        .into_values()
+        .filter(wanted)
+        .take(MOUNTS_MAX)
+        .collect()
 }
 
 fn wanted(mount: &Mount) -> bool {
@@ -88,7 +100,11 @@ fn wanted(mount: &Mount) -> bool {
     if kind == "overlay" && point == "/" {
         return true;
     }
-    let below = |dir: &str| point.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+    let below = |dir: &str| {
+        point
+            .strip_prefix(dir)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
     let ignored = TYPES_IGNORED.split_ascii_whitespace().any(|t| t == kind)
         || MOUNTS_IGNORED.iter().any(|dir| point == *dir || below(dir))
         || BELOW_IGNORED.iter().any(|dir| below(dir));
@@ -132,7 +148,8 @@ impl Asker {
                 emit(labels, &answer, out);
             }
         }
-        self.hanging.retain(|point, _| mounts.iter().any(|m| m.point == *point));
+        self.hanging
+            .retain(|point, _| mounts.iter().any(|m| m.point == *point));
     }
 
     fn ask(&mut self, mount: &Mount) -> Option<StatVfs> {

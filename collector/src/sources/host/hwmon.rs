@@ -40,11 +40,36 @@ const LABEL: Metric = metric(
     "What a sensor measures; always 1.",
     &["chip", "sensor", "label"],
 );
-const ZONE: Metric = metric("node_thermal_zone_temp", "Temperature in celsius.", &["zone", "type"]);
+const ZONE: Metric = metric(
+    "node_thermal_zone_temp",
+    "Temperature in celsius.",
+    &["zone", "type"],
+);
 const FREQUENCY: [(&str, Metric); 3] = [
-    ("scaling_cur_freq", metric("node_cpu_scaling_frequency_hertz", "Frequency now.", &["cpu"])),
-    ("scaling_max_freq", metric("node_cpu_scaling_frequency_max_hertz", "Highest frequency.", &["cpu"])),
-    ("scaling_min_freq", metric("node_cpu_scaling_frequency_min_hertz", "Lowest frequency.", &["cpu"])),
+    (
+        "scaling_cur_freq",
+        metric(
+            "node_cpu_scaling_frequency_hertz",
+            "Frequency now.",
+            &["cpu"],
+        ),
+    ),
+    (
+        "scaling_max_freq",
+        metric(
+            "node_cpu_scaling_frequency_max_hertz",
+            "Highest frequency.",
+            &["cpu"],
+        ),
+    ),
+    (
+        "scaling_min_freq",
+        metric(
+            "node_cpu_scaling_frequency_min_hertz",
+            "Lowest frequency.",
+            &["cpu"],
+        ),
+    ),
 ];
 
 /// Entries of a directory beyond this many are left out.
@@ -105,12 +130,20 @@ fn chip_id(dir: &Path) -> Option<String> {
         });
     }
     let name = read_word(&dir.join("name"));
-    Some(clean(&name.or_else(|| Some(dir.file_name()?.to_string_lossy().into_owned()))?))
+    Some(clean(&name.or_else(|| {
+        Some(dir.file_name()?.to_string_lossy().into_owned())
+    })?))
 }
 
 /// Lower case, `_` for what is neither letter, digit nor `:`, none at the ends.
 fn clean(name: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == ':' { c.to_ascii_lowercase() } else { '_' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || c == ':' {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
     let name: String = name.trim().chars().map(safe).collect();
     name.trim_matches('_').to_owned()
 }
@@ -118,7 +151,10 @@ fn clean(name: &str) -> String {
 fn frequencies(sys: &Path, out: &mut Emitter) {
     let cpus = sys.join("devices/system/cpu");
     for entry in entries(&cpus) {
-        let Some(cpu) = entry.strip_prefix("cpu").filter(|n| n.parse::<u32>().is_ok()) else {
+        let Some(cpu) = entry
+            .strip_prefix("cpu")
+            .filter(|n| n.parse::<u32>().is_ok())
+        else {
             continue;
         };
         for (file, metric) in &FREQUENCY {
@@ -165,12 +201,19 @@ mod tests {
         write(&format!("{hwmon}/uevent"), "");
         fs::create_dir_all(sys.join("class/hwmon")).unwrap();
         symlink(sys.join(hwmon), sys.join("class/hwmon/hwmon0")).unwrap();
-        symlink(sys.join("devices/platform/coretemp.0"), sys.join(hwmon).join("device")).unwrap();
+        symlink(
+            sys.join("devices/platform/coretemp.0"),
+            sys.join(hwmon).join("device"),
+        )
+        .unwrap();
         write("class/hwmon/hwmon1/name", "nvme\n");
         write("class/hwmon/hwmon1/fan2_input", "1200");
         write("class/thermal/thermal_zone0/temp", "38500");
         write("class/thermal/thermal_zone0/type", "acpitz");
-        write("devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "2400000");
+        write(
+            "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq",
+            "2400000",
+        );
         write("devices/system/cpu/cpufreq/x", "");
         let mut fake = Fake::new();
         read(sys, &mut fake.out);

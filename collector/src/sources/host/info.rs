@@ -11,7 +11,14 @@ use super::text::{float, gauge, hex, lines, number, words};
 const UNAME: Metric = metric(
     "node_uname_info",
     "What uname(2) says; always 1.",
-    &["sysname", "release", "version", "machine", "nodename", "domainname"],
+    &[
+        "sysname",
+        "release",
+        "version",
+        "machine",
+        "nodename",
+        "domainname",
+    ],
 );
 const OS_KEYS: [&str; 11] = [
     "BUILD_ID",
@@ -44,8 +51,11 @@ const OS: Metric = metric(
         "version_id",
     ],
 );
-const OS_VERSION: Metric =
-    metric("node_os_version", "The major.minor part of the system's version.", &["id", "id_like", "name"]);
+const OS_VERSION: Metric = metric(
+    "node_os_version",
+    "The major.minor part of the system's version.",
+    &["id", "id_like", "name"],
+);
 const DMI_FILES: [&str; 16] = [
     "bios_date",
     "bios_release",
@@ -101,11 +111,27 @@ const OFFSET: Metric = metric(
     "Seconds that local time is ahead of UTC.",
     &["time_zone"],
 );
-const ENTROPY: Metric = metric("node_entropy_available_bits", "Bits of entropy at hand.", &[]);
-const ENTROPY_POOL: Metric = metric("node_entropy_pool_size_bits", "Bits the pool can hold.", &[]);
+const ENTROPY: Metric = metric(
+    "node_entropy_available_bits",
+    "Bits of entropy at hand.",
+    &[],
+);
+const ENTROPY_POOL: Metric = metric(
+    "node_entropy_pool_size_bits",
+    "Bits the pool can hold.",
+    &[],
+);
 const SELINUX: Metric = metric("node_selinux_enabled", "Whether SELinux is on.", &[]);
-const ARP: Metric = metric("node_arp_entries", "Neighbours known by address.", &["device"]);
-const UDP: Metric = metric("node_udp_queues", "Bytes in the queues of UDP sockets.", &["queue", "ip"]);
+const ARP: Metric = metric(
+    "node_arp_entries",
+    "Neighbours known by address.",
+    &["device"],
+);
+const UDP: Metric = metric(
+    "node_udp_queues",
+    "Bytes in the queues of UDP sockets.",
+    &["queue", "ip"],
+);
 
 pub(super) fn read(proc: &Path, sys: &Path, now: Timestamp, out: &mut Emitter) {
     uname(out);
@@ -149,14 +175,19 @@ pub(super) fn parse_os_release(text: &[u8], out: &mut Emitter) {
             (name == key.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii())
         });
         let quoted = line.unwrap_or_default();
-        let inner = quoted.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+        let inner = quoted
+            .strip_prefix(b"\"")
+            .and_then(|v| v.strip_suffix(b"\""));
         inner.unwrap_or(quoted)
     };
     let mut values = OS_KEYS.map(value).to_vec();
     let version = value("VERSION_ID");
     values.push(version);
     out.gauge(&OS, &values, 1.0);
-    let digits = version.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+    let digits = version
+        .iter()
+        .take_while(|b| b.is_ascii_digit() || **b == b'.')
+        .count();
     let major_minor: Vec<_> = version.split(|&b| b == b'.').take(2).collect();
     if digits == version.len()
         && let Some(version) = float(&major_minor.join(&b'.'))

@@ -3,7 +3,11 @@
 use super::emitter::{Emitter, Metric, metric};
 use super::text::{gauge, lines, number, words};
 
-const BYTES: Metric = metric("node_memory_*_bytes", "A line of /proc/meminfo, in bytes.", &[]);
+const BYTES: Metric = metric(
+    "node_memory_*_bytes",
+    "A line of /proc/meminfo, in bytes.",
+    &[],
+);
 const PAGES: Metric = metric("node_memory_*", "A line of /proc/meminfo.", &[]);
 const EVENTS: Metric = metric("node_vmstat_*", "A line of /proc/vmstat.", &[]);
 
@@ -21,7 +25,10 @@ pub(super) fn parse_meminfo(text: &[u8], out: &mut Emitter) {
             (&PAGES, gauge(n))
         };
         // `Active(anon)` is named `Active_anon`.
-        match key.strip_suffix(b")").and_then(|k| k.iter().position(|&b| b == b'(').map(|at| (k, at))) {
+        match key
+            .strip_suffix(b")")
+            .and_then(|k| k.iter().position(|&b| b == b'(').map(|at| (k, at)))
+        {
             Some((inner, at)) => {
                 let mut name = inner.to_vec();
                 if let Some(paren) = name.get_mut(at) {

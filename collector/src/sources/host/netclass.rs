@@ -6,13 +6,28 @@ use super::emitter::{Emitter, Metric, metric};
 use super::procfile::read_word;
 use super::text::{float, gauge, hex, number};
 
-const UP: Metric = metric("node_network_up", "Whether the interface's state is up.", &["device"]);
+const UP: Metric = metric(
+    "node_network_up",
+    "Whether the interface's state is up.",
+    &["device"],
+);
 const INFO: Metric = metric(
     "node_network_info",
     "What the interface is; always 1.",
-    &["device", "address", "broadcast", "duplex", "ifalias", "operstate"],
+    &[
+        "device",
+        "address",
+        "broadcast",
+        "duplex",
+        "ifalias",
+        "operstate",
+    ],
 );
-const SPEED: Metric = metric("node_network_speed_bytes", "Bytes a second it can carry.", &["device"]);
+const SPEED: Metric = metric(
+    "node_network_speed_bytes",
+    "Bytes a second it can carry.",
+    &["device"],
+);
 
 enum Unit {
     Gauge,
@@ -85,9 +100,15 @@ fn read_device(dir: &Path, out: &mut Emitter) {
         let Some(value) = word(file) else { continue };
         let value = value.as_bytes();
         match unit {
-            Unit::Gauge => float(value).into_iter().for_each(|v| out.gauge(metric, &[name], v)),
-            Unit::Hex => hex(value).into_iter().for_each(|v| out.gauge(metric, &[name], gauge(v))),
-            Unit::Counter => number(value).into_iter().for_each(|v| out.counter(metric, &[name], v)),
+            Unit::Gauge => float(value)
+                .into_iter()
+                .for_each(|v| out.gauge(metric, &[name], v)),
+            Unit::Hex => hex(value)
+                .into_iter()
+                .for_each(|v| out.gauge(metric, &[name], gauge(v))),
+            Unit::Counter => number(value)
+                .into_iter()
+                .for_each(|v| out.counter(metric, &[name], v)),
         }
     }
     // Megabits; -1 where it is not known.

@@ -4,23 +4,83 @@
 use super::emitter::{Emitter, Metric, metric};
 use super::text::{gauge, hex, lines, number, words};
 
-const STAT: Metric = metric("node_netstat_*_*", "A line of /proc/net/{netstat,snmp,snmp6}.", &[]);
+const STAT: Metric = metric(
+    "node_netstat_*_*",
+    "A line of /proc/net/{netstat,snmp,snmp6}.",
+    &[],
+);
 const SOCKETS: Metric = metric("node_sockstat_*_*", "A number of /proc/net/sockstat.", &[]);
 const SOCKET_BYTES: Metric = metric("node_sockstat_*_mem_bytes", "Memory of the sockets.", &[]);
 const SOFTNET: [(usize, Metric); 6] = [
-    (0, metric("node_softnet_processed_total", "Packets processed.", &["cpu"])),
-    (1, metric("node_softnet_dropped_total", "Packets dropped, the queue was full.", &["cpu"])),
-    (2, metric("node_softnet_times_squeezed_total", "Times the budget ran out.", &["cpu"])),
-    (8, metric("node_softnet_cpu_collision_total", "Collisions at the device's lock.", &["cpu"])),
-    (9, metric("node_softnet_received_rps_total", "Times woken for another CPU.", &["cpu"])),
-    (10, metric("node_softnet_flow_limit_count_total", "Times the flow limit was hit.", &["cpu"])),
+    (
+        0,
+        metric(
+            "node_softnet_processed_total",
+            "Packets processed.",
+            &["cpu"],
+        ),
+    ),
+    (
+        1,
+        metric(
+            "node_softnet_dropped_total",
+            "Packets dropped, the queue was full.",
+            &["cpu"],
+        ),
+    ),
+    (
+        2,
+        metric(
+            "node_softnet_times_squeezed_total",
+            "Times the budget ran out.",
+            &["cpu"],
+        ),
+    ),
+    (
+        8,
+        metric(
+            "node_softnet_cpu_collision_total",
+            "Collisions at the device's lock.",
+            &["cpu"],
+        ),
+    ),
+    (
+        9,
+        metric(
+            "node_softnet_received_rps_total",
+            "Times woken for another CPU.",
+            &["cpu"],
+        ),
+    ),
+    (
+        10,
+        metric(
+            "node_softnet_flow_limit_count_total",
+            "Times the flow limit was hit.",
+            &["cpu"],
+        ),
+    ),
 ];
-const BACKLOG: Metric = metric("node_softnet_backlog_len", "Packets in the queue.", &["cpu"]);
-const TRACKED: Metric = metric("node_nf_conntrack_entries", "Connections in the table.", &[]);
-const TRACKED_MAX: Metric =
-    metric("node_nf_conntrack_entries_limit", "Room for connections in the table.", &[]);
-const TRACK_STAT: Metric =
-    metric("node_nf_conntrack_stat_*", "A column of /proc/net/stat/nf_conntrack.", &[]);
+const BACKLOG: Metric = metric(
+    "node_softnet_backlog_len",
+    "Packets in the queue.",
+    &["cpu"],
+);
+const TRACKED: Metric = metric(
+    "node_nf_conntrack_entries",
+    "Connections in the table.",
+    &[],
+);
+const TRACKED_MAX: Metric = metric(
+    "node_nf_conntrack_entries_limit",
+    "Room for connections in the table.",
+    &[],
+);
+const TRACK_STAT: Metric = metric(
+    "node_nf_conntrack_stat_*",
+    "A column of /proc/net/stat/nf_conntrack.",
+    &[],
+);
 
 /// What node_exporter keeps of some 300 counters.
 fn wanted(protocol: &[u8], name: &[u8]) -> bool {
@@ -34,7 +94,10 @@ fn wanted(protocol: &[u8], name: &[u8]) -> bool {
         b"TcpExt" => {
             name.starts_with(b"Listen")
                 || name.starts_with(b"Syncookies")
-                || matches!(name, b"TCPSynRetrans" | b"TCPTimeouts" | b"TCPOFOQueue" | b"TCPRcvQDrop")
+                || matches!(
+                    name,
+                    b"TCPSynRetrans" | b"TCPTimeouts" | b"TCPOFOQueue" | b"TCPRcvQDrop"
+                )
         }
         b"Tcp" => matches!(
             name,

@@ -16,9 +16,17 @@ const GUEST: Metric = metric(
 const SWITCHES: Metric = metric("node_context_switches_total", "Context switches.", &[]);
 const INTERRUPTS: Metric = metric("node_intr_total", "Interrupts serviced.", &[]);
 const FORKS: Metric = metric("node_forks_total", "Processes and threads started.", &[]);
-const BOOT: Metric = metric("node_boot_time_seconds", "When the machine booted, in unix time.", &[]);
+const BOOT: Metric = metric(
+    "node_boot_time_seconds",
+    "When the machine booted, in unix time.",
+    &[],
+);
 const RUNNING: Metric = metric("node_procs_running", "Processes in runnable state.", &[]);
-const BLOCKED: Metric = metric("node_procs_blocked", "Processes that wait for I/O to complete.", &[]);
+const BLOCKED: Metric = metric(
+    "node_procs_blocked",
+    "Processes that wait for I/O to complete.",
+    &[],
+);
 
 /// In the order of the columns.
 const MODES: [&[u8]; 8] = [

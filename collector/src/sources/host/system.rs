@@ -19,12 +19,26 @@ const STALLED: Metric = metric(
     &[],
 );
 const FILES: Metric = metric("node_filefd_allocated", "Open file descriptors.", &[]);
-const FILES_MAX: Metric = metric("node_filefd_maximum", "Most file descriptors there may be.", &[]);
-const ON_CPU: Metric =
-    metric("node_schedstat_running_seconds_total", "Seconds tasks ran.", &["cpu"]);
-const IN_QUEUE: Metric =
-    metric("node_schedstat_waiting_seconds_total", "Seconds tasks waited to run.", &["cpu"]);
-const SLICES: Metric = metric("node_schedstat_timeslices_total", "Time slices run.", &["cpu"]);
+const FILES_MAX: Metric = metric(
+    "node_filefd_maximum",
+    "Most file descriptors there may be.",
+    &[],
+);
+const ON_CPU: Metric = metric(
+    "node_schedstat_running_seconds_total",
+    "Seconds tasks ran.",
+    &["cpu"],
+);
+const IN_QUEUE: Metric = metric(
+    "node_schedstat_waiting_seconds_total",
+    "Seconds tasks waited to run.",
+    &["cpu"],
+);
+const SLICES: Metric = metric(
+    "node_schedstat_timeslices_total",
+    "Time slices run.",
+    &["cpu"],
+);
 
 pub(super) fn parse_loadavg(text: &[u8], out: &mut Emitter) {
     for (metric, value) in LOAD.iter().zip(words(text).map_while(float)) {

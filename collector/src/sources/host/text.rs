@@ -42,11 +42,6 @@ pub(crate) fn gauge(n: u64) -> f64 {
     n as f64
 }
 
-/// Bytes as label text.
-pub(crate) fn trimmed(text: &[u8]) -> &[u8] {
-    text.trim_ascii()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

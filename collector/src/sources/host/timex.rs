@@ -3,15 +3,42 @@
 use super::emitter::{Emitter, Metric, metric};
 
 const STATUS: Metric = metric("node_timex_status", "Status bits of the clock.", &[]);
-const SYNC: Metric = metric("node_timex_sync_status", "Whether the clock follows a reliable server.", &[]);
-const OFFSET: Metric = metric("node_timex_offset_seconds", "Offset from the reference.", &[]);
-const RATIO: Metric =
-    metric("node_timex_frequency_adjustment_ratio", "Adjustment of the local frequency.", &[]);
+const SYNC: Metric = metric(
+    "node_timex_sync_status",
+    "Whether the clock follows a reliable server.",
+    &[],
+);
+const OFFSET: Metric = metric(
+    "node_timex_offset_seconds",
+    "Offset from the reference.",
+    &[],
+);
+const RATIO: Metric = metric(
+    "node_timex_frequency_adjustment_ratio",
+    "Adjustment of the local frequency.",
+    &[],
+);
 const MAX_ERROR: Metric = metric("node_timex_maxerror_seconds", "Largest error.", &[]);
-const ERROR: Metric = metric("node_timex_estimated_error_seconds", "Estimated error.", &[]);
-const CONSTANT: Metric = metric("node_timex_loop_time_constant", "Time constant of the loop.", &[]);
-const TICK: Metric = metric("node_timex_tick_seconds", "Seconds between clock ticks.", &[]);
-const TAI: Metric = metric("node_timex_tai_offset_seconds", "Offset of TAI from UTC.", &[]);
+const ERROR: Metric = metric(
+    "node_timex_estimated_error_seconds",
+    "Estimated error.",
+    &[],
+);
+const CONSTANT: Metric = metric(
+    "node_timex_loop_time_constant",
+    "Time constant of the loop.",
+    &[],
+);
+const TICK: Metric = metric(
+    "node_timex_tick_seconds",
+    "Seconds between clock ticks.",
+    &[],
+);
+const TAI: Metric = metric(
+    "node_timex_tai_offset_seconds",
+    "Offset of TAI from UTC.",
+    &[],
+);
 
 /// What adjtimex returns when the clock is not synchronised.
 const TIME_ERROR: i32 = 5;

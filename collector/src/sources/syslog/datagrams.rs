@@ -36,7 +36,10 @@ impl Datagrams {
             iov_len: LEN_MAX,
         }; COUNT];
         // SAFETY: all-zero bytes are a valid `mmsghdr`: null pointers, lengths of 0.
-        #[expect(unsafe_code, reason = "recvmmsg has no safe wrapper among the dependencies")]
+        #[expect(
+            unsafe_code,
+            reason = "recvmmsg has no safe wrapper among the dependencies"
+        )]
         let mut headers: [libc::mmsghdr; COUNT] = unsafe { std::mem::zeroed() };
         let places = self.bytes.iter_mut().zip(&mut self.names).zip(&mut slices);
         for (((bytes, name), slice), header) in places.zip(&mut headers) {

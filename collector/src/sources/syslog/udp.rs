@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{Instant, sleep};
 use vigie_parsers::Timestamp;
+use vigie_store::{Batch, EventBatch};
 
 use super::datagrams::{self, Datagrams};
 use super::{Common, trimmed};
@@ -33,6 +34,7 @@ pub(super) struct Udp {
     socket: tokio::net::UdpSocket,
     common: Common,
     lines: Lines,
+    events: EventBatch,
     datagrams: Datagrams,
     rest: Duration,
     drops: u32,
@@ -46,9 +48,14 @@ impl Udp {
         Ok(Self {
             socket: tokio::net::UdpSocket::from_std(socket)?,
             lines: common.lines(),
+            events: EventBatch::default(),
             common,
             datagrams: Datagrams::new(),
-            rest: if queue.limit >= LARGE_QUEUE { RESTS.0 } else { RESTS.1 },
+            rest: if queue.limit >= LARGE_QUEUE {
+                RESTS.0
+            } else {
+                RESTS.1
+            },
             drops: queue.drops,
             asked: None,
         })
@@ -85,7 +92,7 @@ impl Udp {
                     return self.fail(&e).await;
                 }
             }
-            if self.lines.size() >= BATCH_BYTES || begun.elapsed() >= BATCH_AGE {
+            if self.events.size() >= BATCH_BYTES || begun.elapsed() >= BATCH_AGE {
                 self.flush().await?;
                 begun = Instant::now();
             } else {
@@ -99,7 +106,7 @@ impl Udp {
     fn drain(&mut self) -> io::Result<usize> {
         let now = self.common.outlet.now();
         let mut total = 0;
-        while self.lines.size() < BATCH_BYTES {
+        while self.events.size() < BATCH_BYTES {
             let (socket, datagrams) = (&self.socket, &mut self.datagrams);
             match socket.try_io(Interest::READABLE, || datagrams.receive(socket.as_fd())) {
                 Ok(n) => {
@@ -131,7 +138,7 @@ impl Udp {
             }
             items += 1;
             let origin = self.common.peers.origin(peer);
-            cut += u64::from(self.lines.push(now, origin, message));
+            cut += u64::from(self.lines.push(&mut self.events, now, origin, message));
         }
         let source = &self.common.source;
         source.count(now, items, bytes);
@@ -141,10 +148,14 @@ impl Udp {
 
     async fn flush(&mut self) -> Result<(), Ended> {
         self.ask_kernel();
-        if self.lines.len() == 0 {
+        if self.events.is_empty() {
             return Ok(());
         }
-        let batch = self.lines.take();
+        let batch = Batch {
+            events: std::mem::take(&mut self.events),
+            samples: self.lines.figures(),
+            ..Batch::default()
+        };
         self.common.outlet.send(Patience::Urgent, batch).await?;
         self.common.source.work("");
         Ok(())
@@ -152,7 +163,7 @@ impl Udp {
 
     /// Counts what the kernel dropped; after a burst always, in between once a second.
     fn ask_kernel(&mut self) {
-        if self.asked.is_some_and(|at| at.elapsed() < ASK) && self.lines.size() >= BATCH_BYTES {
+        if self.asked.is_some_and(|at| at.elapsed() < ASK) && self.events.size() >= BATCH_BYTES {
             return;
         }
         self.asked = Some(Instant::now());

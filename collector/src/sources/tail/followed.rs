@@ -1,0 +1,366 @@
+//! One file that is followed: where we are in it, and reading on.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vigie_parsers::{Origin, Timestamp};
+use vigie_store::EventBatch;
+
+use super::identity::{Id, Print, TAIL_LEN};
+use super::position::Position;
+use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
+use crate::status::Source;
+
+/// Read at once.
+pub(super) const BUFFER_BYTES: usize = 256 << 10;
+
+/// See the module.
+pub(super) struct Followed {
+    pub(super) position: Position,
+    /// Where it lies now; `position.path` is where it lay when its lines were written.
+    pub(super) place: PathBuf,
+    pub(super) file: File,
+    /// Whether a wanted path leads to it at the moment.
+    pub(super) wanted: bool,
+    pub(super) lines: Lines,
+    pub(super) origin: Arc<Origin>,
+    pub(super) source: Arc<Source>,
+    /// Size and times at the last look.
+    seen: Option<(u64, i128, i128)>,
+    /// Nothing has come since.
+    pub(super) quiet_since: Option<Timestamp>,
+}
+
+/// What a look at a file found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing since the last look.
+    Same,
+    /// There is more behind our offset.
+    Grown,
+    /// What we have read is not there any more.
+    Truncated,
+}
+
+/// What reading brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The share of this turn was used up: there is probably more.
+    pub(super) more: bool,
+    pub(super) items: u64,
+    pub(super) bytes: u64,
+    cut: u64,
+    gaps: u64,
+}
+
+/// Opens a file if it is a regular one: never waits for the writer of a FIFO that was put in its place.
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    match refusal(&metadata) {
+        None => Ok((file, metadata)),
+        Some(why) => Err(io::Error::other(why)),
+    }
+}
+
+/// Why such a file is not followed.
+pub(super) fn refusal(metadata: &Metadata) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a directory, not a file")
+    } else if kind.is_fifo() {
+        Some("a FIFO, not a file")
+    } else {
+        Some("a device or a socket, not a file")
+    }
+}
+
+/// The name of a compression, if the file begins like one.
+pub(super) fn packed(file: &File) -> io::Result<Option<&'static str>> {
+    const MAGIC: [(&[u8], &str); 4] = [
+        (b"\x1f\x8b", "gzip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ", "xz"),
+        (b"BZh", "bzip2"),
+    ];
+    let mut head = [0; 8];
+    let n = file.read_at(&mut head, 0)?;
+    let head = &head[..n];
+    Ok(MAGIC
+        .iter()
+        .find(|(magic, _)| head.starts_with(magic))
+        .map(|m| m.1))
+}
+
+impl Followed {
+    pub(super) fn new(
+        position: Position,
+        place: &Path,
+        file: File,
+        lines: Lines,
+        origin: Arc<Origin>,
+        source: Arc<Source>,
+    ) -> Self {
+        Self {
+            position,
+            place: place.to_owned(),
+            file,
+            wanted: true,
+            lines,
+            origin,
+            source,
+            seen: None,
+            quiet_since: None,
+        }
+    }
+
+    /// Whether the file has changed, and how.
+    pub(super) fn look(&mut self) -> io::Result<Look> {
+        let metadata = self.file.metadata()?;
+        let time = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
+        let seen = (
+            metadata.size(),
+            time(metadata.mtime(), metadata.mtime_nsec()),
+            time(metadata.ctime(), metadata.ctime_nsec()),
+        );
+        if self.seen == Some(seen) {
+            return Ok(Look::Same);
+        }
+        self.seen = Some(seen);
+        // A stamp without a year is of the time of the file, not of the day on which we read it.
+        let mtime = i64::try_from(seen.1 / 1_000_000).unwrap_or(i64::MAX);
+        self.lines.set_anchor(Timestamp(mtime));
+        let Position { offset, print, .. } = self.position;
+        if metadata.size() < offset || !print.matches(&self.file, offset)? {
+            return Ok(Look::Truncated);
+        }
+        self.source.set_lag(metadata.size() - offset);
+        Ok(if metadata.size() > offset {
+            Look::Grown
+        } else {
+            Look::Same
+        })
+    }
+
+    /// The next look compares nothing with this one.
+    pub(super) fn look_again(&mut self) {
+        self.seen = None;
+    }
+
+    /// Begins anew: the file was emptied.
+    pub(super) fn restart(&mut self) {
+        self.position.offset = 0;
+        self.position.print = Print::default();
+        self.position.print.set_tail(&[]);
+        self.position.skipping = false;
+        self.look_again();
+    }
+
+    /// Takes whole lines until the end of the file, until `share` bytes are read, or until the batch
+    /// is full.
+    pub(super) fn read(
+        &mut self,
+        now: Timestamp,
+        batch: &mut EventBatch,
+        buffer: &mut [u8],
+        share: usize,
+    ) -> io::Result<Progress> {
+        let mut progress = Progress::default();
+        let mut len = 0;
+        loop {
+            let room = buffer.get_mut(len..).unwrap_or_default();
+            let n = match self.file.read_at(room, self.position.offset + len as u64) {
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            if n == 0 {
+                break;
+            }
+            len += n;
+            let bytes = buffer.get(..len).unwrap_or_default();
+            let used = self.take_lines(now, batch, bytes, &mut progress);
+            self.advance(bytes.get(..used).unwrap_or_default())?;
+            progress.bytes += used as u64;
+            buffer.copy_within(used..len, 0);
+            len -= used;
+            if batch.size() >= BATCH_BYTES || progress.bytes >= share as u64 {
+                progress.more = true;
+                break;
+            }
+        }
+        self.settle(now, &progress);
+        Ok(progress)
+    }
+
+    /// The last line of a file that will not grow any more, though it has no end.
+    pub(super) fn read_rest(&mut self, now: Timestamp, batch: &mut EventBatch) -> io::Result<()> {
+        let mut buffer = vec![0; LINE_LEN_MAX];
+        let mut len = 0;
+        loop {
+            match self.file.read_at(
+                buffer.get_mut(len..).unwrap_or_default(),
+                self.position.offset + len as u64,
+            ) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let rest = buffer.get(..len).unwrap_or_default();
+        let mut progress = Progress {
+            bytes: rest.len() as u64,
+            ..Progress::default()
+        };
+        if !self.position.skipping {
+            self.push(now, batch, rest, &mut progress);
+        }
+        self.position.skipping = true;
+        self.advance(rest)?;
+        self.settle(now, &progress);
+        Ok(())
+    }
+
+    fn settle(&self, now: Timestamp, progress: &Progress) {
+        self.source.count(now, progress.items, progress.bytes);
+        self.source.drop_items("cut", progress.cut);
+        self.source.drop_items("nul_gap", progress.gaps);
+        let size = self.seen.map_or(0, |s| s.0);
+        self.source
+            .set_lag(size.saturating_sub(self.position.offset));
+    }
+
+    /// Takes what is whole at the beginning of the bytes; how many of them.
+    fn take_lines(
+        &mut self,
+        now: Timestamp,
+        batch: &mut EventBatch,
+        bytes: &[u8],
+        progress: &mut Progress,
+    ) -> usize {
+        let mut at = 0;
+        if self.position.skipping {
+            let Some(end) = memchr::memchr(b'\n', bytes) else {
+                return bytes.len();
+            };
+            self.position.skipping = false;
+            at = end + 1;
+        }
+        while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
+            // A writer that went on at its old place after a truncation leaves a hole of NULs.
+            let gap = rest.iter().take_while(|&&b| b == 0).count();
+            if gap > 0 {
+                progress.gaps += 1;
+                at += gap;
+                continue;
+            }
+            match memchr::memchr(b'\n', rest) {
+                Some(end) => {
+                    self.push(now, batch, rest.get(..end).unwrap_or_default(), progress);
+                    at += end + 1;
+                }
+                None if rest.len() > LINE_LEN_MAX => {
+                    self.push(now, batch, rest, progress);
+                    self.position.skipping = true;
+                    return bytes.len();
+                }
+                None => break,
+            }
+        }
+        at
+    }
+
+    fn push(
+        &mut self,
+        now: Timestamp,
+        batch: &mut EventBatch,
+        line: &[u8],
+        progress: &mut Progress,
+    ) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // Only the first line of a file can begin with a byte order mark.
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        if !line.is_empty() {
+            progress.items += 1;
+            let cut = self.lines.push(batch, now, &self.origin, line);
+            progress.cut += u64::from(cut);
+        }
+    }
+
+    /// The offset moves behind these bytes.
+    fn advance(&mut self, used: &[u8]) -> io::Result<()> {
+        if used.is_empty() {
+            return Ok(());
+        }
+        let position = &mut self.position;
+        position.offset += used.len() as u64;
+        position.print.grow(&self.file, position.offset)?;
+        // From memory where it can be: the file may have been emptied meanwhile.
+        match used.len().checked_sub(TAIL_LEN) {
+            Some(start) => position
+                .print
+                .set_tail(used.get(start..).unwrap_or_default()),
+            None => position.print.tail = Print::take(&self.file, position.offset)?.tail,
+        }
+        Ok(())
+    }
+
+    /// How far another file was read through this one, if that is a copy of it: `None` if it is none,
+    /// `Some(None)` if it cannot be told before this one is read on.
+    pub(super) fn origin_of(&self, copy: &File, size: u64) -> Option<Option<u64>> {
+        let Position { offset, print, .. } = self.position;
+        let told = print.is_telling() && print.has_head(copy).unwrap_or(false);
+        if !told {
+            return None;
+        }
+        let own = self.file.metadata().ok()?.size();
+        let intact = own >= offset && print.matches(&self.file, offset).unwrap_or(false);
+        if size <= offset {
+            // All of it, unless it went another way.
+            let same = !intact
+                || Print::take(copy, size).ok()?.tail == Print::take(&self.file, size).ok()?.tail;
+            return same.then_some(Some(size));
+        }
+        if intact && size <= own {
+            return Some(None);
+        }
+        print
+            .matches(copy, offset)
+            .unwrap_or(false)
+            .then_some(Some(offset))
+    }
+
+    /// Whether something stands behind the last line end.
+    pub(super) fn has_rest(&self) -> bool {
+        self.file
+            .metadata()
+            .is_ok_and(|m| m.size() > self.position.offset)
+    }
+
+    /// Whether its place is empty or another file's. While the place cannot be looked at, it is not.
+    pub(super) fn is_gone(&self, id: Id) -> bool {
+        match std::fs::metadata(&self.place) {
+            Ok(metadata) => Id::of(&metadata) != id,
+            Err(e) => e.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    pub(super) fn fail(&mut self, e: &io::Error) {
+        self.source.fail(&format!("cannot be read: {e}"));
+        self.look_again();
+    }
+
+    pub(super) fn id(&self) -> Id {
+        self.position.id
+    }
+}

@@ -1,0 +1,107 @@
+//! How far a file was read, as it stands in the store beside the lines.
+//!
+//! Key `file:DEV:INO`, so that a rotated file keeps its entry; value `1 OFFSET HEAD_LEN HEAD TAIL FLAGS
+//! PATH`, numbers in hexadecimal, the path to the end, any bytes.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::identity::{Id, Print};
+
+/// The beginning of the keys of files.
+pub(super) const FILE_PREFIX: &str = "file:";
+/// The beginning of the keys of patterns that have been looked at before.
+pub(super) const GLOB_PREFIX: &str = "glob:";
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) id: Id,
+    /// The name under which the file was met: its lines are of this one.
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
+    pub(super) print: Print,
+    /// The rest of the line at the offset is left out: its beginning was taken, or never seen.
+    pub(super) skipping: bool,
+}
+
+impl Position {
+    pub(super) fn key(id: Id) -> String {
+        format!("{FILE_PREFIX}{:x}:{:x}", id.dev, id.ino)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Print {
+            head_len,
+            head,
+            tail,
+        } = self.print;
+        let flags = u8::from(self.skipping);
+        let mut value = format!(
+            "1 {:x} {head_len:x} {head:x} {tail:x} {flags:x} ",
+            self.offset
+        )
+        .into_bytes();
+        value.extend_from_slice(self.path.as_os_str().as_bytes());
+        value
+    }
+
+    /// `None` for what another vigie may have written.
+    pub(super) fn decode(key: &str, value: &[u8]) -> Option<Self> {
+        let hex = |t: &str| u64::from_str_radix(t, 16).ok();
+        let (dev, ino) = key.strip_prefix(FILE_PREFIX)?.split_once(':')?;
+        let mut parts = value.splitn(7, |&b| b == b' ');
+        if parts.next()? != b"1" {
+            return None;
+        }
+        let mut number = || hex(std::str::from_utf8(parts.next()?).ok()?);
+        let (offset, head_len, head, tail, flags) =
+            (number()?, number()?, number()?, number()?, number()?);
+        Some(Self {
+            id: Id {
+                dev: hex(dev)?,
+                ino: hex(ino)?,
+            },
+            path: Path::new(OsStr::from_bytes(parts.next()?)).to_owned(),
+            offset,
+            print: Print {
+                head_len: u32::try_from(head_len).ok()?,
+                head,
+                tail,
+            },
+            skipping: flags & 1 != 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let position = Position {
+            id: Id {
+                dev: 64768,
+                ino: 99,
+            },
+            path: Path::new(OsStr::from_bytes(b"/var/log/a b\xff.log")).to_owned(),
+            offset: 1 << 40,
+            print: Print {
+                head_len: 1024,
+                head: u64::MAX,
+                tail: 7,
+            },
+            skipping: true,
+        };
+        let (key, value) = (Position::key(position.id), position.encode());
+        assert_eq!(key, "file:fd00:63");
+        assert_eq!(Position::decode(&key, &value), Some(position));
+        for cut in 0..value.len() - b"/var/log/a b\xff.log".len() {
+            assert_eq!(Position::decode(&key, &value[..cut]), None, "{cut}");
+        }
+        assert_eq!(Position::decode("file:x", &value), None);
+        assert_eq!(Position::decode(&key, b"2 0 0 0 0 0 /x"), None);
+    }
+}
