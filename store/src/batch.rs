@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use vigie_parsers::{Origin, Record, Severity, Span, Timestamp};
+use foldhash::HashMap;
+use vigie_parsers::{Name, Origin, Record, Severity, Span, Timestamp};
 
 use crate::{Result, SeriesId, SourceReport};
 
@@ -42,10 +43,14 @@ impl std::fmt::Debug for Batch {
 pub struct EventBatch {
     bytes: Vec<u8>,
     heads: Vec<EventHead>,
+    /// [`Name::Dynamic`] counts in `names` here.
     spans: Vec<Span>,
-    /// Names of dynamic spans, an entry for each record that has some.
-    names: Vec<Record>,
+    /// Names that lines brought, each once.
+    names: Vec<Box<str>>,
+    name_index: HashMap<Box<str>, u16>,
     origins: Vec<Arc<Origin>>,
+    /// By address: the same origin comes as the same `Arc` mostly.
+    origin_index: HashMap<usize, u32>,
     formats: Vec<&'static str>,
 }
 
@@ -64,9 +69,8 @@ pub struct EventHead {
     pub time_span: Range<u32>,
     line: Range<usize>,
     spans: Range<usize>,
-    names: Option<usize>,
-    origin: usize,
-    format: usize,
+    pub(crate) origin: u32,
+    pub(crate) format: u32,
 }
 
 impl EventBatch {
@@ -102,11 +106,11 @@ impl EventBatch {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(line);
         let first_span = self.spans.len();
-        self.spans.extend_from_slice(&record.fields);
-        let names = record.has_dynamic_names().then(|| {
-            self.names.push(record.clone());
-            self.names.len() - 1
-        });
+        if record.has_dynamic_names() {
+            self.push_named(record);
+        } else {
+            self.spans.extend_from_slice(&record.fields);
+        }
         let (origin, format) = (self.intern_origin(origin), self.intern_format(format));
         self.heads.push(EventHead {
             time: record.time.unwrap_or(recv),
@@ -116,26 +120,57 @@ impl EventBatch {
             time_span: record.time_span.clone(),
             line: at..self.bytes.len(),
             spans: first_span..self.spans.len(),
-            names,
             origin,
             format,
         });
     }
 
-    fn intern_origin(&mut self, origin: &Arc<Origin>) -> usize {
-        let known = self.origins.iter().rposition(|o| Arc::ptr_eq(o, origin));
-        known.unwrap_or_else(|| {
+    /// Takes spans whose names the line brought. More names than a batch can number are left to the
+    /// line, which keeps them as text.
+    fn push_named(&mut self, record: &Record) {
+        for span in &record.fields {
+            let mut span = *span;
+            if let Name::Dynamic(_) = span.name {
+                let Some(number) = self.intern_name(record.name(span.name)) else {
+                    continue;
+                };
+                span.name = Name::Dynamic(number);
+            }
+            self.spans.push(span);
+        }
+    }
+
+    fn intern_name(&mut self, name: &str) -> Option<u16> {
+        if let Some(&known) = self.name_index.get(name) {
+            return Some(known);
+        }
+        let next = u16::try_from(self.names.len()).ok()?;
+        self.names.push(name.into());
+        self.name_index.insert(name.into(), next);
+        Some(next)
+    }
+
+    fn intern_origin(&mut self, origin: &Arc<Origin>) -> u32 {
+        if let Some(last) = self.heads.last().map(|h| h.origin)
+            && Arc::ptr_eq(&self.origins[last as usize], origin)
+        {
+            return last;
+        }
+        let next = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
+        let known = self.origin_index.entry(Arc::as_ptr(origin).addr());
+        *known.or_insert_with(|| {
             self.origins.push(Arc::clone(origin));
-            self.origins.len() - 1
+            next
         })
     }
 
-    fn intern_format(&mut self, format: &'static str) -> usize {
+    fn intern_format(&mut self, format: &'static str) -> u32 {
         let known = self.formats.iter().position(|f| *f == format);
-        known.unwrap_or_else(|| {
+        let place = known.unwrap_or_else(|| {
             self.formats.push(format);
             self.formats.len() - 1
-        })
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
     }
 
     /// The lines in the order in which they were pushed.
@@ -156,26 +191,31 @@ impl EventBatch {
         &self.spans[head.spans.clone()]
     }
 
-    /// The name of one of the line's spans.
+    /// The names that lines brought, by the number in [`Name::Dynamic`].
     #[must_use]
-    pub fn name(&self, head: &EventHead, span: &Span) -> &str {
-        match (span.name, head.names) {
-            (vigie_parsers::Name::Known(field), _) => field.as_str(),
-            (name, Some(at)) => self.names[at].name(name),
-            (_, None) => "",
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// The name of a span of this batch.
+    #[must_use]
+    pub fn name(&self, span: &Span) -> &str {
+        match span.name {
+            Name::Known(field) => field.as_str(),
+            Name::Dynamic(number) => self.names.get(usize::from(number)).map_or("", |n| n),
         }
     }
 
     /// Where a line comes from.
     #[must_use]
     pub fn origin(&self, head: &EventHead) -> &Arc<Origin> {
-        &self.origins[head.origin]
+        &self.origins[head.origin as usize]
     }
 
     /// The format that read a line.
     #[must_use]
     pub fn format(&self, head: &EventHead) -> &'static str {
-        self.formats[head.format]
+        self.formats[head.format as usize]
     }
 }
 

@@ -25,7 +25,8 @@ impl Strings {
     pub(super) fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
         // A block takes 16 MiB of lines and one line more.
-        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
     pub(super) fn get(&self, index: usize) -> &[u8] {
@@ -200,11 +201,22 @@ mod tests {
 
     #[test]
     fn only_canonical_numbers() {
-        let check = |text: &str, expected| assert_eq!(direct_number(text.as_bytes()), expected, "{text}");
+        let check =
+            |text: &str, expected| assert_eq!(direct_number(text.as_bytes()), expected, "{text}");
         check("0", Some(0));
         check("200", Some(200));
         check("2147483647", Some(NUMBER - 1));
-        for text in ["", "-", "-1", "00", "01", "1.5", "2147483648", "99999999999", " 1"] {
+        for text in [
+            "",
+            "-",
+            "-1",
+            "00",
+            "01",
+            "1.5",
+            "2147483648",
+            "99999999999",
+            " 1",
+        ] {
             check(text, None);
         }
     }

@@ -12,7 +12,7 @@ use foldhash::HashSet;
 use super::codec::{Packer, put_bytes, put_int, put_planes, put_runs, put_uint};
 use super::column::{Column, NUMBER, Strings, append_number};
 use super::table::{Table, write_origin};
-use super::{Result, words};
+use super::words;
 
 /// Raised when the bytes of blocks change.
 pub(super) const BLOCK_VERSION: u8 = 1;
@@ -120,8 +120,8 @@ const STRINGS: usize = 0;
 const CODES: usize = 1;
 
 /// Seals a table that is not empty. `key` is that of the word filters.
-pub(super) fn seal(table: &Table, key: u64) -> Result<Sealed> {
-    let packer = Packer::new().map_err(|e| crate::Error::Limit(format!("zstd: {e}")))?;
+pub(super) fn seal(table: &Table, key: u64) -> Sealed {
+    let packer = Packer::new();
     let mut segments = Segments {
         packer,
         done: Vec::new(),
@@ -139,13 +139,13 @@ pub(super) fn seal(table: &Table, key: u64) -> Result<Sealed> {
     segments.done[0] = segments.packer.pack(&head(table, &layouts));
     let filter = words::filter(table, key);
     let mut sealed = measure(table);
-    sealed.summary = super::summary::write(table, &mut segments.packer);
+    sealed.summary = super::summary::write(table);
     let bytes = |parts: &[Vec<u8>]| -> usize { parts.iter().map(|p| p.len() + 16).sum() };
     let disk = bytes(&segments.done) + bytes(&filter) + sealed.summary.len() + 128;
     sealed.disk_bytes = disk as u64;
     sealed.segments = segments.done;
     sealed.filter = filter;
-    Ok(sealed)
+    sealed
 }
 
 fn measure(table: &Table) -> Sealed {

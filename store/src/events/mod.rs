@@ -1,54 +1,94 @@
 //! Events: sealed columnar blocks, and a journal of what is not sealed yet.
+//!
+//! A line is a template with slots (see `template.rs`); a block is up to 65,536 lines of one
+//! stream, which is a source and a format. The open block of a stream lives in memory; each commit
+//! writes what came to it as one journal row. A full block is sealed: columns become compressed
+//! segments, words a filter, and the journal rows go, all in the same transaction.
 
-use std::ops::ControlFlow;
+mod codec;
+mod column;
+mod counts;
+mod encode;
+mod hash;
+mod ingest;
+mod open;
+mod rebuild;
+mod replay;
+mod scan;
+mod sealed;
+mod split;
+mod stamp;
+mod summary;
+mod table;
+mod template;
+#[cfg(test)]
+mod tests;
+mod view;
+mod words;
 
-use rusqlite::{Connection, Transaction};
-use vigie_parsers::{Event, Timestamp};
-use vigie_query::{Scan, ScanStats, SourceError};
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::{EventBatch, Options, Result};
+use crate::Result;
 
-pub(crate) const SCHEMA: &str = "";
+pub use counts::EventCount;
+pub(crate) use ingest::Ingest;
+pub(crate) use view::View;
 
-/// The writer's side.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE ev_meta(key TEXT PRIMARY KEY, value INT NOT NULL) WITHOUT ROWID;
+CREATE TABLE ev_stream(id INTEGER PRIMARY KEY, source TEXT NOT NULL, format TEXT NOT NULL, gen INT NOT NULL);
+CREATE TABLE ev_journal(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE ev_block(
+  id INTEGER PRIMARY KEY, stream INT NOT NULL, rows INT NOT NULL, raw_bytes INT NOT NULL,
+  disk_bytes INT NOT NULL, first_time INT NOT NULL, last_time INT NOT NULL, first_seq INT NOT NULL,
+  last_seq INT NOT NULL, severities INT NOT NULL, filter_rows INT NOT NULL, summary BLOB NOT NULL);
+CREATE INDEX ev_block_use ON ev_block(stream, disk_bytes, rows);
+CREATE TABLE ev_seg(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE ev_filter(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE ev_count(unit INT, start INT, stream INT, data BLOB NOT NULL,
+  PRIMARY KEY(unit, start, stream)) WITHOUT ROWID;
+";
+
+/// A block has fewer filter rows than this.
+const FILTER_CHUNKS_MAX: i64 = 256;
+
+/// Why a block cannot be read.
 #[derive(Debug)]
-pub(crate) struct Ingest;
-
-impl Ingest {
-    /// Takes up the open blocks from the journal.
-    pub(crate) fn open(_conn: &Connection, _options: &Options, _now: Timestamp) -> Result<Self> {
-        Ok(Self)
-    }
-
-    /// Takes lines into the open blocks, in memory only.
-    pub(crate) fn append(&mut self, _batch: &EventBatch) {}
-
-    /// Bytes that wait for a commit.
-    pub(crate) fn pending_bytes(&self) -> usize {
-        0
-    }
-
-    /// Writes what is pending: journal rows, sealed blocks, what the budget pushes out. May be
-    /// called again with the same pending data when the transaction did not succeed.
-    pub(crate) fn write(&mut self, _tx: &Transaction<'_>, _now: Timestamp) -> Result<()> {
-        Ok(())
-    }
-
-    /// The transaction of the last `write` is durable.
-    pub(crate) fn committed(&mut self) {}
+enum Fault {
+    /// Its bytes are not what was written.
+    Damaged,
+    /// SQLite said no.
+    Store(rusqlite::Error),
 }
 
-/// The readers' side: shared by the readers of a process, catches up with the journal at each query.
-#[derive(Debug, Default)]
-pub(crate) struct View;
-
-impl View {
-    pub(crate) fn scan(
-        &self,
-        _conn: &Connection,
-        _scan: &Scan<'_>,
-        _each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
-    ) -> std::result::Result<ScanStats, SourceError> {
-        Ok(ScanStats::default())
+impl From<rusqlite::Error> for Fault {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Store(e)
     }
+}
+
+/// The row of a stream's nth journal entry: a stream's rows lie together, in order.
+fn journal_id(stream: i64, n: i64) -> i64 {
+    (stream << 32) + n
+}
+
+/// The key of the store's word filters.
+fn key(conn: &Connection) -> Result<Option<u64>> {
+    let mut stmt = conn.prepare_cached("SELECT value FROM ev_meta WHERE key = 'filter key'")?;
+    let key: Option<i64> = stmt.query_row([], |r| r.get(0)).optional()?;
+    Ok(key.map(i64::cast_unsigned))
+}
+
+fn write_key(conn: &Connection, key: u64) -> Result<()> {
+    conn.execute(
+        "INSERT OR REPLACE INTO ev_meta VALUES ('filter key', ?1)",
+        [key.cast_signed()],
+    )?;
+    Ok(())
+}
+
+/// A key that senders of lines cannot guess.
+fn new_key() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
 }

@@ -19,7 +19,7 @@ const RAW_BYTES_MAX: u64 = 16 << 20;
 /// The n-th piece of one name beyond this is plain text.
 const NTH_MAX: u8 = 8;
 /// The column of stamps that are not the stored time; no query can name it.
-const STAMP_NAME: &str = "\u{2}time";
+pub(super) const STAMP_NAME: &str = "\u{2}time";
 /// Put before a line's own name that is the same as a known field's: only the known one is found.
 const HIDDEN: char = '\u{1}';
 const KINDS: usize = 6;
@@ -66,20 +66,26 @@ impl OpenBlock {
     /// Goes on with a block that was read from the journal.
     pub(super) fn over(table: Table, key: u64) -> Self {
         let interners = |columns: &[Column]| -> Vec<Interner> {
-            columns.iter().map(|c| Interner::over(&c.strings, key)).collect()
+            columns
+                .iter()
+                .map(|c| Interner::over(&c.strings, key))
+                .collect()
         };
         let number = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
         let texts = table.templates.iter().enumerate();
         let origins = table.origins.iter().enumerate();
         let names = table.names.iter().enumerate();
         let bytes = |columns: &[Column]| -> usize {
-            let size = |c: &Column| 200 + c.strings.bytes.len() + c.strings.len() * 24 + c.codes.len() * 4;
+            let size =
+                |c: &Column| 200 + c.strings.bytes.len() + c.strings.len() * 24 + c.codes.len() * 4;
             columns.iter().map(size).sum()
         };
         Self {
             named: interners(&table.named),
             variables: interners(&table.variables),
-            templates: texts.map(|(i, t)| (hash(key, &t.text), number(i))).collect(),
+            templates: texts
+                .map(|(i, t)| (hash(key, &t.text), number(i)))
+                .collect(),
             origins: origins.map(|(i, o)| (Arc::clone(o), number(i))).collect(),
             names: names
                 .map(|(i, n)| (n.clone(), u8::try_from(i).unwrap_or(UNKNOWN)))

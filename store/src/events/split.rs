@@ -4,8 +4,8 @@
 //! digits, `_`, `.` and `-`) with a digit in it is a variable, but for what stands before the last
 //! `-` in front of its first digit (`blk_-`, `req-`) and dots at its end.
 
-use super::template::{MILLIS, NAMED, TIME, VARIABLE};
 use super::stamp::Stamps;
+use super::template::{MILLIS, NAMED, TIME, VARIABLE};
 
 /// A line with more variables is kept whole.
 const VARIABLES_MAX: usize = 64;
@@ -140,7 +140,8 @@ impl Split {
             return Some(false);
         };
         let quarters = stamp.quarters.cast_unsigned();
-        self.text.extend_from_slice(&[TIME, stamp.pattern, quarters]);
+        self.text
+            .extend_from_slice(&[TIME, stamp.pattern, quarters]);
         self.from = start + len;
         if let Some((&separator @ (b'.' | b','), fraction)) = text[len..].split_first()
             && fraction.len() >= 3
@@ -148,7 +149,10 @@ impl Split {
         {
             self.text.extend_from_slice(&[separator, MILLIS]);
             self.from += 4;
-            let more = fraction[3..].iter().take_while(|b| b.is_ascii_digit()).count();
+            let more = fraction[3..]
+                .iter()
+                .take_while(|b| b.is_ascii_digit())
+                .count();
             if more > 0 {
                 self.slot(&[VARIABLE], self.from, self.from + more);
             }
@@ -192,7 +196,9 @@ mod tests {
         let mut split = Split::default();
         split.clear();
         split.free(line.as_bytes(), line.len()).expect("not raw");
-        let shown = String::from_utf8(split.text.clone()).expect("text").replace('\u{11}', "*");
+        let shown = String::from_utf8(split.text.clone())
+            .expect("text")
+            .replace('\u{11}', "*");
         assert_eq!(shown, expected, "{line}");
     }
 

@@ -166,9 +166,17 @@ impl Stamps {
     fn search(&mut self, text: &[u8], second: i64) -> Option<Stamp> {
         for pattern in 0..PATTERNS.len() {
             let pattern = u8::try_from(pattern).ok()?;
-            self.write(Stamp { pattern, quarters: 0 }, second);
+            self.write(
+                Stamp {
+                    pattern,
+                    quarters: 0,
+                },
+                second,
+            );
             let clock = self.text.len().checked_sub(8)?;
-            let shape = text.get(clock..clock + 8).filter(|t| t[2] == b':' && t[5] == b':');
+            let shape = text
+                .get(clock..clock + 8)
+                .filter(|t| t[2] == b':' && t[5] == b':');
             let Some(shape) = shape else { continue };
             let two = |at: usize| -> i64 {
                 let digit = |b: u8| i64::from(b.wrapping_sub(b'0'));
@@ -204,7 +212,11 @@ mod tests {
 
     fn check(text: &str, expected: Option<(u8, i8)>) {
         let found = Stamps::default().recognise(text.as_bytes(), TIME);
-        assert_eq!(found.map(|(s, _)| (s.pattern, s.quarters)), expected, "{text}");
+        assert_eq!(
+            found.map(|(s, _)| (s.pattern, s.quarters)),
+            expected,
+            "{text}"
+        );
         if let Some((stamp, len)) = found {
             let mut out = Vec::new();
             stamp.render(TIME.div_euclid(1000), &mut out);
@@ -226,15 +238,29 @@ mod tests {
         check("01 Nov 2026 07:05:09.042", Some((6, 0)));
         check("Nov 01 07:05:09", Some((7, 0)));
         check("20261101 07:05:09", Some((8, 0)));
-        for foreign in ["", "x", "Nov 1 07:05:09", "2026-11-01T07:05:10", "2025-11-01T07:05:09"] {
+        for foreign in [
+            "",
+            "x",
+            "Nov 1 07:05:09",
+            "2026-11-01T07:05:10",
+            "2025-11-01T07:05:09",
+        ] {
             check(foreign, None);
         }
     }
 
     #[test]
     fn far_times_are_not_written() {
-        let stamp = Stamp { pattern: 2, quarters: 0 };
-        for second in [i64::MIN / 1000, -62_135_596_801, 253_402_300_800, i64::MAX / 1000] {
+        let stamp = Stamp {
+            pattern: 2,
+            quarters: 0,
+        };
+        for second in [
+            i64::MIN / 1000,
+            -62_135_596_801,
+            253_402_300_800,
+            i64::MAX / 1000,
+        ] {
             let mut out = Vec::new();
             stamp.render(second, &mut out);
             assert!(out.is_empty());

@@ -104,6 +104,13 @@ pub(super) struct Marks {
     variables: Vec<(usize, usize)>,
 }
 
+impl Marks {
+    /// Rows written down.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
 pub(super) fn write_origin(origin: &Origin, out: &mut Vec<u8>) {
     put_uint(out, origin.fields.len() as u64);
     for (name, value) in &origin.fields {
@@ -129,6 +136,14 @@ impl Table {
         self.rows.times.len()
     }
 
+    /// Bytes of memory, about.
+    pub(super) fn memory(&self) -> usize {
+        let size = |c: &Column| 80 + c.strings.bytes.len() + (c.strings.len() + c.codes.len()) * 4;
+        let columns = self.named.iter().chain(&self.variables);
+        let templates = self.templates.iter().map(|t| 100 + t.text.len() * 2);
+        self.len() * 36 + columns.map(size).sum::<usize>() + templates.sum::<usize>()
+    }
+
     /// A column by its number.
     pub(super) fn column(&self, number: u32) -> Option<&Column> {
         let number = number as usize;
@@ -138,18 +153,13 @@ impl Table {
         }
     }
 
-    pub(super) fn column_mut(&mut self, number: u32) -> Option<&mut Column> {
-        let number = number as usize;
-        match number.checked_sub(ANONYMOUS) {
-            Some(variable) => self.variables.get_mut(variable),
-            None => self.named.get_mut(number),
-        }
-    }
-
     /// Adds a template and the columns of its variables.
     pub(super) fn add_template(&mut self, text: &[u8]) -> Option<&Template> {
         let template = Template::parse(text, self.names.len(), self.variables.len())?;
-        let variables = template.columns.iter().filter(|c| **c as usize >= ANONYMOUS);
+        let variables = template
+            .columns
+            .iter()
+            .filter(|c| **c as usize >= ANONYMOUS);
         let n = self.variables.len() + variables.count();
         self.variables.resize_with(n, Column::default);
         self.templates.push(template);
@@ -205,8 +215,8 @@ impl Table {
         out
     }
 
-    /// Appends a journal row; `None` if it is damaged or does not follow, and the table is as it
-    /// was but for new names and templates.
+    /// Appends a journal row; `None` if it is damaged or does not follow: the table is then of no
+    /// use. When all rows are in, [`Table::is_whole`] has to be asked.
     pub(super) fn apply(&mut self, delta: &[u8], source: &str) -> Option<()> {
         let (body, crc) = delta.split_last_chunk::<4>()?;
         if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
@@ -223,7 +233,8 @@ impl Table {
         let n = bytes.count(ROWS_MAX - self.len())?;
         let raw_bytes = self.raw_bytes.checked_add(bytes.uint()?)?;
         for _ in 0..bytes.count(n)? {
-            self.origins.push(Arc::new(read_origin(&mut bytes, source)?));
+            self.origins
+                .push(Arc::new(read_origin(&mut bytes, source)?));
         }
         for _ in 0..bytes.count(NAMED_MAX - self.names.len())? {
             self.names.push(ColumnName::read(&mut bytes)?);
@@ -234,7 +245,7 @@ impl Table {
         }
         self.apply_rows(&mut bytes, n)?;
         self.raw_bytes = raw_bytes;
-        self.is_whole().then_some(())
+        Some(())
     }
 
     fn apply_rows(&mut self, bytes: &mut Bytes<'_>, n: usize) -> Option<()> {
@@ -280,7 +291,10 @@ impl Table {
             && columns.chain(variables).all(|(column, &wanted)| {
                 let strings = column.strings.len();
                 column.codes.len() == wanted
-                    && column.codes.iter().all(|&c| c & NUMBER != 0 || (c as usize) < strings)
+                    && column
+                        .codes
+                        .iter()
+                        .all(|&c| c & NUMBER != 0 || (c as usize) < strings)
             })
     }
 }

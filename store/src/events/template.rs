@@ -132,7 +132,11 @@ fn glued(text: &[u8], parts: &[Part]) -> bool {
     let touches = |part: &Part, last: bool| match *part {
         Part::Column(_) => true,
         Part::Text(start, end) => {
-            let at = if last { end as usize - 1 } else { start as usize };
+            let at = if last {
+                end as usize - 1
+            } else {
+                start as usize
+            };
             text.get(at).is_some_and(|&b| is_word(b))
         }
         // Text is not sought in time stamps.

@@ -61,7 +61,11 @@ pub(super) fn each_word<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) {
             each(word);
         }
         let short = word.len() <= 3 && word.iter().all(u8::is_ascii_digit);
-        let follows = short && joined > 0 && start >= 2 && text[start - 1] == b'.' && is_word(text[start - 2]);
+        let follows = short
+            && joined > 0
+            && start >= 2
+            && text[start - 1] == b'.'
+            && is_word(text[start - 2]);
         if follows && joined == 3 {
             each(&text[dotted[0]..at]);
         }
@@ -90,7 +94,10 @@ fn collect(table: &Table, key: u64) -> HashSet<u64> {
         template.texts().for_each(&mut add);
     }
     for origin in &table.origins {
-        origin.fields.iter().for_each(|(_, value)| add(value.as_bytes()));
+        origin
+            .fields
+            .iter()
+            .for_each(|(_, value)| add(value.as_bytes()));
     }
     for (column, name) in table.named.iter().zip(&table.names) {
         column_words(column, &mut add);
@@ -100,7 +107,10 @@ fn collect(table: &Table, key: u64) -> HashSet<u64> {
             }
         });
     }
-    table.variables.iter().for_each(|c| column_words(c, &mut add));
+    table
+        .variables
+        .iter()
+        .for_each(|c| column_words(c, &mut add));
     glued_lines(table, &mut add);
     hashes
 }
@@ -143,7 +153,9 @@ fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
 /// The rows of a table's filter.
 pub(super) fn filter(table: &Table, key: u64) -> Vec<Vec<u8>> {
     let hashes = collect(table, key);
-    let blocks = (hashes.len() * BITS_PER_WORD).div_ceil(BLOCK_BYTES * 8).max(1);
+    let blocks = (hashes.len() * BITS_PER_WORD)
+        .div_ceil(BLOCK_BYTES * 8)
+        .max(1);
     let chunks = blocks.div_ceil(CHUNK_BLOCKS);
     let per_chunk = blocks.div_ceil(chunks);
     let mut rows = vec![vec![0u8; per_chunk * BLOCK_BYTES]; chunks];
@@ -223,7 +235,9 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         let mut words = Vec::new();
-        each_word(text.as_bytes(), |w| words.push(String::from_utf8_lossy(w).into_owned()));
+        each_word(text.as_bytes(), |w| {
+            words.push(String::from_utf8_lossy(w).into_owned())
+        });
         assert_eq!(words, expected, "{text}");
     }
 

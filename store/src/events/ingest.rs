@@ -1,0 +1,412 @@
+//! The writer's side: lines into open blocks, open blocks into the journal, full ones into the file.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use rusqlite::{Connection, Transaction, params};
+use vigie_parsers::Timestamp;
+
+use super::encode::{SEGMENTS_MAX, Sealed, seal};
+use super::open::{Line, OpenBlock};
+use super::rebuild::StreamName;
+use super::{FILTER_CHUNKS_MAX, counts, journal_id, replay};
+use crate::{EventBatch, Options, Result};
+
+/// An open block is sealed when it is older than this…
+const SEAL_AGE_MS: i64 = 10 * 60_000;
+/// … and has so many rows: smaller blocks compress badly and wait in the journal.
+const SEAL_ROWS_MIN: usize = 4096;
+/// All open blocks together; above, the largest are sealed.
+const MEMORY_MAX: usize = 48 << 20;
+/// Streams with an open block; more, and the one that is silent for longest is sealed.
+const OPEN_STREAMS_MAX: usize = 1024;
+/// A stream's journal rows are merged into one when there are more…
+const JOURNAL_ROWS_MAX: u32 = 64;
+/// … and its block takes less memory than this: larger ones are sealed before it matters.
+const JOURNAL_MERGE_BYTES_MAX: usize = 1 << 20;
+
+/// The writer's side of the event store.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    key: u64,
+    streams: Vec<Stream>,
+    index: HashMap<Arc<StreamName>, usize>,
+    next_stream: i64,
+    next_block: i64,
+    next_seq: i64,
+    pending_bytes: usize,
+    memory: usize,
+    clock: u64,
+    expired_hour: i64,
+    planned_hour: i64,
+}
+
+/// One stream.
+#[derive(Debug)]
+struct Stream {
+    id: i64,
+    name: Arc<StreamName>,
+    /// Its row is in the file.
+    known: bool,
+    open: OpenBlock,
+    /// Sealed blocks that wait for a commit.
+    sealed: Vec<Sealed>,
+    /// The number of the open block's journal: raised when the journal begins anew.
+    generation: i64,
+    /// Journal rows written, and the number of the last one.
+    journal_rows: u32,
+    journal_last: i64,
+    /// When the first row of the open block was taken, by the time of the commit.
+    since: Option<Timestamp>,
+    /// When a line came last, by the count of batches.
+    used: u64,
+    dirty: bool,
+    plan: Plan,
+}
+
+/// What the running transaction makes true for a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Plan {
+    generation: i64,
+    journal_rows: u32,
+    journal_last: i64,
+}
+
+/// The way of a batch's lines of one origin and format.
+#[derive(Clone, Copy)]
+struct Route {
+    stream: usize,
+    /// The origin's number in this open block…
+    origin: u32,
+    /// … of this age.
+    block: usize,
+}
+
+impl Ingest {
+    /// Takes up the open blocks from the journal.
+    pub(crate) fn open(conn: &Connection, _options: &Options, _now: Timestamp) -> Result<Self> {
+        let key = super::key(conn)?;
+        let max = |sql: &str| -> Result<i64> { Ok(conn.query_row(sql, [], |r| r.get(0))?) };
+        let mut ingest = Self {
+            key: key.unwrap_or_else(super::new_key),
+            streams: Vec::new(),
+            index: HashMap::default(),
+            next_stream: 1 + max("SELECT coalesce(max(id), 0) FROM ev_stream")?,
+            next_block: 1 + max("SELECT coalesce(max(id), 0) FROM ev_block")?,
+            next_seq: 1 + max("SELECT coalesce(max(last_seq), 0) FROM ev_block")?,
+            pending_bytes: 0,
+            memory: 0,
+            clock: 0,
+            expired_hour: i64::MIN,
+            planned_hour: i64::MIN,
+        };
+        if key.is_none() {
+            super::write_key(conn, ingest.key)?;
+        }
+        let mut stmt = conn.prepare("SELECT id, source, format, gen FROM ev_stream")?;
+        let mut rows = stmt.query([])?;
+        while let Some(row) = rows.next()? {
+            let name = Arc::new(StreamName {
+                source: row.get(1)?,
+                format: row.get::<_, String>(2)?.into(),
+            });
+            ingest.take_up(conn, row.get(0)?, name, row.get(3)?)?;
+        }
+        Ok(ingest)
+    }
+
+    fn take_up(
+        &mut self,
+        conn: &Connection,
+        id: i64,
+        name: Arc<StreamName>,
+        generation: i64,
+    ) -> Result<()> {
+        let mut replayed = replay::Replayed::default();
+        let damaged = replayed.catch_up(conn, id, generation, &name.source)?;
+        if damaged {
+            tracing::error!(
+                "the journal of {} is damaged; {} lines of it are kept",
+                name.source,
+                replayed.table.len()
+            );
+        }
+        let table = Arc::unwrap_or_clone(replayed.table);
+        if let Some(&last) = table.rows.seqs.last() {
+            self.next_seq = self.next_seq.max(last.saturating_add(1));
+        }
+        let mut stream = Stream::new(id, name, OpenBlock::over(table, self.key));
+        stream.known = true;
+        stream.generation = generation;
+        stream.journal_rows = replayed.rows;
+        stream.journal_last = replayed.last;
+        if damaged {
+            // What is left is written down anew.
+            stream.open.marks = Default::default();
+            stream.dirty = true;
+        }
+        self.memory += stream.open.memory;
+        self.index
+            .insert(Arc::clone(&stream.name), self.streams.len());
+        self.streams.push(stream);
+        Ok(())
+    }
+
+    /// Takes lines into the open blocks, in memory only.
+    pub(crate) fn append(&mut self, batch: &EventBatch) {
+        self.clock += 1;
+        let mut routes: HashMap<(u32, u32), Route> = HashMap::default();
+        let mut last: Option<((u32, u32), Route)> = None;
+        for head in batch.heads() {
+            let key = (head.origin, head.format);
+            let mut route = match last {
+                Some((k, route)) if k == key => route,
+                _ => match routes.get(&key) {
+                    Some(&route) => route,
+                    None => self.route(batch, head),
+                },
+            };
+            let stream = &mut self.streams[route.stream];
+            if stream.open.is_full() {
+                self.memory -= stream.open.memory;
+                stream.rotate(self.key);
+                self.memory += stream.open.memory;
+            }
+            if route.block != stream.sealed.len() {
+                route.block = stream.sealed.len();
+                route.origin = stream.open.origin(batch.origin(head));
+            }
+            last = Some((key, route));
+            routes.insert(key, route);
+            let before = stream.open.memory;
+            let line = Line {
+                time: head.time.0,
+                recv: head.recv.0,
+                seq: self.next_seq,
+                severity: head.severity,
+                line: batch.line(head),
+                time_span: (head.time_span.start as usize, head.time_span.end as usize),
+                spans: batch.spans(head),
+                names: batch.names(),
+            };
+            stream.open.push(&line, route.origin);
+            stream.dirty = true;
+            stream.used = self.clock;
+            self.memory += stream.open.memory - before;
+            self.next_seq += 1;
+        }
+        self.pending_bytes += batch.size();
+    }
+
+    fn route(&mut self, batch: &EventBatch, head: &crate::EventHead) -> Route {
+        let name = StreamName {
+            source: batch.origin(head).source.clone(),
+            format: batch.format(head).into(),
+        };
+        let stream = match self.index.get(&name) {
+            Some(&known) => known,
+            None => {
+                let name = Arc::new(name);
+                self.index.insert(Arc::clone(&name), self.streams.len());
+                let stream = Stream::new(self.next_stream, name, OpenBlock::new(self.key));
+                self.memory += stream.open.memory;
+                self.next_stream += 1;
+                self.streams.push(stream);
+                self.streams.len() - 1
+            }
+        };
+        let place = &mut self.streams[stream];
+        Route {
+            stream,
+            origin: place.open.origin(batch.origin(head)),
+            block: place.sealed.len(),
+        }
+    }
+
+    /// Bytes that wait for a commit.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending_bytes
+    }
+
+    /// Writes what is pending: journal rows, sealed blocks, what the budget pushes out. May be
+    /// called again with the same pending data when the transaction did not succeed.
+    pub(crate) fn write(&mut self, tx: &Transaction<'_>, now: Timestamp) -> Result<()> {
+        self.seal_old(now);
+        self.relieve();
+        let mut sealed = false;
+        for stream in self.streams.iter_mut().filter(|s| s.dirty) {
+            sealed |= !stream.sealed.is_empty();
+            stream.write(tx, &mut self.next_block)?;
+        }
+        let hour = now.0.div_euclid(3_600_000);
+        if sealed && hour != self.expired_hour {
+            counts::expire(tx, now)?;
+            self.planned_hour = hour;
+        }
+        Ok(())
+    }
+
+    /// The transaction of the last `write` is durable.
+    pub(crate) fn committed(&mut self) {
+        self.expired_hour = self.planned_hour;
+        self.pending_bytes = 0;
+        for stream in self.streams.iter_mut().filter(|s| s.dirty) {
+            stream.committed();
+        }
+    }
+
+    /// Seals blocks that are old and large enough.
+    fn seal_old(&mut self, now: Timestamp) {
+        for stream in &mut self.streams {
+            if stream.open.table.len() == 0 {
+                continue;
+            }
+            let since = *stream.since.get_or_insert(now);
+            let old = now.since_ms(since) >= SEAL_AGE_MS;
+            if (old && stream.open.table.len() >= SEAL_ROWS_MIN) || stream.open.is_full() {
+                self.memory -= stream.open.memory;
+                stream.rotate(self.key);
+                self.memory += stream.open.memory;
+            }
+        }
+    }
+
+    /// Keeps the memory and the number of open blocks below their limits.
+    fn relieve(&mut self) {
+        while self.memory > MEMORY_MAX {
+            let largest = self.streams.iter_mut().max_by_key(|s| s.open.memory);
+            let Some(stream) = largest.filter(|s| s.open.table.len() > 0) else {
+                break;
+            };
+            self.memory -= stream.open.memory;
+            stream.rotate(self.key);
+            self.memory += stream.open.memory;
+        }
+        let mut open: Vec<usize> = (0..self.streams.len())
+            .filter(|&i| self.streams[i].open.table.len() > 0)
+            .collect();
+        if open.len() > OPEN_STREAMS_MAX {
+            open.sort_unstable_by_key(|&i| self.streams[i].used);
+            open.truncate(open.len() - OPEN_STREAMS_MAX);
+            for i in open {
+                let stream = &mut self.streams[i];
+                self.memory -= stream.open.memory;
+                stream.rotate(self.key);
+                self.memory += stream.open.memory;
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn new(id: i64, name: Arc<StreamName>, open: OpenBlock) -> Self {
+        Self {
+            id,
+            name,
+            known: false,
+            open,
+            sealed: Vec::new(),
+            generation: 0,
+            journal_rows: 0,
+            journal_last: 0,
+            since: None,
+            used: 0,
+            dirty: false,
+            plan: Plan::default(),
+        }
+    }
+
+    /// Seals the open block and begins a new one. The sealed bytes wait for a commit.
+    fn rotate(&mut self, key: u64) {
+        let full = std::mem::replace(&mut self.open, OpenBlock::new(key));
+        self.sealed.push(seal(&full.table, key));
+        self.since = None;
+        self.dirty = true;
+    }
+
+    fn write(&mut self, tx: &Transaction<'_>, next_block: &mut i64) -> Result<()> {
+        self.plan = Plan {
+            generation: self.generation,
+            journal_rows: self.journal_rows,
+            journal_last: self.journal_last,
+        };
+        if !self.known {
+            tx.prepare_cached("INSERT OR REPLACE INTO ev_stream VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![self.id, self.name.source, &*self.name.format, 0])?;
+        }
+        let anew = !self.sealed.is_empty();
+        for sealed in &self.sealed {
+            write_block(tx, self.id, *next_block, sealed)?;
+            counts::add(tx, self.id, &sealed.counts)?;
+            *next_block += 1;
+        }
+        let merge = self.plan.journal_rows >= JOURNAL_ROWS_MAX
+            && self.open.memory < JOURNAL_MERGE_BYTES_MAX;
+        let marks = if anew || merge {
+            self.begin_journal(tx)?;
+            &Default::default()
+        } else {
+            &self.open.marks
+        };
+        if self.open.table.len() > marks.rows() {
+            self.plan.journal_last += 1;
+            self.plan.journal_rows += 1;
+            let data = self.open.table.delta(marks);
+            tx.prepare_cached("INSERT INTO ev_journal VALUES (?1, ?2)")?
+                .execute(params![journal_id(self.id, self.plan.journal_last), data])?;
+        }
+        Ok(())
+    }
+
+    /// Drops the journal: what it holds is sealed, or is written again in one row.
+    fn begin_journal(&mut self, tx: &Transaction<'_>) -> Result<()> {
+        tx.prepare_cached("DELETE FROM ev_journal WHERE id BETWEEN ?1 AND ?2")?
+            .execute([journal_id(self.id, 0), journal_id(self.id + 1, 0) - 1])?;
+        self.plan.generation += 1;
+        self.plan.journal_rows = 0;
+        self.plan.journal_last = 0;
+        tx.prepare_cached("UPDATE ev_stream SET gen = ?2 WHERE id = ?1")?
+            .execute([self.id, self.plan.generation])?;
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.known = true;
+        self.sealed.clear();
+        self.generation = self.plan.generation;
+        self.journal_rows = self.plan.journal_rows;
+        self.journal_last = self.plan.journal_last;
+        self.open.marks = self.open.table.marks();
+        self.dirty = false;
+    }
+}
+
+fn write_block(tx: &Transaction<'_>, stream: i64, block: i64, sealed: &Sealed) -> Result<()> {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    tx.prepare_cached(
+        "INSERT INTO ev_block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        block,
+        stream,
+        count(sealed.rows),
+        count(sealed.raw_bytes),
+        count(sealed.disk_bytes),
+        sealed.first_time,
+        sealed.last_time,
+        sealed.first_seq,
+        sealed.last_seq,
+        sealed.severities,
+        count(sealed.filter.len() as u64),
+        sealed.summary,
+    ])?;
+    let mut insert = tx.prepare_cached("INSERT INTO ev_seg VALUES (?1, ?2)")?;
+    for (number, segment) in (0..SEGMENTS_MAX).zip(&sealed.segments) {
+        insert.execute(params![block * SEGMENTS_MAX + number, segment])?;
+    }
+    let mut insert = tx.prepare_cached("INSERT INTO ev_filter VALUES (?1, ?2)")?;
+    for (number, row) in (0..FILTER_CHUNKS_MAX).zip(&sealed.filter) {
+        insert.execute(params![block * FILTER_CHUNKS_MAX + number, row])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Lines out of columns: any row of a block, or all of them in their order.
+
+use std::cell::OnceCell;
+
+use super::column::Column;
+use super::table::{ColumnName, Rows, Table};
+use super::template::{ANONYMOUS, Part, Template};
+use super::{Fault, open::STAMP_NAME};
+use std::sync::Arc;
+use vigie_parsers::Origin;
+
+/// A block that can be read, open or sealed.
+pub(super) trait Block {
+    fn rows(&self) -> &Rows;
+    fn origins(&self) -> &[Arc<Origin>];
+    fn names(&self) -> &[ColumnName];
+    fn templates(&self) -> &[Template];
+    /// Fields cannot be decided on columns.
+    fn overflow(&self) -> bool;
+    /// Number of variables' columns.
+    fn variables(&self) -> usize;
+    /// A column by its number.
+    fn column(&self, number: u32) -> Result<&Column, Fault>;
+    /// How many values a column has.
+    fn values(&self, number: u32) -> usize;
+    /// The bytes that occur in a column, see [`super::words::byte_mask`].
+    fn mask(&self, number: u32) -> u64;
+    /// How it is called.
+    fn place(&self) -> &Arc<StreamName>;
+}
+
+/// The stream of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct StreamName {
+    pub source: String,
+    pub format: Arc<str>,
+}
+
+/// Where the values of rows lie in the columns.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// The how-manieth row of its template each row is.
+    nth: OnceCell<Vec<u32>>,
+    named: Vec<OnceCell<Ranks>>,
+}
+
+/// Which rows have a value in a column, and how many before.
+#[derive(Debug)]
+struct Ranks {
+    bits: Vec<u64>,
+    before: Vec<u32>,
+}
+
+impl Ranks {
+    fn new(rows: &Rows, has: &[bool]) -> Self {
+        let mut ranks = Self {
+            bits: Vec::new(),
+            before: Vec::new(),
+        };
+        let mut total = 0;
+        for chunk in rows.templates.chunks(64) {
+            let mut bits = 0u64;
+            for (i, &t) in chunk.iter().enumerate() {
+                bits |= u64::from(has[t as usize]) << i;
+            }
+            ranks.bits.push(bits);
+            ranks.before.push(total);
+            total += bits.count_ones();
+        }
+        ranks
+    }
+
+    fn rank(&self, row: usize) -> usize {
+        let bits = self.bits[row / 64] & ((1 << (row % 64)) - 1);
+        (self.before[row / 64] + bits.count_ones()) as usize
+    }
+}
+
+impl Places {
+    pub(super) fn new(block: &dyn Block) -> Self {
+        let mut named = Vec::new();
+        named.resize_with(block.names().len(), OnceCell::new);
+        Self {
+            nth: OnceCell::new(),
+            named,
+        }
+    }
+
+    /// Where in the column the value of a row lies that has one.
+    pub(super) fn index(&self, block: &dyn Block, row: usize, number: u32) -> usize {
+        let rows = block.rows();
+        if number as usize >= ANONYMOUS {
+            let nth = self.nth.get_or_init(|| {
+                let mut counts = vec![0; block.templates().len()];
+                let count = |&t: &u32| {
+                    let count = &mut counts[t as usize];
+                    *count += 1;
+                    *count - 1
+                };
+                rows.templates.iter().map(count).collect()
+            });
+            return nth[row] as usize;
+        }
+        if block.values(number) == rows.times.len() {
+            return row;
+        }
+        let Some(cell) = self.named.get(number as usize) else {
+            return usize::MAX;
+        };
+        cell.get_or_init(|| Ranks::new(rows, &having(block, number)))
+            .rank(row)
+    }
+}
+
+/// Which templates have a value in a column.
+pub(super) fn having(block: &dyn Block, number: u32) -> Vec<bool> {
+    let templates = block.templates().iter();
+    templates.map(|t| t.columns.contains(&number)).collect()
+}
+
+/// Writes the line of a row.
+pub(super) fn line(
+    block: &dyn Block,
+    places: &Places,
+    row: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let rows = block.rows();
+    let template = &block.templates()[rows.templates[row] as usize];
+    let mut fault = None;
+    template.rebuild(rows.times[row], out, |number, out| {
+        match block.column(number) {
+            Ok(column) => {
+                let code = column.codes.get(places.index(block, row, number));
+                match code {
+                    Some(&code) => column.append(code, out),
+                    None => fault = Some(Fault::Damaged),
+                }
+            }
+            Err(e) => fault = Some(e),
+        }
+    });
+    fault.map_or(Ok(()), Err)
+}
+
+/// Goes through a table row by row.
+pub(super) struct Walk<'a> {
+    table: &'a Table,
+    row: usize,
+    next: Vec<usize>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(table: &'a Table) -> Self {
+        Self {
+            table,
+            row: 0,
+            next: vec![0; ANONYMOUS + table.variables.len()],
+        }
+    }
+
+    /// Writes the next row's line for the search of words, with blanks for time stamps, or passes
+    /// it over.
+    pub(super) fn next(&mut self, mut out: Option<&mut Vec<u8>>) {
+        let Some(&template) = self.table.rows.templates.get(self.row) else {
+            return;
+        };
+        let template = &self.table.templates[template as usize];
+        self.row += 1;
+        if let Some(out) = &mut out {
+            out.clear();
+        }
+        for part in &template.parts {
+            let Part::Column(number) = *part else {
+                if let Some(out) = &mut out {
+                    match *part {
+                        Part::Text(start, end) => {
+                            out.extend_from_slice(&template.text[start as usize..end as usize]);
+                        }
+                        _ => out.push(b' '),
+                    }
+                }
+                continue;
+            };
+            let index = self.next[number as usize];
+            self.next[number as usize] += 1;
+            let Some(out) = &mut out else { continue };
+            let is_stamp = self
+                .table
+                .names
+                .get(number as usize)
+                .is_some_and(|n| *n.name == *STAMP_NAME);
+            if is_stamp {
+                out.push(b' ');
+            } else if let Some(column) = self.table.column(number)
+                && let Some(&code) = column.codes.get(index)
+            {
+                column.append(code, out);
+            }
+        }
+    }
+}
+
+/// A table as a block.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub table: Arc<Table>,
+    pub place: Arc<StreamName>,
+}
+
+impl Block for Open {
+    fn rows(&self) -> &Rows {
+        &self.table.rows
+    }
+    fn origins(&self) -> &[Arc<Origin>] {
+        &self.table.origins
+    }
+    fn names(&self) -> &[ColumnName] {
+        &self.table.names
+    }
+    fn templates(&self) -> &[Template] {
+        &self.table.templates
+    }
+    fn overflow(&self) -> bool {
+        self.table.overflow
+    }
+    fn variables(&self) -> usize {
+        self.table.variables.len()
+    }
+    fn column(&self, number: u32) -> Result<&Column, Fault> {
+        self.table.column(number).ok_or(Fault::Damaged)
+    }
+    fn values(&self, number: u32) -> usize {
+        self.table.column(number).map_or(0, |c| c.codes.len())
+    }
+    fn mask(&self, _number: u32) -> u64 {
+        u64::MAX
+    }
+    fn place(&self) -> &Arc<StreamName> {
+        &self.place
+    }
+}

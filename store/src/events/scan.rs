@@ -1,0 +1,389 @@
+//! A scan: blocks in the order of time, opened as late as possible, their hits merged.
+//!
+//! Blocks overlap in time, so a block is opened once no open one can deliver before it. Each keeps a
+//! few checked events ready; columns of blocks that have to wait are forgotten when memory is short.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use vigie_parsers::{Context, Event, Timestamp, formats};
+use vigie_query::{Order, Scan, ScanStats, SourceError};
+
+use super::Fault;
+use super::rebuild::{self, Block, Open, Places, StreamName};
+use super::sealed::{SealedBlock, Stored};
+use super::table::severity_of;
+use super::view::Snapshot;
+
+/// Columns of all blocks that are open at a time; above, those of blocks that wait are forgotten.
+const MEMORY_MAX: usize = 64 << 20;
+/// Events a block checks at a time, at first…
+const READY_MIN: usize = 32;
+/// … and when more and more are wanted.
+const READY_MAX: usize = 1024;
+/// Bytes of lines a block keeps ready.
+const READY_BYTES_MAX: usize = 256 << 10;
+/// The clock is asked once in so many events.
+const CHECKS_PER_CLOCK: u64 = 1024;
+
+/// Time and arrival, so that smaller is delivered earlier.
+type Key = (i64, i64);
+
+fn key(order: Order, time: i64, seq: i64) -> Key {
+    match order {
+        Order::OldestFirst => (time, seq),
+        // Not: -x - 1, defined for all numbers.
+        Order::NewestFirst => (!time, !seq),
+    }
+}
+
+/// A block that may have something, not opened yet.
+struct Closed<'s> {
+    /// No event of it comes earlier.
+    bound: i64,
+    block: Where<'s>,
+}
+
+enum Where<'s> {
+    File { id: i64, place: &'s Arc<StreamName> },
+    Memory(&'s Open),
+}
+
+/// An opened block's hits.
+struct Active<'c> {
+    block: Reader<'c>,
+    places: Places,
+    parse: Parse,
+    /// Rows that may match, in the order of delivery.
+    hits: Vec<(Key, u32)>,
+    next: usize,
+    ready: VecDeque<Event>,
+    chunk: usize,
+}
+
+enum Reader<'c> {
+    Sealed(Box<SealedBlock<Stored<'c>>>),
+    Open(&'c Open),
+}
+
+impl Reader<'_> {
+    fn block(&self) -> &dyn Block {
+        match self {
+            Self::Sealed(block) => &**block,
+            Self::Open(open) => *open,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Sealed(block) => block.memory.get(),
+            Self::Open(_) => 0,
+        }
+    }
+}
+
+/// Reads the fields of rebuilt lines again.
+struct Parse {
+    format: Option<&'static formats::Format>,
+    context: Context,
+}
+
+impl Parse {
+    fn new(name: &str) -> Self {
+        Self {
+            format: formats::find(name),
+            context: Context::new(Timestamp(0), jiff::tz::TimeZone::UTC),
+        }
+    }
+
+    fn event(
+        &mut self,
+        block: &dyn Block,
+        places: &Places,
+        row: usize,
+        event: &mut Event,
+    ) -> Result<(), Fault> {
+        let rows = block.rows();
+        event.line.clear();
+        rebuild::line(block, places, row, &mut event.line)?;
+        event.id = rows.seqs[row].cast_unsigned();
+        event.time = Timestamp(rows.times[row]);
+        event.recv = Timestamp(rows.recvs[row]);
+        event.severity = severity_of(rows.severities[row]);
+        if !Arc::ptr_eq(&event.format, &block.place().format) {
+            event.format = Arc::clone(&block.place().format);
+        }
+        event.origin = Arc::clone(&block.origins()[rows.origins[row] as usize]);
+        self.context.recv = event.recv;
+        event.record.clear();
+        let read = self
+            .format
+            .is_some_and(|f| (f.parse)(&mut self.context, &event.line, &mut event.record));
+        if !read {
+            event.record.clear();
+            event.record.message = 0..u32::try_from(event.line.len()).unwrap_or(u32::MAX);
+        }
+        // What was decided when the line came holds: its zone and the year are not known here.
+        event.record.time = event.record.time.map(|_| event.time);
+        event.record.severity = event.severity;
+        Ok(())
+    }
+}
+
+struct Run<'c, 'q> {
+    conn: &'c Connection,
+    scan: &'q Scan<'q>,
+    stats: ScanStats,
+    pool: Vec<Event>,
+    stopped: bool,
+}
+
+/// Delivers the events of a snapshot.
+pub(super) fn run(
+    conn: &Connection,
+    snapshot: &Snapshot<'_>,
+    scan: &Scan<'_>,
+    each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+) -> Result<ScanStats, SourceError> {
+    let mut run = Run {
+        conn,
+        scan,
+        stats: ScanStats {
+            incomplete: snapshot.damaged.clone(),
+            ..ScanStats::default()
+        },
+        pool: Vec::new(),
+        stopped: false,
+    };
+    let mut closed = run.blocks(snapshot).map_err(crate::Error::from)?;
+    // The first to be opened comes last.
+    closed.sort_unstable_by_key(|c| Reverse(c.bound));
+    run.merge(closed, each)?;
+    Ok(run.stats)
+}
+
+impl<'c> Run<'c, '_> {
+    /// The blocks of the range.
+    fn blocks<'s>(&mut self, snapshot: &'s Snapshot<'_>) -> rusqlite::Result<Vec<Closed<'s>>> {
+        let (from, until) = (self.scan.from.0, self.scan.until.0);
+        let bound = |first: i64, last: i64| match self.scan.order {
+            Order::OldestFirst => first,
+            Order::NewestFirst => !last,
+        };
+        let mut closed = Vec::new();
+        let mut stmt = self.conn.prepare_cached(
+            "SELECT id, stream, first_time, last_time FROM ev_block
+             WHERE last_time >= ?1 AND first_time < ?2",
+        )?;
+        let mut rows = stmt.query([from, until])?;
+        while let Some(row) = rows.next()? {
+            let (first, last) = (row.get(2)?, row.get(3)?);
+            if let Some(place) = snapshot.names.get(&row.get(1)?) {
+                closed.push(Closed {
+                    bound: bound(first, last),
+                    block: Where::File {
+                        id: row.get(0)?,
+                        place,
+                    },
+                });
+            }
+        }
+        for open in &snapshot.open {
+            let times = &open.table.rows.times;
+            let first = times.iter().copied().min().unwrap_or(0);
+            let last = times.iter().copied().max().unwrap_or(0);
+            if last >= from && first < until {
+                closed.push(Closed {
+                    bound: bound(first, last),
+                    block: Where::Memory(open),
+                });
+            }
+        }
+        self.stats.blocks = closed.len() as u64;
+        Ok(closed)
+    }
+
+    fn merge<'s: 'c>(
+        &mut self,
+        mut closed: Vec<Closed<'s>>,
+        each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), SourceError> {
+        let mut active: Vec<Option<Active<'_>>> = Vec::new();
+        let mut heap: BinaryHeap<Reverse<(Key, usize)>> = BinaryHeap::new();
+        loop {
+            let first = heap.peek().map(|Reverse((key, _))| key.0);
+            let due = closed.last().filter(|c| first.is_none_or(|t| c.bound <= t));
+            if due.is_some()
+                && let Some(block) = closed.pop()
+            {
+                if self.must_stop() {
+                    return Ok(());
+                }
+                let opened = self.open(&block)?;
+                let place = active.len();
+                active.push(opened);
+                self.next(&mut active, place, &mut heap)?;
+                continue;
+            }
+            let Some(Reverse((_, place))) = heap.pop() else {
+                return Ok(());
+            };
+            let event = active[place].as_mut().and_then(|a| a.ready.pop_front());
+            if let Some(event) = event {
+                self.stats.events_matched += 1;
+                let flow = each(&event);
+                self.pool.push(event);
+                if flow.is_break() {
+                    return Ok(());
+                }
+            }
+            self.next(&mut active, place, &mut heap)?;
+            if self.stopped {
+                return Ok(());
+            }
+        }
+    }
+
+    fn must_stop(&mut self) -> bool {
+        if let Some(why) = self.scan.must_stop() {
+            self.stats.incomplete = Some(why.to_owned());
+            self.stopped = true;
+        }
+        self.stopped
+    }
+
+    fn skip(&mut self, fault: Fault, block: &str) -> Result<(), SourceError> {
+        match fault {
+            Fault::Damaged => {
+                self.stats.incomplete = Some(format!("{block} is damaged and was left out"));
+                Ok(())
+            }
+            Fault::Store(e) => Err(crate::Error::from(e).into()),
+        }
+    }
+
+    /// Opens a block; `None` if nothing in it can match.
+    fn open<'s: 'c>(&mut self, closed: &Closed<'s>) -> Result<Option<Active<'c>>, SourceError> {
+        let reader = match closed.block {
+            Where::Memory(open) => Reader::Open(open),
+            Where::File { id, place } => {
+                let segments = Stored {
+                    conn: self.conn,
+                    block: id,
+                };
+                match SealedBlock::open(segments, Arc::clone(place)) {
+                    Ok(block) => Reader::Sealed(Box::new(block)),
+                    Err(fault) => {
+                        self.skip(fault, &format!("block {id}"))?;
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        self.stats.blocks_read += 1;
+        let rows = reader.block().rows();
+        let range = self.scan.from.0..self.scan.until.0;
+        let hit = |(row, (&time, &seq)): (u32, (&i64, &i64))| {
+            let inside = range.contains(&time);
+            inside.then(|| (key(self.scan.order, time, seq), row))
+        };
+        let mut hits: Vec<(Key, u32)> = (0..)
+            .zip(rows.times.iter().zip(&rows.seqs))
+            .filter_map(hit)
+            .collect();
+        if self.scan.order == Order::NewestFirst {
+            hits.reverse();
+        }
+        if !hits.is_sorted() {
+            hits.sort_unstable();
+        }
+        Ok(Some(Active {
+            places: Places::new(reader.block()),
+            parse: Parse::new(&reader.block().place().format),
+            block: reader,
+            hits,
+            next: 0,
+            ready: VecDeque::new(),
+            chunk: READY_MIN,
+        }))
+    }
+
+    /// Puts a block's next event into the heap, or closes the block.
+    fn next(
+        &mut self,
+        active: &mut [Option<Active<'_>>],
+        place: usize,
+        heap: &mut BinaryHeap<Reverse<(Key, usize)>>,
+    ) -> Result<(), SourceError> {
+        let Some(block) = active[place].as_mut() else {
+            return Ok(());
+        };
+        if block.ready.is_empty() {
+            let memory: usize = active.iter().flatten().map(|a| a.block.memory()).sum();
+            if memory > MEMORY_MAX {
+                for other in active.iter_mut().flatten() {
+                    if let Reader::Sealed(sealed) = &mut other.block {
+                        sealed.forget_columns();
+                    }
+                }
+            }
+            let Some(block) = active[place].as_mut() else {
+                return Ok(());
+            };
+            self.fill(block)?;
+        }
+        let block = active[place].as_ref();
+        match block.and_then(|b| b.ready.front()) {
+            Some(event) => {
+                let seq = event.id.cast_signed();
+                heap.push(Reverse((key(self.scan.order, event.time.0, seq), place)));
+            }
+            None => active[place] = None,
+        }
+        Ok(())
+    }
+
+    /// Checks rows until some events are ready.
+    fn fill(&mut self, active: &mut Active<'_>) -> Result<(), SourceError> {
+        let before = match &active.block {
+            Reader::Sealed(block) => block.bytes_read.replace(0),
+            Reader::Open(_) => 0,
+        };
+        self.stats.bytes_read += before;
+        let mut bytes = 0;
+        while active.ready.len() < active.chunk && bytes < READY_BYTES_MAX {
+            let Some(&(_, row)) = active.hits.get(active.next) else {
+                break;
+            };
+            active.next += 1;
+            self.stats.events_checked += 1;
+            if self.stats.events_checked % CHECKS_PER_CLOCK == 0 && self.must_stop() {
+                break;
+            }
+            let mut event = self.pool.pop().unwrap_or_default();
+            let block = active.block.block();
+            let read = active
+                .parse
+                .event(block, &active.places, row as usize, &mut event);
+            if let Err(fault) = read {
+                active.next = active.hits.len();
+                self.skip(fault, "a block")?;
+                break;
+            }
+            if self.scan.filter.matches(&event) {
+                bytes += event.line.len();
+                active.ready.push_back(event);
+            } else {
+                self.pool.push(event);
+            }
+        }
+        active.chunk = (active.chunk * 2).min(READY_MAX);
+        if let Reader::Sealed(block) = &active.block {
+            self.stats.bytes_read += block.bytes_read.replace(0);
+        }
+        Ok(())
+    }
+}
