@@ -64,6 +64,19 @@ impl State<'_> {
         Ok(())
     }
 
+    /// Whether an alert of this rule and these labels is pending or firing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn has_active_alert(&self, alert: &Alert) -> Result<bool> {
+        let sql = "SELECT 1 FROM alert WHERE rule = ?1 AND labels = ?2 AND state < 2";
+        let labels = pairs::from_labels(&alert.labels);
+        Ok(self
+            .tx
+            .prepare_cached(sql)?
+            .exists(params![alert.rule, labels])?)
+    }
+
     /// The alerts of an incident, as [`Reader::incident_alerts`].
     ///
     /// # Errors
