@@ -59,6 +59,27 @@ impl Reader {
         &self.path
     }
 
+    /// How many lines came, by minute (kept for 14 days) or by hour (for 3 years), source, format and
+    /// severity. Counts outlive the lines themselves. Minutes and hours that begin in `from..until`;
+    /// lines that are not sealed yet always count by minutes.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn event_counts(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        minutes: bool,
+    ) -> Result<Vec<events::EventCount>> {
+        self.events.counts(&self.conn, from, until, minutes)
+    }
+
+    /// Gives back the memory of what was replayed from the event journal; the next query reads it
+    /// again. For a process whose readers have been idle for a while.
+    pub fn forget(&self) {
+        self.events.forget();
+    }
+
     /// The connection, for the parts of this crate that read tables of their own.
     pub(crate) fn conn(&self) -> &Connection {
         &self.conn

@@ -4,6 +4,7 @@
 mod commands;
 mod config;
 mod context;
+mod files;
 mod logging;
 mod output;
 mod times;
