@@ -1,7 +1,6 @@
 //! Text to HTML. Whatever comes from logs, labels or people passes through here.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Text with what HTML would read as its own turned into entities.
 #[must_use]
@@ -21,37 +20,6 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-/// Bytes of a log line as text in which nothing acts: controls become their pictures (`␛`), and
-/// what reorders or hides text (bidirectional controls, zero-width characters) its code point.
-#[must_use]
-pub fn visible(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => out.push(' '),
-            '\0'..='\u{1f}' => {
-                out.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'));
-            }
-            '\u{7f}' => out.push('\u{2421}'),
-            '\u{80}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}' => {
-                let _ = write!(out, "⟨U+{:04X}⟩", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// A value for the query of an address.
@@ -119,21 +87,28 @@ pub fn figure(unit: crate::chart::Unit, value: Option<f64>) -> String {
     }
 }
 
+/// The names of an event's own fields: of its line, then of its origin, none twice, none that every
+/// event has.
+#[must_use]
+pub fn field_names(event: &vigie_parsers::Event) -> Vec<String> {
+    const OF_ALL: &[&str] = &["id", "time", "recv", "level", "source", "format", "message", "line"];
+    let own = event.record.fields.iter().map(|s| event.record.name(s.name));
+    let origin = event.origin.fields.iter().map(|(n, _)| n.as_str());
+    let mut out: Vec<String> = Vec::new();
+    for name in own.chain(origin) {
+        if !OF_ALL.contains(&name) && !out.iter().any(|n| n == name) {
+            out.push(name.to_owned());
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn log_text_cannot_act() {
-        for (bytes, expected) in [
-            (&b"plain"[..], "plain"),
-            (b"\x1b[31mred", "␛[31mred"),
-            (b"a\0b\x7f\xff", "a␀b␡\u{fffd}"),
-            ("x\u{202e}y\u{feff}".as_bytes(), "x⟨U+202E⟩y⟨U+FEFF⟩"),
-            (b"a\tb", "a b"),
-        ] {
-            assert_eq!(visible(bytes), expected);
-        }
+    fn markup_is_text() {
         assert_eq!(
             escape("<a href='x'>&\""),
             "&lt;a href=&#39;x&#39;&gt;&amp;&quot;"

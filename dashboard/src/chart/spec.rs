@@ -359,6 +359,11 @@ impl ChartSpec {
         draft.finish(zone)
     }
 
+    /// Tells the chart apart from others on a page.
+    pub(crate) fn rename(&mut self, id: &str) {
+        id.clone_into(&mut self.draft.id);
+    }
+
     /// The statistics of series `i`.
     #[must_use]
     pub fn stats(&self, i: usize) -> Option<Stats> {

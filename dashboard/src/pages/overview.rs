@@ -1,0 +1,436 @@
+//! The overview: is something wrong, when, how much, what to do, and where.
+
+use askama::Template;
+use vigie_query::SourceError;
+use vigie_query::log::Filter;
+use vigie_store::incidents::{Change, Incident, IncidentFilter, IncidentState};
+use vigie_store::{SourceReport, SourceState};
+
+use super::charts::{self, Scene};
+use super::horizon::{Horizon, shape};
+use super::logcounts::LogCounts;
+use super::parts::{Place, ago, level, panel, spans};
+use super::shell::{Context, Shell, as_f64};
+use super::vitals::{Disk, Vital, disks, vitals};
+use super::PageError;
+use crate::chart::time::clock;
+use crate::chart::units::{count, duration};
+use crate::chart::{ChartSpec, Grid, Unit, columns, spark};
+use crate::figures::{Figures, hosts, last};
+use crate::range::Range;
+use crate::source::{Bounds, Source};
+
+/// Incidents in the list.
+const INCIDENTS_SHOWN: usize = 6;
+/// Changes in the list.
+const CHANGES_SHOWN: usize = 8;
+/// Changes and incidents that the strip takes.
+const STRIP_MAX: usize = 200;
+/// Hosts in the table.
+const HOSTS_SHOWN: usize = 50;
+/// A host that has brought nothing for so long is silent.
+const SILENT_MS: i64 = 60_000;
+
+/// What the address asks for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
+    pub(crate) host: Option<String>,
+}
+
+pub(crate) struct IncidentRow {
+    pub(crate) level: &'static str,
+    pub(crate) id: u64,
+    pub(crate) title: String,
+    pub(crate) since: String,
+    pub(crate) lasting: String,
+    pub(crate) by: Option<String>,
+}
+
+pub(crate) struct ChangeRow {
+    pub(crate) at: String,
+    pub(crate) class: &'static str,
+    pub(crate) text: String,
+}
+
+pub(crate) struct Interface {
+    pub(crate) name: String,
+    pub(crate) received: Option<f64>,
+    pub(crate) sent: Option<f64>,
+    pub(crate) faults: Option<f64>,
+}
+
+pub(crate) struct HostRow {
+    pub(crate) name: String,
+    pub(crate) state: &'static str,
+    pub(crate) cpu: Option<f64>,
+    pub(crate) memory: Option<f64>,
+    pub(crate) disk: Option<(String, f64)>,
+    pub(crate) load: Option<f64>,
+    pub(crate) uptime: String,
+    pub(crate) here: bool,
+}
+
+pub(crate) struct SourceRow {
+    pub(crate) name: String,
+    pub(crate) state: &'static str,
+    pub(crate) detail: String,
+    pub(crate) items: String,
+    pub(crate) bytes: String,
+    pub(crate) last: String,
+    pub(crate) lag: String,
+    pub(crate) lost: String,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    shell: Shell,
+    headline: String,
+    headline_state: &'static str,
+    sub: Vec<String>,
+    horizon: Horizon,
+    vitals: Vec<(Vital, String)>,
+    incidents: Vec<IncidentRow>,
+    incidents_more: usize,
+    changes: Vec<ChangeRow>,
+    charts: Vec<String>,
+    disks: Vec<Disk>,
+    interfaces: Vec<Interface>,
+    hosts: Vec<HostRow>,
+    sources: Vec<SourceRow>,
+}
+
+/// The host that a page shows, and all that there are.
+fn choose(
+    source: &dyn Source,
+    asked: Option<&str>,
+    ctx: &Context,
+) -> Result<(Option<String>, Vec<Option<String>>), SourceError> {
+    let all = hosts(source, ctx.now.plus_ms(-7 * 86_400_000), ctx.now)?;
+    let known = |name: &str| all.iter().find(|h| h.as_deref() == Some(name)).cloned().flatten();
+    let chosen = asked.and_then(known).or_else(|| known(&ctx.host));
+    let chosen = match chosen {
+        Some(host) => Some(host),
+        // Figures without an instance are this machine's own.
+        None if all.contains(&None) => None,
+        None => all.first().cloned().flatten(),
+    };
+    Ok((chosen, all))
+}
+
+/// A range in which something can be seen: a store that has just begun shows its first minutes.
+fn range(
+    source: &dyn Source,
+    asked: &Asked,
+    ctx: &Context,
+    bounds: &Bounds,
+) -> Result<Result<Range, String>, SourceError> {
+    let default = match asked.from.is_some() || asked.to.is_some() {
+        true => "24h",
+        false => {
+            let day = Grid::with_step(ctx.now.plus_ms(-86_400_000), ctx.now, 300_000);
+            let figures = Figures { source, bounds, host: None, grid: day };
+            let first = figures.select("node_load1")?.iter().filter_map(|s| Some(s.samples.first()?.time)).min();
+            match ctx.now.since_ms(first.unwrap_or(ctx.now)) {
+                ..1_500_000 => "15m",
+                ..7_200_000 => "1h",
+                ..43_200_000 => "6h",
+                _ => "24h",
+            }
+        }
+    };
+    Ok(Range::parse(asked.from.as_deref(), asked.to.as_deref(), default, ctx.now, &ctx.zone))
+}
+
+struct Gathered {
+    range: Range,
+    /// What was wrong with the range asked for.
+    complaint: Option<String>,
+    host: Option<String>,
+    hosts: Vec<Option<String>>,
+    logs: LogCounts,
+    incidents: Vec<Incident>,
+    charts: Vec<ChartSpec>,
+}
+
+fn gather(
+    source: &dyn Source,
+    asked: &Asked,
+    ctx: &Context,
+    bounds: &Bounds,
+) -> Result<Gathered, PageError> {
+    let (range, complaint) = match range(source, asked, ctx, bounds)? {
+        Ok(range) => (range, None),
+        Err(complaint) => (Range::last("24h", ctx.now), Some(complaint)),
+    };
+    let (host, hosts) = choose(source, asked.host.as_deref(), ctx)?;
+    let logs = LogCounts::read(source, &range, &Filter::All, bounds)?;
+    let incidents = source.incidents(&IncidentFilter {
+        since: Some(range.from),
+        until: Some(range.to),
+        limit: STRIP_MAX,
+        ..IncidentFilter::default()
+    })?;
+    let figures = Figures { source, bounds, host: host.as_deref(), grid: charts::grid(&range) };
+    let spans = spans(&incidents);
+    let scene = Scene { figures: &figures, range: &range, zone: &ctx.zone, spans: &spans };
+    let charts = charts::host(&scene, &logs)?;
+    Ok(Gathered { range, complaint, host, hosts, logs, incidents, charts })
+}
+
+/// The charts of the overview alone.
+pub(crate) fn overview_charts(
+    source: &dyn Source,
+    asked: &Asked,
+    ctx: &Context,
+    bounds: &Bounds,
+) -> Result<Vec<ChartSpec>, PageError> {
+    Ok(gather(source, asked, ctx, bounds)?.charts)
+}
+
+/// The host that the overview shows for an address.
+pub(crate) fn chosen_host(
+    source: &dyn Source,
+    asked: Option<&str>,
+    ctx: &Context,
+) -> Result<Option<String>, SourceError> {
+    Ok(choose(source, asked, ctx)?.0)
+}
+
+/// The overview of one host.
+pub(crate) fn overview_page(
+    source: &dyn Source,
+    asked: &Asked,
+    ctx: &Context,
+    bounds: &Bounds,
+) -> Result<String, PageError> {
+    let g = gather(source, asked, ctx, bounds)?;
+    let (mut shell, open) = Shell::new("/", "Overview", Some(&g.range), source, ctx)?;
+    shell.view = "overview";
+    shell.keep("host", asked.host.as_deref().unwrap_or_default());
+    shell.banners.extend(g.complaint.map(|text| super::shell::Banner {
+        level: "warn",
+        title: "This range cannot be shown.".to_owned(),
+        text,
+    }));
+    let recent = Grid::with_step(ctx.now.plus_ms(-30_000), ctx.now, 5000);
+    let figures = Figures { source, bounds, host: g.host.as_deref(), grid: recent };
+    let reports = source.reports()?;
+    let last_seen = figures.select("node_load1")?.iter().filter_map(|s| Some(s.samples.last()?.time)).max();
+    let changes = source.changes(g.range.from, g.range.to, STRIP_MAX)?;
+    let name = g.host.clone().unwrap_or_else(|| ctx.host.clone());
+    let silent = last_seen.is_none_or(|at| ctx.now.since_ms(at) > SILENT_MS);
+    let (headline_state, headline) = headline(&open, &reports, &name, silent);
+    let vitals = vitals(&figures, ctx.now)?;
+    let page = Overview {
+        headline,
+        headline_state,
+        sub: sub(&open, &figures, last_seen, &name, ctx)?,
+        horizon: Horizon::new(&g.range, &g.incidents, &changes, &g.logs, &ctx.zone),
+        vitals: with_sparks(vitals, &g.charts),
+        incidents_more: open.len().saturating_sub(INCIDENTS_SHOWN),
+        incidents: open.iter().take(INCIDENTS_SHOWN).map(|i| incident_row(i, ctx)).collect(),
+        changes: changes.iter().take(CHANGES_SHOWN).map(|c| change_row(c, ctx)).collect(),
+        charts: g.charts.iter().map(|spec| panel(spec, place(&spec.id))).collect(),
+        disks: disks(&figures)?,
+        interfaces: interfaces(&figures)?,
+        hosts: host_rows(&figures, &g.hosts, &name, ctx)?,
+        sources: reports.iter().map(|r| source_row(r, ctx)).collect(),
+        shell,
+    };
+    Ok(page.render()?)
+}
+
+fn place(id: &str) -> Place {
+    match id {
+        "net" => Place { class: "c6 w12", height: 228 },
+        "cpu" => Place { class: "c6 w12", height: 228 },
+        "logs" => Place { class: "c12", height: 150 },
+        _ => Place { class: "c4 w6", height: 140 },
+    }
+}
+
+/// The page in one sentence, made from what is known.
+fn headline(
+    open: &[Incident],
+    reports: &[SourceReport],
+    host: &str,
+    silent: bool,
+) -> (&'static str, String) {
+    let worst = open.iter().max_by_key(|i| (i.severity, std::cmp::Reverse(i.onset)));
+    let failed = reports.iter().filter(|r| r.state == SourceState::Failed).count();
+    match worst {
+        Some(incident) => (level(incident).as_str(), incident.title.clone()),
+        None if silent => ("unk", format!("Nothing has been heard of {host} for a while")),
+        None if failed == 1 => ("warn", "Nothing is open, but one source cannot be read".to_owned()),
+        None if failed > 1 => ("warn", format!("Nothing is open, but {failed} sources cannot be read")),
+        None => ("ok", format!("Nothing is open; {host} is being watched")),
+    }
+}
+
+fn sub(
+    open: &[Incident],
+    figures: &Figures<'_>,
+    last_seen: Option<vigie_parsers::Timestamp>,
+    host: &str,
+    ctx: &Context,
+) -> Result<Vec<String>, SourceError> {
+    let taken = open.iter().filter(|i| i.state() == IncidentState::Acknowledged).count();
+    let incidents = match (open.len(), taken) {
+        (0, _) => "no incident open".to_owned(),
+        (1, 0) => "1 incident open, not acknowledged".to_owned(),
+        (1, _) => "1 incident open, acknowledged".to_owned(),
+        (n, 0) => format!("{n} incidents open, none acknowledged"),
+        (n, taken) if n == taken => format!("{n} incidents open, all acknowledged"),
+        (n, taken) => format!("{n} incidents open, {} not acknowledged", n - taken),
+    };
+    let mut out = vec![incidents, host.to_owned()];
+    if let Some(up) = uptime(figures, ctx)? {
+        out.push(format!("up {up}"));
+    }
+    if let Some(at) = last_seen {
+        out.push(format!("last reading {}", ago(at, ctx.now)));
+    }
+    Ok(out)
+}
+
+fn uptime(figures: &Figures<'_>, ctx: &Context) -> Result<Option<String>, SourceError> {
+    let booted = last(&figures.gauge("node_boot_time_seconds")?);
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be a date")]
+    let ms = booted.filter(|s| (0.0..1e11).contains(s)).map(|s| (s * 1000.0) as i64);
+    Ok(ms.map(|ms| duration(ctx.now.0 - ms)))
+}
+
+/// Each vital sign with the curve of the chart that it leads to.
+fn with_sparks(vitals: Vec<Vital>, charts: &[ChartSpec]) -> Vec<(Vital, String)> {
+    vitals
+        .into_iter()
+        .map(|v| {
+            let chart = charts.iter().find(|c| c.id == v.id);
+            let curve = chart.map_or(String::new(), |c| match v.id {
+                "cpu" | "logs" => spark(&columns::sum(&all(c)), (v.id == "cpu").then_some(100.0)),
+                _ => c.lines.first().map_or(String::new(), |l| spark(&l.ys, c.cap)),
+            });
+            (v, curve)
+        })
+        .collect()
+}
+
+fn all(chart: &ChartSpec) -> Vec<Vec<Option<f64>>> {
+    chart.lines.iter().map(|l| l.ys.clone()).collect()
+}
+
+fn incident_row(i: &Incident, ctx: &Context) -> IncidentRow {
+    IncidentRow {
+        level: level(i).as_str(),
+        id: i.id.0,
+        title: i.title.clone(),
+        since: clock(i.onset, ctx.now, &ctx.zone),
+        lasting: duration(i.duration_ms(ctx.now)),
+        by: i.acknowledged.as_ref().map(|a| a.by.clone()),
+    }
+}
+
+fn change_row(c: &Change, ctx: &Context) -> ChangeRow {
+    ChangeRow {
+        at: clock(c.at, ctx.now, &ctx.zone),
+        class: shape(c.kind),
+        text: vigie_query::log::printable(c.text.as_bytes()).into_owned(),
+    }
+}
+
+fn interfaces(figures: &Figures<'_>) -> Result<Vec<Interface>, SourceError> {
+    let rate = |metric| figures.rates(metric, "device");
+    let received = rate("node_network_receive_bytes_total")?;
+    let sent = rate("node_network_transmit_bytes_total")?;
+    let mut faults = Vec::new();
+    for metric in [
+        "node_network_receive_errs_total",
+        "node_network_transmit_errs_total",
+        "node_network_receive_drop_total",
+        "node_network_transmit_drop_total",
+    ] {
+        faults.extend(rate(metric)?);
+    }
+    let of = |all: &[(String, Vec<Option<f64>>)], name: &str| {
+        last(&all.iter().find(|(d, _)| d == name)?.1)
+    };
+    Ok(received
+        .iter()
+        .map(|(name, _)| {
+            let own: Vec<f64> = faults.iter().filter(|(d, _)| d == name).filter_map(|(_, c)| last(c)).collect();
+            Interface {
+                name: name.clone(),
+                received: of(&received, name).map(|b| b * 8.0),
+                sent: of(&sent, name).map(|b| b * 8.0),
+                faults: (!own.is_empty()).then(|| own.iter().sum()),
+            }
+        })
+        .collect())
+}
+
+fn host_rows(
+    figures: &Figures<'_>,
+    hosts: &[Option<String>],
+    shown: &str,
+    ctx: &Context,
+) -> Result<Vec<HostRow>, SourceError> {
+    if hosts.len() < 2 {
+        return Ok(Vec::new());
+    }
+    // Other hosts are read less often than this one: look a little further back.
+    let grid = Grid::with_step(ctx.now.plus_ms(-180_000), ctx.now, 60_000);
+    hosts.iter().flatten().take(HOSTS_SHOWN).map(|name| {
+        let of = Figures { source: figures.source, bounds: figures.bounds, host: Some(name), grid };
+        let idle = of.rates("node_cpu_seconds_total", "mode")?;
+        let every: Vec<_> = idle.iter().map(|(_, c)| c.clone()).collect();
+        let total = last(&columns::sum(&every)).filter(|t| *t > 0.0);
+        let idle = idle.iter().find(|(m, _)| m == "idle").and_then(|(_, c)| last(c));
+        let cpu = idle.zip(total).map(|(i, t)| 100.0 * (1.0 - i / t));
+        let available = last(&of.gauge("node_memory_MemAvailable_bytes")?);
+        let memory = last(&of.gauge("node_memory_MemTotal_bytes")?).zip(available);
+        let load = last(&of.gauge("node_load5")?);
+        let disk = disks(&of)?.into_iter().next().map(|d| (d.mount, d.share));
+        let worst = disk.as_ref().map_or(0.0, |d| d.1);
+        Ok(HostRow {
+            name: name.clone(),
+            state: match load {
+                None => "unk",
+                Some(_) if worst >= 95.0 => "crit",
+                Some(_) if worst >= 85.0 => "warn",
+                Some(_) => "ok",
+            },
+            cpu,
+            memory: memory.map(|(t, a)| 100.0 * (t - a) / t.max(1.0)),
+            disk,
+            load,
+            uptime: uptime(&of, ctx)?.unwrap_or_default(),
+            here: name == shown,
+        })
+    }).collect()
+}
+
+fn source_row(r: &SourceReport, ctx: &Context) -> SourceRow {
+    let safe = |t: &str| vigie_query::log::printable(t.as_bytes()).into_owned();
+    let lost: Vec<String> = r.dropped.iter().map(|(why, n)| format!("{} {}", count(*n), safe(why))).collect();
+    SourceRow {
+        name: safe(&r.source),
+        state: match r.state {
+            SourceState::Active if lost.is_empty() => "ok",
+            SourceState::Active => "warn",
+            SourceState::Failed => "crit",
+            SourceState::Stopped => "unk",
+        },
+        detail: safe(&r.detail),
+        items: count(r.items),
+        bytes: Unit::BYTES.format(as_f64(r.bytes)),
+        last: r.last.map_or("never".to_owned(), |at| ago(at, ctx.now)),
+        lag: match r.lag_bytes {
+            0 => String::new(),
+            n => Unit::BYTES.format(as_f64(n)),
+        },
+        lost: lost.join(", "),
+    }
+}
