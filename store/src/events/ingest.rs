@@ -35,7 +35,6 @@ pub(crate) struct Ingest {
     next_block: i64,
     next_seq: i64,
     pending_bytes: usize,
-    memory: usize,
     clock: u64,
     expired_hour: i64,
     planned_hour: i64,
@@ -95,7 +94,6 @@ impl Ingest {
             next_block: 1 + max("SELECT coalesce(max(id), 0) FROM ev_block")?,
             next_seq: 1 + max("SELECT coalesce(max(last_seq), 0) FROM ev_block")?,
             pending_bytes: 0,
-            memory: 0,
             clock: 0,
             expired_hour: i64::MIN,
             planned_hour: i64::MIN,
@@ -145,7 +143,6 @@ impl Ingest {
             stream.open.marks = Default::default();
             stream.dirty = true;
         }
-        self.memory += stream.open.memory;
         self.index
             .insert(Arc::clone(&stream.name), self.streams.len());
         self.streams.push(stream);
@@ -168,9 +165,7 @@ impl Ingest {
             };
             let stream = &mut self.streams[route.stream];
             if stream.open.is_full() {
-                self.memory -= stream.open.memory;
                 stream.rotate(self.key);
-                self.memory += stream.open.memory;
             }
             if route.block != stream.sealed.len() {
                 route.block = stream.sealed.len();
@@ -178,7 +173,6 @@ impl Ingest {
             }
             last = Some((key, route));
             routes.insert(key, route);
-            let before = stream.open.memory;
             let line = Line {
                 time: head.time.0,
                 recv: head.recv.0,
@@ -192,10 +186,10 @@ impl Ingest {
             stream.open.push(&line, route.origin);
             stream.dirty = true;
             stream.used = self.clock;
-            self.memory += stream.open.memory - before;
             self.next_seq += 1;
         }
         self.pending_bytes += batch.size();
+        self.relieve();
     }
 
     fn route(&mut self, batch: &EventBatch, head: &crate::EventHead) -> Route {
@@ -209,7 +203,6 @@ impl Ingest {
                 let name = Arc::new(name);
                 self.index.insert(Arc::clone(&name), self.streams.len());
                 let stream = Stream::new(self.next_stream, name, OpenBlock::new(self.key));
-                self.memory += stream.open.memory;
                 self.next_stream += 1;
                 self.streams.push(stream);
                 self.streams.len() - 1
@@ -232,7 +225,6 @@ impl Ingest {
     /// called again with the same pending data when the transaction did not succeed.
     pub(crate) fn write(&mut self, tx: &Transaction<'_>, now: Timestamp) -> Result<()> {
         self.seal_old(now);
-        self.relieve();
         let mut sealed = false;
         for stream in self.streams.iter_mut().filter(|s| s.dirty) {
             sealed |= !stream.sealed.is_empty();
@@ -264,23 +256,27 @@ impl Ingest {
             let since = *stream.since.get_or_insert(now);
             let old = now.since_ms(since) >= SEAL_AGE_MS;
             if (old && stream.open.table.len() >= SEAL_ROWS_MIN) || stream.open.is_full() {
-                self.memory -= stream.open.memory;
                 stream.rotate(self.key);
-                self.memory += stream.open.memory;
             }
+        }
+    }
+
+    /// Seals all open blocks.
+    pub(crate) fn seal_all(&mut self) {
+        for stream in self.streams.iter_mut().filter(|s| s.open.table.len() > 0) {
+            stream.rotate(self.key);
         }
     }
 
     /// Keeps the memory and the number of open blocks below their limits.
     fn relieve(&mut self) {
-        while self.memory > MEMORY_MAX {
+        let memory = |streams: &[Stream]| streams.iter().map(|s| s.open.memory).sum::<usize>();
+        while memory(&self.streams) > MEMORY_MAX {
             let largest = self.streams.iter_mut().max_by_key(|s| s.open.memory);
             let Some(stream) = largest.filter(|s| s.open.table.len() > 0) else {
                 break;
             };
-            self.memory -= stream.open.memory;
             stream.rotate(self.key);
-            self.memory += stream.open.memory;
         }
         let mut open: Vec<usize> = (0..self.streams.len())
             .filter(|&i| self.streams[i].open.table.len() > 0)
@@ -290,9 +286,7 @@ impl Ingest {
             open.truncate(open.len() - OPEN_STREAMS_MAX);
             for i in open {
                 let stream = &mut self.streams[i];
-                self.memory -= stream.open.memory;
                 stream.rotate(self.key);
-                self.memory += stream.open.memory;
             }
         }
     }
