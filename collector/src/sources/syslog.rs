@@ -17,6 +17,8 @@ use crate::status::Source;
 mod datagrams;
 mod frames;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 /// See the module.
@@ -155,7 +157,7 @@ fn trimmed(message: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
+mod peers_tests {
     use super::*;
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) struct Udp {
     rest: Duration,
     drops: u32,
     asked: Option<Instant>,
+    ending: bool,
 }
 
 impl Udp {
@@ -58,6 +59,7 @@ impl Udp {
             },
             drops: queue.drops,
             asked: None,
+            ending: false,
         })
     }
 
@@ -76,7 +78,8 @@ impl Udp {
                 return;
             }
         }
-        // What the kernel already has was received before the end.
+        // What the kernel already has was received before the end. Nobody is left to tell otherwise.
+        self.ending = true;
         let _ = self.take_burst().await;
     }
 
@@ -108,7 +111,14 @@ impl Udp {
         let mut total = 0;
         while self.events.size() < BATCH_BYTES {
             let (socket, datagrams) = (&self.socket, &mut self.datagrams);
-            match socket.try_io(Interest::READABLE, || datagrams.receive(socket.as_fd())) {
+            let mut receive = || datagrams.receive(socket.as_fd());
+            let received = if self.ending {
+                // Nobody waits for readiness any more, so it is not known.
+                receive()
+            } else {
+                socket.try_io(Interest::READABLE, receive)
+            };
+            match received {
                 Ok(n) => {
                     self.push(n, now);
                     total += n;

@@ -347,10 +347,10 @@ impl Followed {
             .is_ok_and(|m| m.size() > self.position.offset)
     }
 
-    /// Whether its place is empty or another file's. While the place cannot be looked at, it is not.
-    pub(super) fn is_gone(&self, id: Id) -> bool {
-        match std::fs::metadata(&self.place) {
-            Ok(metadata) => Id::of(&metadata) != id,
+    /// Whether a path is empty or another file's. While it cannot be looked at, it is not.
+    pub(super) fn has_left(&self, path: &Path) -> bool {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Id::of(&metadata) != self.id(),
             Err(e) => e.kind() == io::ErrorKind::NotFound,
         }
     }

@@ -452,7 +452,7 @@ impl Tailer {
         let done: Vec<_> = self
             .files
             .iter()
-            .filter(|(id, f)| !f.wanted && quiet(f) && f.is_gone(**id))
+            .filter(|(_, f)| !f.wanted && quiet(f) && self.is_gone(f))
             .map(|(id, _)| *id)
             .collect();
         for id in done {
@@ -471,6 +471,13 @@ impl Tailer {
                 file.source.set(SourceState::Stopped, "the file is gone");
             }
         }
+    }
+
+    /// Whether no wanted name leads to the file. (That it was not found is not enough: a directory may
+    /// be out of reach for a while.)
+    fn is_gone(&self, file: &Followed) -> bool {
+        let gone = |path: &Path| self.group_of(path).is_none() || file.has_left(path);
+        gone(&file.place) && gone(&file.position.path)
     }
 
     /// Hands over what has come together: lines, the figures from them, and how far files were read.

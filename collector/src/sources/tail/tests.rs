@@ -1,1 +1,583 @@
-//! Scenarios.
+//! Scenarios of rotation, truncation and sudden ends, and random sequences of them: every line once.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use tempfile::TempDir;
+use vigie_parsers::Timestamp;
+use vigie_store::{Batch, Options, Registry, SourceState, Writer};
+
+use super::patterns::Patterns;
+use super::position::{FILE_PREFIX, GLOB_PREFIX};
+use super::tailer::{Group, Tailer};
+use crate::lines::LINE_LEN_MAX;
+use crate::outlet::Ended;
+use crate::status::Status;
+
+/// A directory of logs, a tailer, and what it has committed.
+struct World {
+    dir: TempDir,
+    registry: Registry,
+    pattern: &'static str,
+    backlog: u64,
+    tailer: Option<Tailer>,
+    status: Status,
+    now: i64,
+    lines: Vec<String>,
+    positions: BTreeMap<String, Vec<u8>>,
+}
+
+impl World {
+    fn new(pattern: &'static str) -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let writer = Writer::open(store.path(), &Options::default(), Timestamp(0)).unwrap();
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            registry: writer.registry().clone(),
+            pattern,
+            backlog: u64::MAX,
+            tailer: None,
+            status: Status::default(),
+            now: 1_000_000,
+            lines: Vec::new(),
+            positions: BTreeMap::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path(name))
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn copy_truncate(&self, from: &str, to: &str) {
+        fs::copy(self.path(from), self.path(to)).unwrap();
+        self.truncate(from);
+    }
+
+    fn truncate(&self, name: &str) {
+        OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(self.path(name))
+            .unwrap();
+    }
+
+    fn start(&mut self) -> Tailer {
+        let pattern = self.path(self.pattern).to_string_lossy().into_owned();
+        let group = Group {
+            name: "test".to_owned(),
+            patterns: Patterns::new(&[pattern], &[]).unwrap(),
+            format: vigie_parsers::formats::find("raw"),
+            zone: TimeZone::UTC,
+            host: "vm".to_owned(),
+            vhost: None,
+            backlog: self.backlog,
+        };
+        let positions: Vec<_> = self.positions.clone().into_iter().collect();
+        Tailer::new(
+            vec![group],
+            &positions,
+            self.registry.clone(),
+            self.status.clone(),
+        )
+    }
+
+    /// Polls until there is no more; `commits` batches reach the store, then the power goes.
+    fn poll_with(&mut self, commits: usize, last: bool) {
+        let mut tailer = match self.tailer.take() {
+            Some(tailer) => tailer,
+            None => self.start(),
+        };
+        let mut left = commits;
+        self.now += 1000;
+        let (lines, positions, now) = (&mut self.lines, &mut self.positions, Timestamp(self.now));
+        let mut sink = |batch: Batch| {
+            left = left.checked_sub(1).ok_or(Ended)?;
+            commit(lines, positions, batch);
+            Ok(())
+        };
+        let alive = match last {
+            true => tailer.finish(now, &mut sink).is_ok(),
+            false => loop {
+                match tailer.poll(now, true, &mut sink) {
+                    Ok(true) => {}
+                    Ok(false) => break true,
+                    Err(Ended) => break false,
+                }
+            },
+        };
+        self.tailer = alive.then_some(tailer);
+    }
+
+    fn poll(&mut self) {
+        self.poll_with(usize::MAX, false);
+    }
+
+    /// Half a minute of silence and more: rotated files are let go.
+    fn rest(&mut self) {
+        self.poll();
+        self.now += 60_000;
+        self.poll();
+    }
+
+    fn stop(&mut self) {
+        self.tailer = None;
+    }
+
+    fn check(&mut self, expected: &[&str]) {
+        self.poll();
+        assert_eq!(self.lines, expected);
+    }
+
+    fn files(&self) -> usize {
+        self.positions
+            .keys()
+            .filter(|k| k.starts_with(FILE_PREFIX))
+            .count()
+    }
+
+    fn state(&self, name: &str) -> Option<(SourceState, String)> {
+        let name = format!("{FILE_PREFIX}{}", self.path(name).display());
+        let reports = self.status.reports(Timestamp(0)).into_iter();
+        reports
+            .filter(|r| r.source == name)
+            .map(|r| (r.state, r.detail))
+            .next()
+    }
+
+    fn dropped(&self, name: &str) -> Vec<(String, u64)> {
+        let name = format!("{FILE_PREFIX}{}", self.path(name).display());
+        let reports = self.status.reports(Timestamp(0)).into_iter();
+        reports
+            .filter(|r| r.source == name)
+            .flat_map(|r| r.dropped)
+            .collect()
+    }
+}
+
+fn commit(lines: &mut Vec<String>, positions: &mut BTreeMap<String, Vec<u8>>, batch: Batch) {
+    for head in batch.events.heads() {
+        let line = batch.events.line(head);
+        lines.push(String::from_utf8_lossy(line).into_owned());
+    }
+    for (key, value) in batch.positions {
+        match value {
+            Some(value) => positions.insert(key, value),
+            None => positions.remove(&key),
+        };
+    }
+}
+
+#[test]
+fn lines_come_when_they_are_whole() {
+    let mut w = World::new("*.log");
+    w.append("a.log", "one\ntwo\r\n\nhal");
+    w.check(&["one", "two"]);
+    w.append("a.log", "f\n");
+    w.check(&["one", "two", "half"]);
+    w.append("b.log", "new file\n");
+    w.check(&["one", "two", "half", "new file"]);
+}
+
+#[test]
+fn a_restart_goes_on_where_it_was() {
+    let mut w = World::new("*.log");
+    w.append("a.log", "one\npart");
+    w.check(&["one"]);
+    w.stop();
+    w.append("a.log", "ial\nthree\n");
+    w.append("b.log", "from the beginning\n");
+    w.check(&["one", "partial", "three", "from the beginning"]);
+    assert!(w.positions.contains_key(&format!("{GLOB_PREFIX}test")));
+}
+
+#[test]
+fn what_was_there_before_us_is_read_from_near_its_end() {
+    let mut w = World::new("*.log");
+    w.backlog = 10;
+    w.append("a.log", "0123\n5678\nabcd\nefgh\n");
+    w.append("b.log", "0123456789abcdef\nshort\n");
+    w.check(&["abcd", "efgh", "short"]);
+    w.append("c.log", "a later one is read whole\nto its end\n");
+    w.check(&[
+        "abcd",
+        "efgh",
+        "short",
+        "a later one is read whole",
+        "to its end",
+    ]);
+}
+
+#[test]
+fn renamed_and_created() {
+    for pattern in ["app.log", "app.log*"] {
+        let mut w = World::new(pattern);
+        w.append("app.log", "one\n");
+        w.check(&["one"]);
+        w.append("app.log", "two\nunfinished");
+        w.rename("app.log", "app.log.1");
+        w.append("app.log", "four\n");
+        // The writer has not noticed yet.
+        w.append("app.log.1", " three\n");
+        w.poll();
+        let mut lines = w.lines.clone();
+        lines.sort();
+        assert_eq!(
+            lines,
+            ["four", "one", "two", "unfinished three"],
+            "{pattern}"
+        );
+        w.append("app.log.1", "late");
+        w.rest();
+        let late = w.lines.iter().filter(|l| *l == "late").count();
+        assert_eq!(
+            (late, w.files()),
+            if pattern == "app.log" { (1, 1) } else { (0, 2) }
+        );
+    }
+}
+
+#[test]
+fn rotated_while_we_were_away() {
+    let mut w = World::new("app.log");
+    w.append("app.log", "one\n");
+    w.poll();
+    w.stop();
+    w.append("app.log", "two\n");
+    w.rename("app.log", "app-20261121.log");
+    w.append("app.log", "three\n");
+    w.check(&["one", "two", "three"]);
+    w.rest();
+    assert_eq!(w.files(), 1);
+}
+
+#[test]
+fn copied_and_truncated() {
+    for pattern in ["app.log", "app.log*"] {
+        for away in [false, true] {
+            let mut w = World::new(pattern);
+            let long = "x".repeat(70);
+            w.append("app.log", &format!("{long}\none\n"));
+            w.poll();
+            if away {
+                w.stop();
+            }
+            w.append("app.log", "two\n");
+            w.copy_truncate("app.log", "app.log.1");
+            w.append(
+                "app.log",
+                "three, longer than everything before it, so that sizes do not tell\n",
+            );
+            w.append("app.log", &format!("{long}\n"));
+            w.rest();
+            let mut lines: Vec<_> = w.lines.iter().map(|l| l.get(..5).unwrap_or(l)).collect();
+            lines.sort_unstable();
+            assert_eq!(
+                lines,
+                ["one", "three", "two", "xxxxx", "xxxxx"],
+                "{pattern} {away}"
+            );
+            assert!(w.dropped("app.log").is_empty());
+        }
+    }
+}
+
+#[test]
+fn truncated_in_place() {
+    let mut w = World::new("app.log");
+    w.append("app.log", "one\n");
+    w.poll();
+    w.truncate("app.log");
+    w.append("app.log", "two\n");
+    w.check(&["one", "two"]);
+    assert_eq!(w.dropped("app.log"), [("truncated".to_owned(), 1)]);
+}
+
+#[test]
+fn deleted_and_made_again() {
+    let mut w = World::new("app.log");
+    w.append("app.log", "one\n");
+    w.poll();
+    w.append("app.log", "two");
+    fs::remove_file(w.path("app.log")).unwrap();
+    w.rest();
+    assert_eq!(w.lines, ["one", "two"]);
+    assert_eq!(w.state("app.log").unwrap().0, SourceState::Stopped);
+    assert_eq!(w.files(), 0);
+    w.append("app.log", "three\n");
+    w.check(&["one", "two", "three"]);
+    assert_eq!(w.state("app.log").unwrap().0, SourceState::Active);
+}
+
+#[test]
+fn a_link_is_turned_to_another_file() {
+    let mut w = World::new("current.log");
+    w.append("a", "one\n");
+    w.append("b", "two\n");
+    std::os::unix::fs::symlink(w.path("a"), w.path("current.log")).unwrap();
+    w.check(&["one"]);
+    fs::remove_file(w.path("current.log")).unwrap();
+    std::os::unix::fs::symlink(w.path("b"), w.path("current.log")).unwrap();
+    w.append("a", "three\n");
+    w.poll();
+    w.lines.sort();
+    assert_eq!(w.lines, ["one", "three", "two"]);
+}
+
+#[test]
+fn an_editor_puts_a_copy_in_the_place() {
+    let mut w = World::new("app.log");
+    let long = "x".repeat(100);
+    w.append("app.log", &format!("{long}\n"));
+    w.poll();
+    fs::copy(w.path("app.log"), w.path("app.log~")).unwrap();
+    w.append("app.log~", "added\n");
+    w.rename("app.log~", "app.log");
+    w.check(&[&long, "added"]);
+}
+
+#[test]
+fn what_is_not_a_file_is_refused_and_said_so() {
+    let mut w = World::new("*.log");
+    fs::create_dir(w.path("dir.log")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        w.path("fifo.log"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    fs::write(w.path("packed.log"), b"\x1f\x8b\x08 etc").unwrap();
+    std::os::unix::fs::symlink(w.path("nowhere"), w.path("link.log")).unwrap();
+    w.append("a.log", "one\n");
+    w.check(&["one"]);
+    for (name, why) in [
+        ("dir.log", "not followed: a directory, not a file"),
+        ("fifo.log", "not followed: a FIFO, not a file"),
+        ("packed.log", "not followed: compressed (gzip)"),
+    ] {
+        assert_eq!(w.state(name), Some((SourceState::Failed, why.to_owned())));
+    }
+    assert_eq!(w.state("link.log"), None);
+    // A file is replaced by a directory, and comes back.
+    fs::remove_file(w.path("a.log")).unwrap();
+    fs::create_dir(w.path("a.log")).unwrap();
+    w.rest();
+    assert_eq!(w.state("a.log").unwrap().1, "the file is gone");
+    fs::remove_dir(w.path("a.log")).unwrap();
+    w.append("a.log", "two\n");
+    w.check(&["one", "two"]);
+}
+
+#[test]
+fn odd_bytes() {
+    let mut w = World::new("a.log");
+    let long = "y".repeat(1 << 20);
+    fs::write(
+        w.path("a.log"),
+        b"\xef\xbb\xbfbom\n\0\0\0\0hole\nin\0side\n\xff\xfe\n",
+    )
+    .unwrap();
+    w.append("a.log", &format!("{long}\nnext\n"));
+    w.poll();
+    assert_eq!(
+        w.lines[..4],
+        ["bom", "hole", "in\0side", "\u{fffd}\u{fffd}"]
+    );
+    assert_eq!(w.lines[4].len(), LINE_LEN_MAX);
+    assert_eq!(w.lines[5..], ["next"]);
+    assert_eq!(
+        w.dropped("a.log"),
+        [("cut".to_owned(), 1), ("nul_gap".to_owned(), 1)]
+    );
+}
+
+#[test]
+fn a_line_without_end_is_cut_once_though_we_restart_in_it() {
+    let mut w = World::new("a.log");
+    w.append("a.log", &"y".repeat(LINE_LEN_MAX + 10));
+    w.poll();
+    w.stop();
+    w.append("a.log", &"y".repeat(LINE_LEN_MAX * 2));
+    w.poll();
+    w.append("a.log", "\nnext\n");
+    w.poll();
+    assert_eq!(
+        w.lines.iter().map(String::len).collect::<Vec<_>>(),
+        [LINE_LEN_MAX, 4]
+    );
+}
+
+#[test]
+fn a_sudden_end_in_a_long_file_loses_and_doubles_nothing() {
+    let mut w = World::new("a.log");
+    let expected: Vec<_> = (0..200_000).map(|i| format!("line number {i}")).collect();
+    w.append("a.log", &(expected.join("\n") + "\n"));
+    for commits in [0, 1, 0, 2, 1, usize::MAX] {
+        w.poll_with(commits, false);
+    }
+    assert!(w.lines == expected, "{} lines", w.lines.len());
+}
+
+#[test]
+fn the_end_of_an_import_takes_the_last_line() {
+    let mut w = World::new("a.log");
+    w.append("a.log", "one\ntwo");
+    w.poll_with(usize::MAX, true);
+    assert_eq!(w.lines, ["one", "two"]);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append {
+        lines: usize,
+        len: usize,
+        whole: bool,
+    },
+    Rename,
+    CopyTruncate,
+    Truncate,
+    Delete,
+    Poll,
+    Rest,
+    Stop,
+    /// The power goes after so many commits.
+    Die(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (1..8_usize, 0..60_usize, any::<bool>())
+            .prop_map(|(lines, len, whole)| Op::Append { lines, len, whole }),
+        2 => Just(Op::Rename),
+        2 => Just(Op::CopyTruncate),
+        1 => Just(Op::Truncate),
+        1 => Just(Op::Delete),
+        4 => Just(Op::Poll),
+        1 => Just(Op::Rest),
+        2 => Just(Op::Stop),
+        2 => (0..2_usize).prop_map(Op::Die),
+    ]
+}
+
+/// A writer with its own numbering, so that each line is unique.
+struct Model {
+    world: World,
+    written: Vec<String>,
+    open: Option<String>,
+    rotations: usize,
+    everything: bool,
+}
+
+impl Model {
+    fn run(&mut self, op: &Op) {
+        match op {
+            Op::Append { lines, len, whole } => self.write(*lines, *len, *whole),
+            Op::Rename if self.exists() => {
+                self.end_line();
+                self.settle();
+                let to = self.next_name();
+                self.world.rename("app.log", &to);
+            }
+            Op::CopyTruncate if self.exists() => {
+                // What copytruncate makes of an unfinished line is two pieces.
+                self.end_line();
+                self.settle();
+                let to = self.next_name();
+                self.world.copy_truncate("app.log", &to);
+            }
+            // What nobody has read is lost by these, so all is read before.
+            Op::Truncate if self.exists() => {
+                self.end_line();
+                self.world.poll();
+                self.world.truncate("app.log");
+            }
+            Op::Delete if self.exists() => {
+                self.end_line();
+                self.world.poll();
+                fs::remove_file(self.world.path("app.log")).unwrap();
+            }
+            Op::Poll => self.world.poll(),
+            Op::Rest => self.world.rest(),
+            Op::Stop => self.world.stop(),
+            Op::Die(commits) => {
+                self.world.poll_with(*commits, false);
+                self.world.stop();
+            }
+            _ => {}
+        }
+    }
+
+    /// Only the current name is followed: a file that is rotated twice while nobody looks is missed.
+    fn settle(&mut self) {
+        if !self.everything {
+            self.world.poll();
+        }
+    }
+
+    fn exists(&self) -> bool {
+        Path::exists(&self.world.path("app.log"))
+    }
+
+    fn next_name(&mut self) -> String {
+        self.rotations += 1;
+        format!("app.log.{}", self.rotations)
+    }
+
+    fn end_line(&mut self) {
+        if let Some(line) = self.open.take() {
+            self.world.append("app.log", "\n");
+            self.written.push(line);
+        }
+    }
+
+    fn write(&mut self, lines: usize, len: usize, whole: bool) {
+        self.end_line();
+        for i in 0..lines {
+            let line = format!("line {} {}", self.written.len(), "z".repeat(len));
+            self.world.append("app.log", &line);
+            if i + 1 == lines && !whole {
+                self.open = Some(line);
+            } else {
+                self.world.append("app.log", "\n");
+                self.written.push(line);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn every_line_once(ops in prop::collection::vec(op(), 1..40), everything: bool) {
+        let pattern = if everything { "app.log*" } else { "app.log" };
+        let world = World::new(pattern);
+        let mut model = Model { world, written: vec![], open: None, rotations: 0, everything };
+        for op in &ops {
+            model.run(op);
+        }
+        model.end_line();
+        model.world.rest();
+        let mut found = model.world.lines.clone();
+        found.sort();
+        model.written.sort();
+        prop_assert_eq!(found, model.written);
+    }
+}

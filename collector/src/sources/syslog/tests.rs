@@ -1,0 +1,284 @@
+//! Real sockets on loopback, a store that only remembers.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+use vigie_parsers::Timestamp;
+use vigie_store::{Batch, Options, Writer};
+
+use crate::budget::Budget;
+use crate::config::{Config, Protocol, Syslog};
+use crate::lines::LINE_LEN_MAX;
+use crate::outlet::Outlet;
+use crate::sockets::Sockets;
+use crate::sources::{Start, Tasks};
+use crate::status::Status;
+
+/// A listener on a port of its own, and what it hands over.
+struct Listening {
+    address: SocketAddr,
+    batches: UnboundedReceiver<Batch>,
+    outlet: Outlet,
+    tasks: Tasks,
+    /// Batches that are not acknowledged, while `hold` is set.
+    held: Arc<Mutex<Option<Vec<Batch>>>>,
+}
+
+impl Listening {
+    fn new(protocol: Protocol, change: impl FnOnce(&mut Syslog)) -> Self {
+        let store = tempfile::tempdir().unwrap();
+        let writer = Writer::open(store.path(), &Options::default(), Timestamp(0)).unwrap();
+        let (send, batches) = unbounded_channel();
+        let held = Arc::new(Mutex::new(None::<Vec<Batch>>));
+        let hold = Arc::clone(&held);
+        let outlet = Outlet {
+            take: Arc::new(move |mut batch: Batch| {
+                let done = batch.done.take();
+                match hold.lock().unwrap().as_mut() {
+                    Some(held) => held.push(Batch {
+                        done,
+                        ..Batch::default()
+                    }),
+                    None => done.unwrap()(Ok(())),
+                }
+                let _ = send.send(batch);
+                Ok(())
+            }),
+            registry: writer.registry().clone(),
+            clock: Arc::new(|| Timestamp(1_000_000)),
+            status: Status::default(),
+            shutdown: CancellationToken::new(),
+            budget: Budget::default(),
+        };
+        let mut syslog = Syslog {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            protocols: vec![protocol],
+            ..Syslog::default()
+        };
+        change(&mut syslog);
+        let config = Config {
+            syslog: vec![syslog],
+            ..Config::default()
+        };
+        let mut sockets = Sockets::bind(&config).unwrap();
+        let address = sockets.syslog_addresses()[0].1;
+        let mut tasks = Tasks::default();
+        (super::INPUT.start)(&mut Start {
+            config: &config,
+            host: "vm",
+            sockets: &mut sockets,
+            positions: &[],
+            outlet: &outlet,
+            tasks: &mut tasks,
+        });
+        Self {
+            address,
+            batches,
+            outlet,
+            tasks,
+            held,
+        }
+    }
+
+    /// Waits for so many lines.
+    async fn lines(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            let batch = self.batches.recv().await.unwrap();
+            lines.extend(
+                batch
+                    .events
+                    .heads()
+                    .iter()
+                    .map(|h| batch.events.line(h).to_vec()),
+            );
+        }
+        assert_eq!(lines.len(), count);
+        lines
+    }
+
+    /// Stops everything; what was handed over at the end.
+    async fn stop(mut self) -> (Vec<Vec<u8>>, Vec<(String, u64)>) {
+        self.outlet.shutdown.cancel();
+        while self.tasks.ended().await.is_some() {}
+        let dropped = self.outlet.status.reports(Timestamp(0)).remove(0).dropped;
+        drop(self.outlet);
+        let mut lines = Vec::new();
+        while let Ok(batch) = self.batches.try_recv() {
+            lines.extend(
+                batch
+                    .events
+                    .heads()
+                    .iter()
+                    .map(|h| batch.events.line(h).to_vec()),
+            );
+        }
+        (lines, dropped)
+    }
+}
+
+fn text(lines: &[Vec<u8>]) -> Vec<&str> {
+    lines
+        .iter()
+        .map(|l| std::str::from_utf8(l).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn datagrams() {
+    let mut l = Listening::new(Protocol::Udp, |_| {});
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for message in ["<13>one\n", "\n", "<13>two\nlines"] {
+        sender.send_to(message.as_bytes(), l.address).unwrap();
+    }
+    assert_eq!(text(&l.lines(2).await), ["<13>one", "<13>two\nlines"]);
+    sender.send_to(b"<13>last", l.address).unwrap();
+    l.lines(1).await;
+    let report = l.outlet.status.reports(Timestamp(0)).remove(0);
+    assert_eq!((report.items, report.last), (3, Some(Timestamp(1_000_000))));
+    assert_eq!(report.source, format!("syslog:{}/udp", l.address));
+    assert_eq!(l.stop().await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn the_sender_stands_in_the_origin() {
+    let mut l = Listening::new(Protocol::Udp, |_| {});
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(b"<13>x", l.address).unwrap();
+    let batch = l.batches.recv().await.unwrap();
+    let origin = batch.events.origin(&batch.events.heads()[0]);
+    assert_eq!(origin.source, format!("syslog:{}/udp", l.address));
+    let field = |name: &str| {
+        origin
+            .fields
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    };
+    assert_eq!(
+        (field("peer"), field("host")),
+        (Some("127.0.0.1"), Some("vm"))
+    );
+    assert!(
+        !batch.samples.rows.is_empty(),
+        "the figures travel with the lines"
+    );
+}
+
+#[tokio::test]
+async fn senders_that_are_not_allowed_are_counted() {
+    let l = Listening::new(Protocol::Udp, |s| {
+        s.allow = vec!["192.0.2.0/24".parse().unwrap()]
+    });
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(b"<13>x", l.address).unwrap();
+    // Loopback delivers at once: the message is there before the end.
+    let (lines, dropped) = l.stop().await;
+    assert_eq!(
+        (lines.len(), dropped),
+        (0, vec![("not_allowed".to_owned(), 1)])
+    );
+}
+
+#[tokio::test]
+async fn while_the_store_is_behind_datagrams_wait_in_the_kernel_and_are_counted_there() {
+    let mut l = Listening::new(Protocol::Udp, |_| {});
+    *l.held.lock().unwrap() = Some(Vec::new());
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let message = [b'x'; 60_000];
+    let count = 2000_u64;
+    for _ in 0..count {
+        sender.send_to(&message, l.address).unwrap();
+        tokio::task::yield_now().await;
+    }
+    let held = l.held.lock().unwrap().take().unwrap();
+    for batch in held {
+        batch.done.unwrap()(Ok(()));
+    }
+    let mut taken = 0;
+    while let Ok(batch) = l.batches.try_recv() {
+        taken += batch.events.len() as u64;
+    }
+    let (lines, dropped) = l.stop().await;
+    taken += lines.len() as u64;
+    let lost: u64 = dropped
+        .iter()
+        .filter(|(why, _)| why == "kernel")
+        .map(|d| d.1)
+        .sum();
+    assert!(lost > 0);
+    assert_eq!(taken + lost, count);
+}
+
+#[tokio::test]
+async fn frames_of_both_kinds_in_pieces() {
+    let mut l = Listening::new(Protocol::Tcp, |_| {});
+    let mut stream = TcpStream::connect(l.address).unwrap();
+    stream.write_all(b"<13>one\n7 <13>two<13>thr").unwrap();
+    assert_eq!(text(&l.lines(2).await), ["<13>one", "<13>two"]);
+    stream.write_all(b"ee\n<13>half").unwrap();
+    assert_eq!(text(&l.lines(1).await), ["<13>three"]);
+    drop(stream);
+    assert_eq!(text(&l.lines(1).await), ["<13>half"]);
+    let mut stream = TcpStream::connect(l.address).unwrap();
+    stream.write_all(b"<13>whole\n99 <13>short").unwrap();
+    drop(stream);
+    assert_eq!(text(&l.lines(1).await), ["<13>whole"]);
+    let (lines, dropped) = l.stop().await;
+    assert_eq!(
+        (lines.len(), dropped),
+        (0, vec![("short_frame".to_owned(), 1)])
+    );
+}
+
+#[tokio::test]
+async fn a_line_without_end_is_cut_and_the_connection_lives() {
+    let mut l = Listening::new(Protocol::Tcp, |_| {});
+    let address = l.address;
+    let sender = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        stream.write_all(b"\n<13>next\n").unwrap();
+    });
+    let lines = l.lines(2).await;
+    sender.await.unwrap();
+    assert_eq!(
+        (lines[0].len(), &lines[1][..]),
+        (LINE_LEN_MAX, &b"<13>next"[..])
+    );
+    assert_eq!(l.stop().await.1, [("cut".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_and_counted() {
+    let mut l = Listening::new(Protocol::Tcp, |s| s.connections_max = 1);
+    let mut first = TcpStream::connect(l.address).unwrap();
+    first.write_all(b"<13>one\n").unwrap();
+    l.lines(1).await;
+    let address = l.address;
+    let second = tokio::task::spawn_blocking(move || {
+        let mut second = TcpStream::connect(address).unwrap();
+        // Closed from the other side, with or without a reset.
+        matches!(
+            std::io::Read::read(&mut second, &mut [0; 8]),
+            Ok(0) | Err(_)
+        )
+    });
+    assert!(second.await.unwrap());
+    first.write_all(b"<13>two\n").unwrap();
+    assert_eq!(text(&l.lines(1).await), ["<13>two"]);
+    assert_eq!(l.stop().await.1, [("connection_limit".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn what_came_before_the_end_is_handed_over() {
+    let mut l = Listening::new(Protocol::Tcp, |_| {});
+    let mut stream = TcpStream::connect(l.address).unwrap();
+    stream.write_all(b"<13>one\n<13>unfinished").unwrap();
+    assert_eq!(text(&l.lines(1).await), ["<13>one"]);
+    let (lines, _) = l.stop().await;
+    assert_eq!(text(&lines), ["<13>unfinished"]);
+}
