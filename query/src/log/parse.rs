@@ -203,6 +203,15 @@ impl<'a> Parser<'a> {
             Some(')') => Err(self.error("there is no '(' for this ')'")),
             Some('(') => self.group(),
             Some('@') => self.time(),
+            Some(_) if self.sees_keyword(&["or", "OR", "and", "AND"]) => {
+                let word = self.bare(false);
+                Err(self.error_at(
+                    start,
+                    format!(
+                        "'{word}' stands between two conditions; to search for the word, quote it"
+                    ),
+                ))
+            }
             Some(c) => {
                 if c == '/'
                     && let Some(filter) = self.regex_atom()?

@@ -45,6 +45,7 @@ impl Parser<'_> {
             if pipes.len() == MAX_PIPES {
                 return Err(self.error(format!("more than {MAX_PIPES} pipes")));
             }
+            self.blanks();
             let start = self.at;
             let pipe = self.pipe()?;
             let looks_again = |p: &Pipe| matches!(p, Pipe::Around(_) | Pipe::Context(_));
