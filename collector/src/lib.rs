@@ -22,7 +22,7 @@ mod status;
 pub mod units;
 
 pub use config::Config;
-pub use runtime::{Collector, Setup, start};
+pub use runtime::{Collector, Setup, host_name, start};
 pub use sockets::{BindError, Sockets};
 pub use sources::{INPUTS, Input};
 pub use status::{Source, Status};

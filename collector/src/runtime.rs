@@ -106,7 +106,9 @@ impl Collector {
     }
 }
 
-fn host_name() -> String {
+/// This machine's own name.
+#[must_use]
+pub fn host_name() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -111,6 +111,11 @@ impl Writer {
         self.pending.done.extend(batch.done);
     }
 
+    /// Seals the open blocks of events at the next commit, however small they are.
+    pub fn seal_events(&mut self) {
+        self.events.seal_all();
+    }
+
     /// Makes everything taken so far durable, in one transaction, and acknowledges it. After an
     /// error everything waits for the next call.
     ///

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -9,9 +11,10 @@ use clap::{Arg, ArgMatches, Command};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use vigie_analyzer::rules::RuleSet;
+use vigie_analyzer::{Rules, Watch};
+use vigie_collector::config::Protocol;
 use vigie_collector::{Collector, Setup, Sockets};
-use vigie_dashboard::App;
+use vigie_dashboard::{App, Pool};
 use vigie_store::{Clock, Handle, Reader, Writer};
 
 use super::{Entry, Outcome};
@@ -64,20 +67,17 @@ pub(super) fn listen(cx: &Context, matches: &ArgMatches) -> Result<SocketAddr> {
 }
 
 /// The built-in rules and those of the configured files; everything that is wrong with them.
-pub(super) fn load_rules(config: &Config) -> Result<RuleSet, Vec<String>> {
-    let mut rules = RuleSet::default();
+pub(super) fn load_rules(config: &Config) -> Result<Rules, Vec<String>> {
+    let mut rules = if config.rules.defaults { Rules::builtin() } else { Rules::default() };
     let mut findings = Vec::new();
-    if config.rules.defaults {
-        rules.merge(RuleSet::built_in());
-    }
     for path in &config.rules.files {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => match RuleSet::parse(&text, &name) {
-                Ok(more) => rules.merge(more),
-                Err(e) => findings.push(e.to_string()),
+        match std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}")) {
+            Ok(text) => match rules.add(&name, &text) {
+                Ok(odd) => odd.iter().for_each(|problem| tracing::warn!("{problem}")),
+                Err(problems) => findings.extend(problems.iter().map(ToString::to_string)),
             },
-            Err(e) => findings.push(format!("{name}: {e}")),
+            Err(e) => findings.push(e),
         }
     }
     if findings.is_empty() { Ok(rules) } else { Err(findings) }
@@ -89,7 +89,7 @@ pub(super) type Live = Box<dyn FnOnce(Handle, Clock, CancellationToken) + Send>;
 /// Everything a daemon needs, bound and opened.
 pub(super) struct Daemon {
     pub(super) config: Config,
-    pub(super) rules: RuleSet,
+    pub(super) rules: Rules,
     pub(super) listen: SocketAddr,
     pub(super) sockets: Sockets,
     pub(super) writer: Writer,
@@ -129,17 +129,19 @@ impl Daemon {
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         });
-        let engine = vigie_analyzer::spawn(
-            handle.clone(),
-            reader.another()?,
-            self.rules,
-            Arc::clone(&clock),
-        );
+        let host = self.config.host.name.clone().unwrap_or_else(vigie_collector::host_name);
+        let watch = Watch::new(self.rules, handle.clone(), reader.another()?, &host)?;
+        let (stop_watch, watch) = spawn_watch(watch, Arc::clone(&clock))?;
         let live = self.live.map(|live| {
             let (handle, clock, stop) = (handle.clone(), Arc::clone(&clock), shutdown.clone());
             std::thread::spawn(move || live(handle, clock, stop))
         });
-        let app = App::new(reader, Some(handle.clone()), clock, self.config.http.names.clone());
+        let pages = vigie_dashboard::Config {
+            host,
+            names: self.config.http.names.clone(),
+            zone: cx.tz.clone(),
+        };
+        let app = App::new(Pool::of_reader(reader), Some(handle.clone()), clock, pages);
         let server = tokio::spawn(vigie_dashboard::serve(listener, app, serving.clone()));
 
         // Not under systemd, or an old one: nobody to tell.
@@ -151,10 +153,15 @@ impl Daemon {
         tracing::info!("stopping: inputs hand over, then the store commits");
         shutdown.cancel();
         stop_inputs(collector).await;
-        engine.stop();
-        if let Some(live) = live {
-            // Its own end is all that is asked of it.
-            let _ = live.join();
+        drop(stop_watch);
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in live.into_iter().chain([watch]) {
+                // Its end is all that is asked of it.
+                let _ = thread.join();
+            }
+        });
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            tracing::error!("the rules did not stop in time");
         }
         handle.close();
         let committed = tokio::task::spawn_blocking(move || writer.join());
@@ -169,10 +176,23 @@ impl Daemon {
     }
 }
 
+/// Puts the rules on their thread; they stop when the sender is dropped.
+fn spawn_watch(watch: Watch, clock: Clock) -> Result<(Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = channel();
+    let thread = std::thread::Builder::new()
+        .name("rules".to_owned())
+        .spawn(move || watch.run(&clock, &stopped))?;
+    Ok((stop, thread))
+}
+
 /// Says where everything is, in words that people and tests read.
 fn announce(sockets: &Sockets, listener: &TcpListener) -> Result<()> {
     for (protocol, address) in sockets.syslog_addresses() {
-        tracing::info!("syslog {} {address}", protocol.as_str());
+        let protocol = match protocol {
+            Protocol::Udp => "udp",
+            Protocol::Tcp => "tcp",
+        };
+        tracing::info!("syslog {protocol} {address}");
     }
     tracing::info!("pages http://{}/", listener.local_addr()?);
     Ok(())
