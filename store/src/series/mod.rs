@@ -1,77 +1,36 @@
 //! Figures: rings of pages, and a journal of what is not sealed yet.
+//!
+//! Series live in groups; a group's slots of one chunk are one page. Readings come into the open
+//! chunks in memory and, as they are, into the journal; full chunks become pages, and pages of one
+//! archive become pages of the next. See docs/store.md for the bytes.
 
+mod answer;
+mod codec;
+mod group;
+mod ingest;
+mod journal;
+mod lane;
+mod layout;
+#[cfg(test)]
+mod model_tests;
+mod page;
 mod registry;
+mod seal;
+mod view;
 
-use rusqlite::{Connection, Transaction};
-use vigie_parsers::Timestamp;
-use vigie_query::{Labels, Matcher, Metadata, Selection, Series, SourceError};
+pub use answer::{Slot, SlotSeries};
+pub use ingest::Counts;
+pub(crate) use ingest::Ingest;
+pub use registry::{Population, Registry, SeriesDef, SeriesId};
+pub(crate) use view::View;
 
-use crate::{Options, Result, SampleBatch};
-
-pub use registry::{Registry, SeriesDef, SeriesId};
-
-pub(crate) const SCHEMA: &str = "";
-
-/// The writer's side.
-#[derive(Debug)]
-pub(crate) struct Ingest;
-
-impl Ingest {
-    /// Takes up the open chunks from the journal.
-    pub(crate) fn open(
-        _conn: &Connection,
-        _registry: &Registry,
-        _options: &Options,
-        _now: Timestamp,
-    ) -> Result<Self> {
-        Ok(Self)
-    }
-
-    /// Takes readings into the open chunks, in memory only.
-    pub(crate) fn append(&mut self, _batch: &SampleBatch) {}
-
-    /// Bytes that wait for a commit.
-    pub(crate) fn pending_bytes(&self) -> usize {
-        0
-    }
-
-    /// Writes what is pending: journal rows, sealed pages and the coarser pages they complete. May be
-    /// called again with the same pending data when the transaction did not succeed.
-    pub(crate) fn write(&mut self, _tx: &Transaction<'_>, _now: Timestamp) -> Result<()> {
-        Ok(())
-    }
-
-    /// The transaction of the last `write` is durable.
-    pub(crate) fn committed(&mut self) {}
-}
-
-/// The readers' side: shared by the readers of a process, catches up with the journal at each query.
-#[derive(Debug, Default)]
-pub(crate) struct View;
-
-impl View {
-    pub(crate) fn select(
-        &self,
-        _conn: &Connection,
-        _selection: &Selection<'_>,
-    ) -> std::result::Result<Vec<Series>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    pub(crate) fn series(
-        &self,
-        _conn: &Connection,
-        _matchers: &[Matcher],
-        _from: Timestamp,
-        _until: Timestamp,
-    ) -> std::result::Result<Vec<Labels>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    pub(crate) fn metadata(
-        &self,
-        _conn: &Connection,
-    ) -> std::result::Result<Vec<Metadata>, SourceError> {
-        Ok(Vec::new())
-    }
-}
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE ts_layout(id INTEGER PRIMARY KEY, spec BLOB NOT NULL);
+CREATE TABLE ts_group(grp INTEGER PRIMARY KEY, layout INT NOT NULL, open BLOB NOT NULL);
+CREATE TABLE ts_series(
+  id INTEGER PRIMARY KEY, grp INT NOT NULL, lane INT NOT NULL, kind INT NOT NULL,
+  heartbeat_ms INT NOT NULL, labels BLOB NOT NULL);
+CREATE TABLE ts_metric(name TEXT PRIMARY KEY, kind INT NOT NULL, help TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE ts_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE ts_journal(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+";

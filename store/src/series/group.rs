@@ -1,0 +1,460 @@
+//! A group: the series that share pages, with what is not in a page yet.
+//!
+//! Writer and readers keep the same groups: both start from the checkpoint in `ts_group.open`, which
+//! holds everything below as of one journal record, and take the later records in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::codec::{Input, put_varint, put_zigzag, unscaled};
+use super::lane::{Effect, Lane, Note, Tag, add_units, spread};
+use super::layout::{LANES, Layout, Rings, slot_of};
+use super::page::{Scratch, get_raw, put_raw};
+use crate::Reading;
+
+const CHECKPOINT_VERSION: u8 = 1;
+/// Late slots of a group that wait at most, in a checkpoint: a bound for damaged ones.
+const LATE_MAX: usize = 1 << 20;
+
+/// An open chunk of the finest archive: `rows[slot * LANES + lane]`, as long as slots were reached;
+/// NaN is unknown. Slot by slot, because that is how readings come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) rows: Vec<f64>,
+}
+
+impl Chunk {
+    fn cell(&mut self, slot: usize, lane: usize) -> &mut f64 {
+        let needed = (slot + 1) * LANES;
+        if self.rows.len() < needed {
+            // In steps of sixteen slots: half of a doubled buffer would stay unused.
+            if self.rows.capacity() < needed {
+                self.rows
+                    .reserve_exact(needed + 15 * LANES - self.rows.len());
+            }
+            self.rows.resize(needed, f64::NAN);
+        }
+        &mut self.rows[slot * LANES + lane]
+    }
+
+    pub(crate) fn get(&self, slot: usize, lane: usize) -> f64 {
+        self.rows
+            .get(slot * LANES + lane)
+            .copied()
+            .unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn lane(&self, lane: usize) -> impl Iterator<Item = f64> + Clone + '_ {
+        self.rows.iter().skip(lane).step_by(LANES).copied()
+    }
+}
+
+/// A change of a slot whose page is sealed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Late {
+    Set(f64),
+    Add(i64, u8),
+}
+
+impl Late {
+    pub(crate) fn apply(self, cell: &mut f64) {
+        match self {
+            Self::Set(value) => *cell = value,
+            Self::Add(units, decimals) => {
+                let old = if cell.is_nan() { 0.0 } else { *cell };
+                *cell = add_units(old, units, decimals);
+            }
+        }
+    }
+}
+
+/// See the top.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) rings: Rings,
+    pub(crate) lanes: Vec<Lane>,
+    /// How far apart a lane's readings may be, in milliseconds.
+    pub(crate) heartbeat_ms: Vec<i64>,
+    pub(crate) chunks: BTreeMap<i64, Chunk>,
+    /// By slot, then in order of arrival.
+    pub(crate) late: BTreeMap<i64, Vec<(u8, Late)>>,
+    /// For each archive the first chunk that is not in a page; empty before the first reading.
+    pub(crate) sealed: Vec<i64>,
+    /// The last slot of the finest archive of which something is known.
+    pub(crate) newest: i64,
+    /// The journal record that the checkpoint includes.
+    pub(crate) checkpoint: u64,
+    /// The first journal record since the checkpoint that matters to this group.
+    pub(crate) dirty_since: Option<u64>,
+    /// A record that it needs is lost: later ones mean nothing until its next checkpoint.
+    pub(crate) frozen: bool,
+}
+
+impl Group {
+    pub(crate) fn new(group: u32, layout: Arc<Layout>) -> Self {
+        Self {
+            rings: Rings { group, layout },
+            lanes: Vec::new(),
+            heartbeat_ms: Vec::new(),
+            chunks: BTreeMap::new(),
+            late: BTreeMap::new(),
+            sealed: Vec::new(),
+            newest: i64::MIN,
+            checkpoint: 0,
+            dirty_since: None,
+            frozen: false,
+        }
+    }
+
+    /// Makes room for a lane, or empties it for its next series.
+    pub(crate) fn add_lane(&mut self, lane: usize, heartbeat_ms: i64) {
+        if self.lanes.len() <= lane {
+            self.lanes.resize(lane + 1, Lane::default());
+        }
+        if self.heartbeat_ms.len() < self.lanes.len() {
+            self.heartbeat_ms.resize(self.lanes.len(), 0);
+        }
+        self.heartbeat_ms[lane] = heartbeat_ms;
+    }
+
+    pub(crate) fn step_ms(&self) -> i64 {
+        self.rings.archive(0).step_ms
+    }
+
+    /// Takes a reading that gives the lane its tag, or a new base.
+    pub(crate) fn rebase(&mut self, lane: usize, tag: Tag, bits: u64, time_ms: i64) -> Note {
+        self.open_at(time_ms);
+        match tag {
+            Tag::None => Note::Plain,
+            Tag::Counter | Tag::FloatCounter => {
+                self.lanes[lane].rebase(tag, bits, time_ms);
+                Note::Plain
+            }
+            Tag::Gauge | Tag::Increase => {
+                self.lanes[lane].tag = tag;
+                let value = f64::from_bits(bits);
+                let reading = if tag == Tag::Gauge {
+                    Reading::Gauge(value)
+                } else {
+                    Reading::Increase(value)
+                };
+                self.take(lane, reading, time_ms)
+            }
+        }
+    }
+
+    /// Takes a reading of the lane's tag.
+    pub(crate) fn take(&mut self, lane: usize, reading: Reading, time_ms: i64) -> Note {
+        self.open_at(time_ms);
+        let step_ms = self.step_ms();
+        let state = &mut self.lanes[lane];
+        let last_ms = state.last_ms;
+        let (effect, note) = state.take(reading, time_ms, self.heartbeat_ms[lane]);
+        match effect {
+            Effect::None => {}
+            Effect::Set(value) => {
+                let slot = slot_of(time_ms, step_ms);
+                // The slot already holds a later reading.
+                if time_ms >= last_ms || slot != slot_of(last_ms, step_ms) {
+                    self.change(slot, lane, Late::Set(value));
+                }
+            }
+            Effect::Grow {
+                units,
+                decimals,
+                from_ms,
+                until_ms,
+            } => {
+                spread(units, (from_ms, until_ms), step_ms, |slot, part| {
+                    self.change(slot, lane, Late::Add(part, decimals));
+                });
+            }
+        }
+        note
+    }
+
+    /// The first reading decides where the rings begin.
+    fn open_at(&mut self, time_ms: i64) {
+        if self.sealed.is_empty() {
+            let chunk = |a| {
+                self.rings
+                    .chunk_of(a, slot_of(time_ms, self.rings.archive(a).step_ms))
+            };
+            self.sealed = (0..self.rings.len()).map(chunk).collect();
+        }
+    }
+
+    fn change(&mut self, slot: i64, lane: usize, change: Late) {
+        self.newest = self.newest.max(slot);
+        let chunk = self.rings.chunk_of(0, slot);
+        if chunk < self.sealed[0] {
+            let lane = u8::try_from(lane).unwrap_or(u8::MAX);
+            self.late.entry(slot).or_default().push((lane, change));
+            return;
+        }
+        let offset = slot - self.rings.first_slot(0, chunk);
+        let offset = usize::try_from(offset).unwrap_or(0);
+        change.apply(self.chunks.entry(chunk).or_default().cell(offset, lane));
+    }
+
+    /// A counter's total before the first slot of a chunk that is still open.
+    pub(crate) fn total_before(&self, lane: usize, chunk: i64) -> Option<f64> {
+        let state = self.lanes.get(lane).filter(|l| l.tag.is_counter())?;
+        let open = self.chunks.range(chunk..).flat_map(|(_, c)| c.lane(lane));
+        let since: f64 = open.filter(|v| !v.is_nan()).sum();
+        Some(add_units(state.total - since, 0, state.decimals))
+    }
+
+    /// The totals of all lanes before a chunk.
+    pub(crate) fn totals_before(&self, chunk: i64) -> Vec<Option<f64>> {
+        let mut since = [0.0; LANES];
+        for (_, chunk) in self.chunks.range(chunk..) {
+            for row in chunk.rows.chunks(LANES) {
+                for (sum, value) in since.iter_mut().zip(row) {
+                    *sum += if value.is_nan() { 0.0 } else { *value };
+                }
+            }
+        }
+        let total = |(lane, since): (&Lane, f64)| {
+            let total = lane.total - since;
+            lane.tag
+                .is_counter()
+                .then(|| add_units(total, 0, lane.decimals))
+        };
+        self.lanes.iter().zip(since).map(total).collect()
+    }
+
+    /// Until when an archive is in pages.
+    pub(crate) fn sealed_until(&self, archive: usize) -> i64 {
+        match self.sealed.get(archive) {
+            Some(&chunk) => self.rings.begins(archive, chunk),
+            None => i64::MIN,
+        }
+    }
+
+    /// The oldest chunk that the ring still has a row for.
+    pub(crate) fn oldest_chunk(&self, archive: usize) -> i64 {
+        let sealed = self.sealed.get(archive).copied().unwrap_or(0);
+        sealed.saturating_sub(self.rings.archive(archive).ring)
+    }
+
+    /// Everything as of journal record `seq`, once the chunks up to `sealed` are in pages and late
+    /// slots are merged (`merged`).
+    pub(crate) fn checkpoint(
+        &self,
+        seq: u64,
+        sealed: &[i64],
+        merged: bool,
+        scratch: &mut Scratch,
+    ) -> Vec<u8> {
+        let mut out = vec![CHECKPOINT_VERSION];
+        put_varint(&mut out, seq);
+        put_varint(&mut out, sealed.len() as u64);
+        for &chunk in sealed {
+            put_zigzag(&mut out, chunk);
+        }
+        put_zigzag(&mut out, self.newest);
+        put_varint(&mut out, self.lanes.len() as u64);
+        for lane in &self.lanes {
+            put_lane(&mut out, lane);
+        }
+        let from = sealed.first().copied().unwrap_or(i64::MIN);
+        put_varint(&mut out, self.chunks.range(from..).count() as u64);
+        for (&chunk, open) in self.chunks.range(from..) {
+            put_zigzag(&mut out, chunk);
+            let slots = open.rows.len() / LANES;
+            put_varint(&mut out, slots as u64);
+            for lane in 0..self.lanes.len() {
+                let mut bytes = Vec::new();
+                put_raw(&mut bytes, slots, open.lane(lane), None, 52, scratch);
+                put_varint(&mut out, bytes.len() as u64);
+                out.extend(bytes);
+            }
+        }
+        let late = || self.late.iter().filter(|_| !merged);
+        put_varint(
+            &mut out,
+            late().map(|(_, ops)| ops.len()).sum::<usize>() as u64,
+        );
+        for (&slot, ops) in late() {
+            for &(lane, op) in ops {
+                put_late(&mut out, slot, lane, op);
+            }
+        }
+        let crc = crc32c::crc32c(&out);
+        out.extend(crc.to_le_bytes());
+        out
+    }
+
+    /// Takes up a checkpoint. `None` when its bytes are damaged; the group is then unchanged.
+    pub(crate) fn restore(&mut self, bytes: &[u8], scratch: &mut Scratch) -> Option<()> {
+        let (bytes, crc) = bytes.split_last_chunk::<4>()?;
+        if crc32c::crc32c(bytes) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        let mut input = Input(bytes);
+        if input.u8()? != CHECKPOINT_VERSION {
+            return None;
+        }
+        let mut new = Self::new(self.rings.group, Arc::clone(&self.rings.layout));
+        new.checkpoint = input.varint()?;
+        let archives = input.usize()?;
+        if archives != 0 && archives != new.rings.len() {
+            return None;
+        }
+        for _ in 0..archives {
+            new.sealed.push(input.zigzag()?);
+        }
+        new.newest = input.zigzag()?;
+        let lanes = input.usize().filter(|&l| l <= LANES)?;
+        for _ in 0..lanes {
+            new.lanes.push(get_lane(&mut input)?);
+        }
+        for _ in 0..input.usize()? {
+            let chunk = input.zigzag()?;
+            let slots = input.usize().filter(|&s| s <= 1024)?;
+            let mut rows = vec![f64::NAN; slots * LANES];
+            for lane in 0..lanes {
+                let len = input.usize()?;
+                let mut bytes = Input(input.bytes(len)?);
+                if len > 0 {
+                    get_raw(&mut bytes, slots, scratch, |s, c| {
+                        rows[s * LANES + lane] = c.last
+                    })?;
+                }
+            }
+            new.chunks.insert(chunk, Chunk { rows });
+        }
+        for _ in 0..input.usize().filter(|&n| n <= LATE_MAX)? {
+            let (slot, lane, op) = get_late(&mut input)?;
+            new.late.entry(slot).or_default().push((lane, op));
+        }
+        // Lanes that were added after the checkpoint have no state yet.
+        new.lanes
+            .resize(new.lanes.len().max(self.lanes.len()), Lane::default());
+        new.heartbeat_ms = std::mem::take(&mut self.heartbeat_ms);
+        new.heartbeat_ms.resize(new.lanes.len(), 0);
+        *self = new;
+        Some(())
+    }
+
+    /// Drops what pages hold since a checkpoint.
+    pub(crate) fn settle(&mut self, seq: u64, sealed: Vec<i64>, merged: bool) {
+        if let Some(&first) = sealed.first() {
+            self.chunks = self.chunks.split_off(&first);
+        }
+        self.sealed = sealed;
+        if merged {
+            self.late.clear();
+        }
+        self.checkpoint = seq;
+        self.dirty_since = None;
+    }
+}
+
+fn put_lane(out: &mut Vec<u8>, lane: &Lane) {
+    out.push(lane.tag as u8);
+    if lane.tag != Tag::None {
+        out.push(lane.decimals);
+        put_zigzag(out, lane.last_ms);
+        put_zigzag(out, lane.last_ms.wrapping_sub(lane.first_ms));
+        for word in [lane.last, lane.total.to_bits(), lane.rate.to_bits()] {
+            out.extend(word.to_le_bytes());
+        }
+    }
+}
+
+fn get_lane(input: &mut Input<'_>) -> Option<Lane> {
+    let tag = Tag::from_u8(input.u8()?)?;
+    if tag == Tag::None {
+        return Some(Lane::default());
+    }
+    let decimals = input.u8().filter(|&d| d <= super::codec::DECIMALS_MAX)?;
+    let last_ms = input.zigzag()?;
+    let first_ms = last_ms.wrapping_sub(input.zigzag()?);
+    let (last, total, rate) = (input.u64()?, input.f64()?, input.f64()?);
+    Some(Lane {
+        tag,
+        decimals,
+        last,
+        last_ms,
+        first_ms,
+        total,
+        rate,
+    })
+}
+
+fn put_late(out: &mut Vec<u8>, slot: i64, lane: u8, op: Late) {
+    put_zigzag(out, slot);
+    out.push(lane);
+    match op {
+        Late::Set(value) => {
+            out.push(u8::MAX);
+            out.extend(value.to_le_bytes());
+        }
+        Late::Add(units, decimals) => {
+            out.push(decimals);
+            put_zigzag(out, units);
+        }
+    }
+}
+
+fn get_late(input: &mut Input<'_>) -> Option<(i64, u8, Late)> {
+    let slot = input.zigzag()?;
+    let lane = input.u8().filter(|&l| usize::from(l) < LANES)?;
+    let op = match input.u8()? {
+        u8::MAX => Late::Set(input.f64().filter(|v| v.is_finite())?),
+        decimals if unscaled(1, decimals) > 0.0 => Late::Add(input.zigzag()?, decimals),
+        _ => return None,
+    };
+    Some((slot, lane, op))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn group() -> Group {
+        let mut group = Group::new(3, Layout::for_step(10_000).into());
+        for lane in 0..4 {
+            group.add_lane(lane, 30_000);
+        }
+        group
+    }
+
+    #[test]
+    fn a_checkpoint_is_the_group() {
+        let mut a = group();
+        for i in 0..200i64 {
+            let t = 1_000_000_000 + i * 10_000;
+            if i == 0 {
+                a.rebase(0, Tag::Gauge, 1.5f64.to_bits(), t);
+                a.rebase(1, Tag::Counter, 77, t);
+            } else {
+                a.take(0, Reading::Gauge(i as f64 / 4.0), t);
+                a.take(1, Reading::Counter(77 + i.unsigned_abs() * 13), t);
+            }
+        }
+        a.sealed[0] += 1;
+        a.take(0, Reading::Gauge(-1.0), 1_000_000_000);
+        assert_eq!(a.late.len(), 1);
+        let scratch = &mut Scratch::default();
+        let sealed = a.sealed.clone();
+        let bytes = a.checkpoint(9, &sealed, false, scratch);
+        a.settle(9, sealed, false);
+        let mut b = group();
+        b.restore(&bytes, scratch).unwrap();
+        assert_eq!(format!("{a:?}").replace("capacity", ""), format!("{b:?}"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_checkpoint_is_taken_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            bytes.splice(0..0, [CHECKPOINT_VERSION, 1, 4, 0, 0, 0, 0]);
+            let crc = crc32c::crc32c(&bytes);
+            bytes.extend(crc.to_le_bytes());
+            let _ = group().restore(&bytes, &mut Scratch::default());
+        }
+    }
+}

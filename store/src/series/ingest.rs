@@ -1,0 +1,486 @@
+//! The writer's side: readings into open chunks and the journal, chunks into pages.
+//!
+//! Nothing that is in memory only is changed by a transaction: `write` may fail and is then simply
+//! called again; `committed` lets go of what has become durable.
+
+use rusqlite::{Connection, Transaction, params};
+use vigie_parsers::Timestamp;
+use vigie_query::MetricKind;
+
+use super::codec::Input;
+use super::group::Group;
+use super::journal::{self, Event, Plan, Recorder, Ring};
+use super::lane::{Note, Tag};
+use super::layout::slot_of;
+use super::page::Scratch;
+use super::registry::{Place, Registry, read_checkpoint, read_empty_groups, read_series};
+use super::seal;
+use crate::{Options, Reading, Result, SampleBatch, SampleRow};
+
+/// Readings from farther ahead than this are refused: a clock is wrong.
+const FUTURE_MS: i64 = 5 * 60_000;
+/// Late slots wait this long for others of their page.
+const LATE_MS: i64 = 60_000;
+/// So many late changes of a group do not wait.
+const LATE_MAX: usize = 4096;
+
+/// What became of readings, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Readings taken.
+    pub taken: u64,
+    /// Readings that were there already.
+    pub duplicate: u64,
+    /// Counter readings older than the last one.
+    pub out_of_order: u64,
+    /// From farther ahead than a clock may be wrong.
+    pub future: u64,
+    /// Older than the finest ring.
+    pub too_old: u64,
+    /// NaN, infinite, or a negative count.
+    pub not_finite: u64,
+    /// Of another kind than the series, or of no series.
+    pub misfit: u64,
+    /// Gaps because readings were too far apart.
+    pub gaps: u64,
+    /// Counters that wrapped.
+    pub wraps: u64,
+    /// Counters that started again.
+    pub resets: u64,
+    /// Counters that jumped out of proportion: the growth is unknown.
+    pub jumps: u64,
+}
+
+/// The writer's side.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    registry: Registry,
+    places: Vec<Option<Place>>,
+    groups: Vec<Group>,
+    /// Since when late slots wait, by group.
+    late_since: Vec<Option<i64>>,
+    /// When the next chunk is due, by group.
+    due_at: Vec<i64>,
+    /// Groups whose journal was damaged: they need a checkpoint before anything else.
+    broken: Vec<u32>,
+    pending: Vec<SampleRow>,
+    recorder: Recorder,
+    ring: Ring,
+    outcome: Outcome,
+    counts: Counts,
+    scratch: Scratch,
+}
+
+/// What the running transaction does, for when it is durable.
+#[derive(Debug, Default)]
+struct Outcome {
+    plan: Plan,
+    now_ms: i64,
+    wrote: bool,
+    /// Group, its `sealed`, and whether late slots were merged.
+    checkpoints: Vec<(u32, Vec<i64>, bool)>,
+}
+
+/// The groups of a store with what its journal holds.
+pub(crate) struct Loaded {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) ring: Ring,
+    /// Groups that could not be taken up in full.
+    pub(crate) broken: Vec<u32>,
+}
+
+/// Reads checkpoints and journal.
+pub(crate) fn load(conn: &Connection) -> Result<Loaded> {
+    let mut groups = read_empty_groups(conn)?;
+    add_lanes(conn, &mut groups)?;
+    let content = journal::read_all(conn)?;
+    let last = content.records.last();
+    let now_ms = last
+        .and_then(|(_, bytes)| Input(bytes).zigzag())
+        .unwrap_or(0);
+    let mut scratch = Scratch::default();
+    let mut broken = Vec::new();
+    for group in &mut groups {
+        if !restore(conn, group, now_ms, &mut scratch)? {
+            broken.push(group.rings.group);
+        }
+    }
+    let mut expected = None;
+    for (seq, bytes) in &content.records {
+        if expected.is_some_and(|e| e != *seq) {
+            freeze(&mut groups, *seq, &mut broken);
+        }
+        expected = Some(seq + 1);
+        if journal::replay(*seq, bytes, &mut groups, |_, _| Ok(()))?.is_none() {
+            freeze(&mut groups, seq + 1, &mut broken);
+        }
+    }
+    if content.damaged > 0 {
+        tracing::warn!("{} damaged rows in the journal of figures", content.damaged);
+    }
+    Ok(Loaded {
+        groups,
+        ring: content.ring,
+        broken,
+    })
+}
+
+/// Gives every series its lane.
+pub(crate) fn add_lanes(conn: &Connection, groups: &mut [Group]) -> Result<()> {
+    for row in read_series(conn)? {
+        if let Some(group) = groups.get_mut(row.place.group as usize) {
+            group.add_lane(row.place.lane, row.place.heartbeat_ms);
+        }
+    }
+    Ok(())
+}
+
+/// Takes up a group's checkpoint; `false` when it is damaged. Such a group starts afresh behind
+/// what its pages may hold.
+pub(crate) fn restore(
+    conn: &Connection,
+    group: &mut Group,
+    now_ms: i64,
+    scratch: &mut Scratch,
+) -> Result<bool> {
+    let bytes = read_checkpoint(conn, group.rings.group)?.unwrap_or_default();
+    if bytes.is_empty() || group.restore(&bytes, scratch).is_some() {
+        return Ok(true);
+    }
+    group.frozen = true;
+    let chunk = |a| {
+        let slot = slot_of(now_ms, group.rings.archive(a).step_ms);
+        group.rings.chunk_of(a, slot)
+    };
+    group.sealed = (0..group.rings.len()).map(chunk).collect();
+    Ok(false)
+}
+
+/// A record before `seq` is missing: what follows it cannot be understood by groups that need it.
+fn freeze(groups: &mut [Group], seq: u64, broken: &mut Vec<u32>) {
+    for group in groups {
+        if group.checkpoint + 1 < seq && !group.frozen {
+            group.frozen = true;
+            broken.push(group.rings.group);
+        }
+    }
+}
+
+impl Ingest {
+    /// Takes up the open chunks from the journal.
+    pub(crate) fn open(
+        conn: &Connection,
+        registry: &Registry,
+        _options: &Options,
+        _now: Timestamp,
+    ) -> Result<Self> {
+        let loaded = load(conn)?;
+        let mut groups = loaded.groups;
+        for group in &mut groups {
+            group.frozen = false;
+        }
+        Ok(Self {
+            registry: registry.clone(),
+            places: registry.places_from(0),
+            late_since: vec![Some(0); groups.len()],
+            due_at: groups.iter().map(seal::due_at).collect(),
+            groups,
+            broken: loaded.broken,
+            pending: Vec::new(),
+            recorder: Recorder::default(),
+            ring: loaded.ring,
+            outcome: Outcome::default(),
+            counts: Counts::default(),
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Takes readings; they come into the open chunks with the next `write`.
+    pub(crate) fn append(&mut self, batch: &SampleBatch) {
+        self.pending.extend_from_slice(&batch.rows);
+    }
+
+    /// Bytes that wait for a commit.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending.len() * size_of::<SampleRow>()
+            + self.recorder.len()
+            + usize::from(self.registry.is_unwritten())
+    }
+
+    /// What became of readings since the start.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Writes what is pending: journal rows, sealed pages and the coarser pages they complete. May be
+    /// called again with the same pending data when the transaction did not succeed.
+    pub(crate) fn write(&mut self, tx: &Transaction<'_>, now: Timestamp) -> Result<()> {
+        self.sync();
+        self.apply(now.0);
+        self.outcome = Outcome {
+            now_ms: now.0,
+            ..Outcome::default()
+        };
+        let seq = self.ring.next_seq;
+        let mut events = Vec::new();
+        if self.registry.is_writing() {
+            events.push(Event::SeriesAdded);
+        }
+        for at in 0..self.groups.len() {
+            let late = self.late_since[at].is_some_and(|since| {
+                let group = &self.groups[at];
+                !group.late.is_empty() && (now.0 - since >= LATE_MS || group.late.len() >= LATE_MAX)
+            });
+            if late || self.due_at[at] <= now.0 {
+                let sealed = seal::seal(tx, &self.groups[at], now.0, &mut self.scratch)?;
+                self.checkpoint(tx, at, (sealed, true), seq, &mut events)?;
+            }
+        }
+        for at in self.broken.clone() {
+            self.checkpoint_as_is(tx, at as usize, seq, &mut events)?;
+        }
+        if events.is_empty() && self.recorder.is_empty() {
+            return Ok(());
+        }
+        self.write_record(tx, now.0, seq, events)
+    }
+
+    /// Chooses rows for the record, after giving a checkpoint to the groups that still need what
+    /// stands in them.
+    fn write_record(
+        &mut self,
+        tx: &Transaction<'_>,
+        now_ms: i64,
+        seq: u64,
+        mut events: Vec<Event>,
+    ) -> Result<()> {
+        let mut readings = true;
+        loop {
+            let record = self.recorder.record(now_ms, &events, readings);
+            let Some(plan) = self.ring.plan(record.len(), now_ms) else {
+                readings = false;
+                for at in 0..self.groups.len() {
+                    if self.groups[at].dirty_since.is_some() {
+                        self.checkpoint_as_is(tx, at, seq, &mut events)?;
+                    }
+                }
+                continue;
+            };
+            let before = events.len();
+            for at in 0..self.groups.len() {
+                if self.groups[at]
+                    .dirty_since
+                    .is_some_and(|since| since <= plan.evicts)
+                {
+                    self.checkpoint_as_is(tx, at, seq, &mut events)?;
+                }
+            }
+            if events.len() == before {
+                self.ring.write(tx, &plan, &record)?;
+                self.outcome.plan = plan;
+                self.outcome.wrote = true;
+                return Ok(());
+            }
+        }
+    }
+
+    fn checkpoint_as_is(
+        &mut self,
+        tx: &Transaction<'_>,
+        at: usize,
+        seq: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<()> {
+        let done = |(group, ..): &(u32, Vec<i64>, bool)| *group as usize == at;
+        if self.outcome.checkpoints.iter().any(done) {
+            return Ok(());
+        }
+        let sealed = self.groups[at].sealed.clone();
+        self.checkpoint(tx, at, (sealed, false), seq, events)
+    }
+
+    fn checkpoint(
+        &mut self,
+        tx: &Transaction<'_>,
+        at: usize,
+        (sealed, merged): (Vec<i64>, bool),
+        seq: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<()> {
+        let group = &self.groups[at];
+        let bytes = group.checkpoint(seq, &sealed, merged, &mut self.scratch);
+        let number = group.rings.group;
+        tx.prepare_cached("UPDATE ts_group SET open = ?2 WHERE grp = ?1")?
+            .execute(params![number, bytes])?;
+        self.outcome.checkpoints.push((number, sealed, merged));
+        events.push(Event::Checkpoint(number));
+        Ok(())
+    }
+
+    /// The transaction of the last `write` is durable.
+    pub(crate) fn committed(&mut self) {
+        let outcome = std::mem::take(&mut self.outcome);
+        if !outcome.wrote {
+            return;
+        }
+        let seq = self.ring.next_seq;
+        for (group, sealed, merged) in outcome.checkpoints {
+            let at = group as usize;
+            self.groups[at].settle(seq, sealed, merged);
+            self.due_at[at] = seal::due_at(&self.groups[at]);
+            if merged {
+                self.late_since[at] = None;
+            }
+        }
+        self.ring.committed(&outcome.plan, outcome.now_ms);
+        self.recorder.clear();
+        self.broken.clear();
+    }
+
+    /// Learns of series that were interned since.
+    fn sync(&mut self) {
+        for layout in self.registry.groups_from(self.groups.len()) {
+            let number = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+            self.groups.push(Group::new(number, layout));
+            self.late_since.push(None);
+            self.due_at.push(i64::MAX);
+        }
+        let new = self.registry.places_from(self.places.len());
+        for place in new.iter().flatten() {
+            self.groups[place.group as usize].add_lane(place.lane, place.heartbeat_ms);
+        }
+        self.places.extend(new);
+    }
+
+    /// Brings pending readings into chunks and record.
+    fn apply(&mut self, now_ms: i64) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let place = |row: &SampleRow| {
+            let place = self.places.get(row.series.0 as usize).copied().flatten();
+            place.map_or((u32::MAX, 0), |p| (p.group, p.lane))
+        };
+        // Runs of one group and time make the record small. Most senders send so already.
+        let key = |row: &SampleRow| {
+            let (group, lane) = place(row);
+            (group, row.time, lane)
+        };
+        if !pending.is_sorted_by_key(key) {
+            pending.sort_by_cached_key(key);
+        }
+        for row in &pending {
+            self.apply_one(row, now_ms);
+        }
+        pending.clear();
+        self.pending = pending;
+    }
+
+    fn apply_one(&mut self, row: &SampleRow, now_ms: i64) {
+        let Some(place) = self.places.get(row.series.0 as usize).copied().flatten() else {
+            self.counts.misfit += 1;
+            return;
+        };
+        let at = place.group as usize;
+        let group = &mut self.groups[at];
+        let reading = normalised(row.reading);
+        let rebase = match admit(group, &place, reading, row.time.0, now_ms) {
+            Ok(rebase) => rebase,
+            Err(count) => {
+                *count(&mut self.counts) += 1;
+                return;
+            }
+        };
+        let lane = &group.lanes[place.lane];
+        self.recorder
+            .push((place.group, place.lane), lane, row.time.0, reading, rebase);
+        let late = group.late.len();
+        let note = if rebase {
+            group.rebase(
+                place.lane,
+                Tag::of(&reading),
+                journal::bits_of(reading),
+                row.time.0,
+            )
+        } else {
+            group.take(place.lane, reading, row.time.0)
+        };
+        self.counts.taken += 1;
+        match note {
+            Note::Plain => {}
+            Note::Gap => self.counts.gaps += 1,
+            Note::Wrap => self.counts.wraps += 1,
+            Note::Reset => self.counts.resets += 1,
+            Note::Jump => self.counts.jumps += 1,
+        }
+        group.dirty_since.get_or_insert(self.ring.next_seq);
+        if self.due_at[at] == i64::MAX {
+            self.due_at[at] = seal::due_at(group);
+        }
+        if group.late.len() > late {
+            self.late_since[at].get_or_insert(now_ms);
+        }
+    }
+}
+
+/// Minus zero is zero.
+fn normalised(reading: Reading) -> Reading {
+    match reading {
+        Reading::Gauge(v) => Reading::Gauge(v + 0.0),
+        Reading::FloatCounter(v) => Reading::FloatCounter(v + 0.0),
+        Reading::Increase(v) => Reading::Increase(v + 0.0),
+        Reading::Counter(_) => reading,
+    }
+}
+
+/// The count that a refused reading goes to.
+type Refusal = fn(&mut Counts) -> &mut u64;
+
+/// Whether a reading is taken, and if so, whether as a new base.
+fn admit(
+    group: &Group,
+    place: &Place,
+    reading: Reading,
+    time_ms: i64,
+    now_ms: i64,
+) -> std::result::Result<bool, Refusal> {
+    let counter = match reading {
+        Reading::Gauge(v) if !v.is_finite() => return Err(|c| &mut c.not_finite),
+        Reading::FloatCounter(v) | Reading::Increase(v) if !v.is_finite() || v < 0.0 => {
+            return Err(|c| &mut c.not_finite);
+        }
+        Reading::Gauge(_) => MetricKind::Gauge,
+        _ => MetricKind::Counter,
+    };
+    if counter != place.kind {
+        return Err(|c| &mut c.misfit);
+    }
+    if time_ms > now_ms.saturating_add(FUTURE_MS) {
+        return Err(|c| &mut c.future);
+    }
+    // One chunk to spare, because the ring may turn before late slots are merged.
+    let chunk = group.rings.chunk_of(0, slot_of(time_ms, group.step_ms()));
+    let reach = group.rings.archive(0).ring - 2;
+    let oldest = group.rings.chunk_of(0, slot_of(now_ms, group.step_ms())) - reach;
+    if chunk < oldest || (!group.sealed.is_empty() && chunk < group.sealed[0] - reach) {
+        return Err(|c| &mut c.too_old);
+    }
+    let lane = &group.lanes[place.lane];
+    let tag = Tag::of(&reading);
+    if lane.tag != tag {
+        return Ok(true);
+    }
+    let same = lane.last_ms == time_ms && lane.last == journal::bits_of(reading);
+    match tag {
+        Tag::Gauge if same => Err(|c| &mut c.duplicate),
+        Tag::Counter | Tag::FloatCounter if time_ms <= lane.last_ms => {
+            if same {
+                Err(|c| &mut c.duplicate)
+            } else if lane.last_ms > now_ms.saturating_add(FUTURE_MS) {
+                // The clock was ahead and was put right.
+                Ok(true)
+            } else {
+                Err(|c| &mut c.out_of_order)
+            }
+        }
+        _ => Ok(false),
+    }
+}

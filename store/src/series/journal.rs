@@ -1,0 +1,528 @@
+//! The journal: the readings of each commit as they came, in rows that are overwritten in place.
+//!
+//! A record is a list of items, cut over as many rows as it needs:
+//! ```text
+//! row   seq u64 | part u16 | parts u16 | len u16 | crc32c u32 | bytes
+//! 1     readings of one group at one time: group, time - base, first lane, lanes,
+//!       a nibble for each lane, then the bytes that the nibbles call for
+//! 2     the group's checkpoint was written in the same transaction
+//! 3     series were added      4  series were forgotten: read all again
+//! ```
+//! Nibbles: 0 no reading, 1 the expected value, 2–9 one to eight bytes of difference to it, 13 a tag
+//! and eight bytes, 15 eight bytes. What is expected follows from the lane, so a record can be read
+//! only after those before it; each group starts from its checkpoint.
+//!
+//! A row may be overwritten once every group that has readings in its record has a later checkpoint.
+//! Whoever is in the way gets one in the same transaction, so the writer never waits.
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use super::codec::{
+    Input, POW10, put_varint, put_zigzag, scaled, short_len, unscaled, unzigzag, zigzag,
+};
+use super::group::Group;
+use super::lane::{Lane, Note, Tag};
+use crate::{Reading, Result};
+
+/// Two rows fill an 8 KiB page of SQLite, one a 4 KiB page.
+const ROW_BYTES: usize = 4048;
+const HEAD_BYTES: usize = 18;
+const PAYLOAD_BYTES: usize = ROW_BYTES - HEAD_BYTES;
+/// The ring grows while what it would overwrite is younger than this.
+const KEEP_MS: i64 = 20 * 60_000;
+const GROW_ROWS: usize = 256;
+/// 64 MiB: more than half an hour of 100,000 series.
+const ROWS_MAX: usize = 16_384;
+/// Records beyond this are not written: all groups get a checkpoint instead.
+const PARTS_MAX: usize = 1024;
+
+const READINGS: u8 = 1;
+const CHECKPOINT: u8 = 2;
+const SERIES_ADDED: u8 = 3;
+const SERIES_FORGOTTEN: u8 = 4;
+
+const SAME: u8 = 1;
+const RETAG: u8 = 13;
+const WHOLE: u8 = 15;
+
+/// What a record says besides readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Checkpoint(u32),
+    SeriesAdded,
+    SeriesForgotten,
+}
+
+/// Gathers readings until a commit has taken them.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    bytes: Vec<u8>,
+    base_ms: Option<i64>,
+    /// Group, time and first lane of the open run.
+    run: Option<(u32, i64, usize)>,
+    codes: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Recorder {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.run.is_none()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() + self.payload.len()
+    }
+
+    /// Writes down a reading that the lane, as it is before it, will take or be rebased by.
+    pub(crate) fn push(
+        &mut self,
+        (group, lane_no): (u32, usize),
+        lane: &Lane,
+        time_ms: i64,
+        reading: Reading,
+        rebase: bool,
+    ) {
+        let fits = self.run.is_some_and(|(g, t, first)| {
+            (g, t) == (group, time_ms) && lane_no >= first + self.codes.len()
+        });
+        if !fits {
+            self.end_run();
+            self.run = Some((group, time_ms, lane_no));
+        }
+        let first = self.run.map_or(lane_no, |run| run.2);
+        self.codes.resize(lane_no - first, 0);
+        if rebase {
+            self.codes.push(RETAG);
+            self.payload.push(Tag::of(&reading) as u8);
+            self.payload.extend(bits_of(reading).to_le_bytes());
+            return;
+        }
+        match difference(lane, reading) {
+            Some(difference) => {
+                let word = zigzag(difference);
+                let len = short_len(word);
+                self.codes.push(SAME + u8::try_from(len).unwrap_or(0));
+                self.payload.extend_from_slice(&word.to_le_bytes()[..len]);
+            }
+            None => {
+                self.codes.push(WHOLE);
+                self.payload.extend(bits_of(reading).to_le_bytes());
+            }
+        }
+    }
+
+    fn end_run(&mut self) {
+        let Some((group, time_ms, first)) = self.run.take() else {
+            return;
+        };
+        let base_ms = *self.base_ms.get_or_insert_with(|| {
+            put_zigzag(&mut self.bytes, time_ms);
+            time_ms
+        });
+        self.bytes.push(READINGS);
+        put_varint(&mut self.bytes, u64::from(group));
+        put_zigzag(&mut self.bytes, time_ms.wrapping_sub(base_ms));
+        // Lanes of a group are few.
+        self.bytes
+            .extend([first, self.codes.len()].map(|n| u8::try_from(n).unwrap_or(u8::MAX)));
+        let nibble = |pair: &[u8]| pair[0] | pair.get(1).map_or(0, |high| high << 4);
+        self.bytes.extend(self.codes.chunks(2).map(nibble));
+        self.bytes.append(&mut self.payload);
+        self.codes.clear();
+    }
+
+    /// The record with its readings and `events`; those that make readers look at tables come first.
+    pub(crate) fn record(&mut self, now_ms: i64, events: &[Event], readings: bool) -> Vec<u8> {
+        self.end_run();
+        let mut out = Vec::with_capacity(self.bytes.len() + 16);
+        put_zigzag(&mut out, now_ms);
+        for event in events {
+            match event {
+                Event::SeriesAdded => out.push(SERIES_ADDED),
+                Event::SeriesForgotten => out.push(SERIES_FORGOTTEN),
+                Event::Checkpoint(group) => {
+                    out.push(CHECKPOINT);
+                    put_varint(&mut out, u64::from(*group));
+                }
+            }
+        }
+        if readings && !self.bytes.is_empty() {
+            out.push(READINGS | 0x80);
+            out.extend_from_slice(&self.bytes);
+        }
+        out
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self {
+            bytes: std::mem::take(&mut self.bytes),
+            codes: std::mem::take(&mut self.codes),
+            payload: std::mem::take(&mut self.payload),
+            ..Self::default()
+        };
+        self.bytes.clear();
+        self.codes.clear();
+        self.payload.clear();
+    }
+}
+
+pub(crate) fn bits_of(reading: Reading) -> u64 {
+    match reading {
+        Reading::Counter(value) => value,
+        Reading::Gauge(value) | Reading::FloatCounter(value) | Reading::Increase(value) => {
+            value.to_bits()
+        }
+    }
+}
+
+/// The scaled integer that a lane's next reading is compared with.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, alike on both sides"
+)]
+fn expected(lane: &Lane) -> i64 {
+    match lane.tag {
+        Tag::Gauge | Tag::FloatCounter => {
+            (f64::from_bits(lane.last) * POW10[usize::from(lane.decimals)]).round() as i64
+        }
+        Tag::Counter => lane.last.cast_signed(),
+        Tag::Increase | Tag::None => 0,
+    }
+}
+
+fn difference(lane: &Lane, reading: Reading) -> Option<i64> {
+    let new = match reading {
+        Reading::Counter(value) => value.cast_signed(),
+        Reading::Gauge(v) | Reading::FloatCounter(v) | Reading::Increase(v) => {
+            scaled(v, lane.decimals)?
+        }
+    };
+    Some(new.wrapping_sub(expected(lane)))
+}
+
+fn reading_of(lane: &Lane, difference: Option<i64>, bits: u64) -> Option<Reading> {
+    let bits = match difference {
+        Some(d) => {
+            let new = expected(lane).wrapping_add(d);
+            if lane.tag == Tag::Counter {
+                new.cast_unsigned()
+            } else {
+                unscaled(new, lane.decimals).to_bits()
+            }
+        }
+        None => bits,
+    };
+    Some(match lane.tag {
+        Tag::Gauge => Reading::Gauge(f64::from_bits(bits)),
+        Tag::Counter => Reading::Counter(bits),
+        Tag::FloatCounter => Reading::FloatCounter(f64::from_bits(bits)),
+        Tag::Increase => Reading::Increase(f64::from_bits(bits)),
+        Tag::None => return None,
+    })
+}
+
+/// Takes a record into the groups that do not have it yet, and tells its events before that.
+/// `None` when its bytes make no sense.
+pub(crate) fn replay(
+    seq: u64,
+    bytes: &[u8],
+    groups: &mut Vec<Group>,
+    mut tell: impl FnMut(&mut Vec<Group>, Event) -> Result<()>,
+) -> Result<Option<()>> {
+    let mut input = Input(bytes);
+    if input.zigzag().is_none() {
+        return Ok(None);
+    }
+    while let Some(item) = input.u8() {
+        let event = match item {
+            SERIES_ADDED => Event::SeriesAdded,
+            SERIES_FORGOTTEN => Event::SeriesForgotten,
+            CHECKPOINT => match input.varint().and_then(|g| u32::try_from(g).ok()) {
+                Some(group) => Event::Checkpoint(group),
+                None => return Ok(None),
+            },
+            _ if item == READINGS | 0x80 => return Ok(replay_runs(seq, input, groups)),
+            _ => return Ok(None),
+        };
+        tell(groups, event)?;
+    }
+    Ok(Some(()))
+}
+
+fn replay_runs(seq: u64, mut input: Input<'_>, groups: &mut [Group]) -> Option<()> {
+    let base_ms = input.zigzag()?;
+    while let Some(item) = input.u8() {
+        if item != READINGS {
+            return None;
+        }
+        let group = groups.get_mut(input.usize()?)?;
+        let time_ms = base_ms.wrapping_add(input.zigzag()?);
+        let first = usize::from(input.u8()?);
+        let lanes = usize::from(input.u8()?);
+        let nibbles = input.bytes(lanes.div_ceil(2))?;
+        let wanted = seq > group.checkpoint && !group.frozen;
+        if wanted {
+            group.dirty_since.get_or_insert(seq);
+        }
+        for i in 0..lanes {
+            let code = nibbles[i / 2] >> (4 * (i % 2)) & 0x0f;
+            replay_one(code, &mut input, group, (first + i, time_ms), wanted)?;
+        }
+    }
+    Some(())
+}
+
+fn replay_one(
+    code: u8,
+    input: &mut Input<'_>,
+    group: &mut Group,
+    (lane, time_ms): (usize, i64),
+    wanted: bool,
+) -> Option<()> {
+    let (difference, bits) = match code {
+        0 => return Some(()),
+        SAME..=9 => (Some(unzigzag(input.short(usize::from(code - SAME))?)), 0),
+        RETAG => {
+            let tag = Tag::from_u8(input.u8()?)?;
+            let bits = input.u64()?;
+            if wanted {
+                group.lanes.get(lane)?;
+                group.rebase(lane, tag, bits, time_ms);
+            }
+            return Some(());
+        }
+        WHOLE => (None, input.u64()?),
+        _ => return None,
+    };
+    if wanted {
+        let reading = reading_of(group.lanes.get(lane)?, difference, bits)?;
+        let _: Note = group.take(lane, reading, time_ms);
+    }
+    Some(())
+}
+
+/// Where the next record goes, and what stands in the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Ring {
+    /// Sequence number and time of the record in each row; 0 if there is none.
+    rows: Vec<(u64, i64)>,
+    next_row: usize,
+    pub(crate) next_seq: u64,
+}
+
+/// The rows of a record that is about to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    rows: Vec<usize>,
+    /// Rows that the ring has then.
+    len: usize,
+    /// Records up to this one are overwritten, at least in part.
+    pub(crate) evicts: u64,
+}
+
+impl Ring {
+    /// Chooses rows for a record of `bytes`; `None` when it is too large for the journal.
+    pub(crate) fn plan(&self, bytes: usize, now_ms: i64) -> Option<Plan> {
+        let parts = bytes.div_ceil(PAYLOAD_BYTES).max(1);
+        if parts > PARTS_MAX {
+            return None;
+        }
+        let mut plan = Plan {
+            len: self.rows.len(),
+            ..Plan::default()
+        };
+        let mut next = self.next_row;
+        for _ in 0..parts {
+            if next >= plan.len {
+                let young = self
+                    .rows
+                    .first()
+                    .is_none_or(|&(_, t)| now_ms.saturating_sub(t) < KEEP_MS);
+                if young && plan.len < ROWS_MAX || plan.len == 0 || plan.rows.contains(&0) {
+                    plan.len += GROW_ROWS;
+                } else {
+                    next = 0;
+                }
+            }
+            plan.evicts = plan.evicts.max(self.rows.get(next).map_or(0, |r| r.0));
+            plan.rows.push(next);
+            next += 1;
+        }
+        Some(plan)
+    }
+
+    pub(crate) fn write(&self, tx: &Transaction<'_>, plan: &Plan, record: &[u8]) -> Result<()> {
+        let mut stmt = tx.prepare_cached("INSERT OR REPLACE INTO ts_journal VALUES (?1, ?2)")?;
+        let parts = u16::try_from(plan.rows.len()).unwrap_or(u16::MAX);
+        let mut row = Vec::with_capacity(ROW_BYTES);
+        let mut pieces = record.chunks(PAYLOAD_BYTES);
+        for (part, &at) in (0u16..).zip(&plan.rows) {
+            let piece = pieces.next().unwrap_or_default();
+            row.clear();
+            row.extend(self.next_seq.to_le_bytes());
+            row.extend(part.to_le_bytes());
+            row.extend(parts.to_le_bytes());
+            row.extend(u16::try_from(piece.len()).unwrap_or(0).to_le_bytes());
+            let crc = crc32c::crc32c_append(crc32c::crc32c(&row), piece);
+            row.extend(crc.to_le_bytes());
+            row.extend_from_slice(piece);
+            // All rows have one size, so that SQLite overwrites them in place.
+            row.resize(ROW_BYTES, 0);
+            stmt.execute((row_id(at), &row))?;
+        }
+        Ok(())
+    }
+
+    /// The planned record is durable.
+    pub(crate) fn committed(&mut self, plan: &Plan, now_ms: i64) {
+        self.rows.resize(plan.len, (0, i64::MIN));
+        for &row in &plan.rows {
+            self.rows[row] = (self.next_seq, now_ms);
+        }
+        self.next_row = plan.rows.last().map_or(self.next_row, |&last| last + 1);
+        self.next_seq += 1;
+    }
+}
+
+fn row_id(row: usize) -> i64 {
+    i64::try_from(row).unwrap_or(i64::MAX)
+}
+
+struct Row<'a> {
+    seq: u64,
+    part: u16,
+    parts: u16,
+    bytes: &'a [u8],
+}
+
+fn open_row(bytes: &[u8]) -> Option<Row<'_>> {
+    let mut input = Input(bytes);
+    let (seq, part, parts, len) = (input.u64()?, input.u16()?, input.u16()?, input.u16()?);
+    let crc = input.u32()?;
+    let piece = input.bytes(usize::from(len))?;
+    let sum = crc32c::crc32c_append(crc32c::crc32c(bytes.get(..HEAD_BYTES - 4)?), piece);
+    (sum == crc && part < parts).then_some(Row {
+        seq,
+        part,
+        parts,
+        bytes: piece,
+    })
+}
+
+/// What a journal holds at one moment.
+pub(crate) struct Content {
+    pub(crate) ring: Ring,
+    /// Whole records in order.
+    pub(crate) records: Vec<(u64, Vec<u8>)>,
+    /// Rows whose checksum is wrong.
+    pub(crate) damaged: usize,
+}
+
+/// Reads the whole journal.
+pub(crate) fn read_all(conn: &Connection) -> Result<Content> {
+    let mut stmt = conn.prepare_cached("SELECT id, data FROM ts_journal ORDER BY id")?;
+    let mut query = stmt.query([])?;
+    let mut found: Vec<(u64, u16, u16, usize, Vec<u8>)> = Vec::new();
+    let (mut len, mut damaged) = (0, 0);
+    while let Some(row) = query.next()? {
+        let at = usize::try_from(row.get::<_, i64>(0)?).unwrap_or(usize::MAX);
+        if at >= ROWS_MAX + PARTS_MAX + GROW_ROWS {
+            continue;
+        }
+        len = len.max(at + 1);
+        let bytes = row.get_ref(1)?;
+        match bytes.as_blob().ok().and_then(open_row) {
+            Some(r) => found.push((r.seq, r.part, r.parts, at, r.bytes.to_vec())),
+            None => damaged += 1,
+        }
+    }
+    found.sort_unstable_by_key(|&(seq, part, ..)| (seq, part));
+    let mut rows = vec![(0, i64::MIN); len.next_multiple_of(GROW_ROWS)];
+    let mut next_row = 0;
+    let mut records: Vec<(u64, Vec<u8>)> = Vec::new();
+    for record in found.chunk_by(|a, b| a.0 == b.0) {
+        let bytes: Vec<u8> = record.iter().flat_map(|r| r.4.iter().copied()).collect();
+        let whole = record.len() == usize::from(record[0].2);
+        let time = if whole { Input(&bytes).zigzag() } else { None };
+        for r in record {
+            rows[r.3] = (r.0, time.unwrap_or(i64::MIN));
+            next_row = r.3 + 1;
+        }
+        if whole {
+            records.push((record[0].0, bytes));
+        }
+    }
+    let next_seq = found.last().map_or(1, |r| r.0 + 1);
+    Ok(Content {
+        ring: Ring {
+            rows,
+            next_row,
+            next_seq,
+        },
+        records,
+        damaged,
+    })
+}
+
+/// A reader's place in the journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    row: usize,
+    seq: u64,
+}
+
+/// What follows a place.
+pub(crate) enum Next {
+    Record(u64, Vec<u8>),
+    Nothing,
+    /// The ring has turned past the place.
+    Lost,
+}
+
+impl Place {
+    pub(crate) fn after(ring: &Ring) -> Self {
+        Self {
+            row: ring.next_row,
+            seq: ring.next_seq,
+        }
+    }
+
+    /// Reads the next record and steps behind it.
+    pub(crate) fn next(&mut self, conn: &Connection) -> Result<Next> {
+        let mut stmt = conn.prepare_cached("SELECT data FROM ts_journal WHERE id = ?1")?;
+        let (mut record, mut row) = (Vec::new(), self.row);
+        let mut expected = 0;
+        loop {
+            let mut found = None;
+            for at in [row, 0] {
+                let data: Option<Vec<u8>> =
+                    stmt.query_row([row_id(at)], |r| r.get(0)).optional()?;
+                let Some(read) = data.as_deref().and_then(open_row) else {
+                    continue;
+                };
+                if read.seq == self.seq && read.part == expected {
+                    found = Some((at, read.parts));
+                    record.extend_from_slice(read.bytes);
+                    break;
+                }
+                if read.seq > self.seq {
+                    return Ok(Next::Lost);
+                }
+            }
+            let Some((at, parts)) = found else {
+                return Ok(if expected == 0 {
+                    Next::Nothing
+                } else {
+                    Next::Lost
+                });
+            };
+            row = at + 1;
+            expected += 1;
+            if expected == parts {
+                let seq = self.seq;
+                *self = Self { row, seq: seq + 1 };
+                return Ok(Next::Record(seq, record));
+            }
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! What a series' readings mean: from the states of a counter to increases, slot by slot.
+//!
+//! - A gauge's reading is the value of the slot in which it was read; the last one of a slot holds.
+//! - A counter's first reading is a base. From then on what it grew between two readings is spread
+//!   over the slots in between, in whole units (of the last decimal, for counters of fractions), so
+//!   that the sum over time stays exact.
+//! - Readings farther apart than the heartbeat leave a gap: the growth between them is unknown. So
+//!   it is when a counter jumps as no counter of its rate does (64-bit values after 32-bit ones).
+//! - A counter that falls by less than 1/128 stood still: `/proc/stat` and cached agents do that.
+//! - A counter that falls has wrapped if it was in the upper half of 32 (or 64) bits, and the growth
+//!   through zero is in proportion to its rate: at most eight times as fast as last seen, or less
+//!   than a hundredth of the range. Else it was reset and its new value is what it counted since,
+//!   under the same rule; and unknown when even that is out of proportion.
+
+use super::codec::{DECIMALS_MAX, POW10, decimals_of, scaled};
+use crate::Reading;
+
+/// A counter's readings in fractions are taken to at most so many decimals: nanoseconds.
+const COUNTER_DECIMALS_MAX: u8 = 9;
+/// Growth in proportion: at most so many times the last rate…
+const RATE_FACTOR: f64 = 8.0;
+/// …or less than a hundredth of 32 bits.
+const SMALL_GROWTH: f64 = 42_949_672.0;
+/// A fall by less than one part in so many is no fall.
+const JITTER_DIVISOR: f64 = 128.0;
+/// Growth beyond this between two readings is no growth: not exact any more, and a petabyte.
+const GROWTH_MAX: i64 = 1 << 53;
+
+/// What kind of readings a lane takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Tag {
+    /// No reading yet.
+    #[default]
+    None = 0,
+    Gauge = 1,
+    Counter = 2,
+    FloatCounter = 3,
+    Increase = 4,
+}
+
+impl Tag {
+    pub(crate) fn of(reading: &Reading) -> Self {
+        match reading {
+            Reading::Gauge(_) => Self::Gauge,
+            Reading::Counter(_) => Self::Counter,
+            Reading::FloatCounter(_) => Self::FloatCounter,
+            Reading::Increase(_) => Self::Increase,
+        }
+    }
+
+    pub(crate) fn from_u8(tag: u8) -> Option<Self> {
+        [
+            Self::None,
+            Self::Gauge,
+            Self::Counter,
+            Self::FloatCounter,
+            Self::Increase,
+        ]
+        .into_iter()
+        .find(|t| *t as u8 == tag)
+    }
+
+    /// Whether the lane holds increases and a total.
+    pub(crate) fn is_counter(self) -> bool {
+        matches!(self, Self::Counter | Self::FloatCounter | Self::Increase)
+    }
+}
+
+/// What is known of a series beside its slots. All of it follows from the readings alone, so that a
+/// replay comes to the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lane {
+    pub(crate) tag: Tag,
+    /// Decimals seen so far.
+    pub(crate) decimals: u8,
+    /// The last reading; for counters the base of the next increase. `u64` or the bits of an `f64`.
+    pub(crate) last: u64,
+    /// When that was, in milliseconds; [`i64::MIN`] without a reading.
+    pub(crate) last_ms: i64,
+    /// When the first reading was; [`i64::MAX`] without one.
+    pub(crate) first_ms: i64,
+    /// The first reading and all known increases since: what a counter shows.
+    pub(crate) total: f64,
+    /// Units a second when it last grew.
+    pub(crate) rate: f64,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            tag: Tag::None,
+            decimals: 0,
+            last: 0,
+            last_ms: i64::MIN,
+            first_ms: i64::MAX,
+            total: 0.0,
+            rate: 0.0,
+        }
+    }
+}
+
+/// What a reading comes to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Nothing for any slot: a base, a gap, an older reading of the same slot.
+    None,
+    /// This value for the slot of the reading.
+    Set(f64),
+    /// So many units of 10^-decimals more in `(from_ms, until_ms]`.
+    Grow {
+        units: i64,
+        decimals: u8,
+        from_ms: i64,
+        until_ms: i64,
+    },
+}
+
+/// What happened on the way, to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    Plain,
+    Gap,
+    Wrap,
+    Reset,
+    Jump,
+}
+
+impl Lane {
+    /// Takes a reading as the new base and draws nothing from it.
+    pub(crate) fn rebase(&mut self, tag: Tag, bits: u64, time_ms: i64) {
+        if self.tag != tag {
+            (self.tag, self.decimals) = (tag, 0);
+        }
+        if tag == Tag::FloatCounter {
+            self.widen(f64::from_bits(bits));
+        }
+        if self.first_ms == i64::MAX && tag != Tag::Gauge {
+            self.total = match tag {
+                Tag::Counter => to_f64(bits),
+                Tag::FloatCounter => self.rounded(f64::from_bits(bits)),
+                _ => 0.0,
+            };
+        }
+        (self.last, self.last_ms) = (bits, time_ms);
+        self.first_ms = self.first_ms.min(time_ms);
+    }
+
+    /// Takes a reading of the lane's own tag. It is not older than the last one.
+    pub(crate) fn take(
+        &mut self,
+        reading: Reading,
+        time_ms: i64,
+        heartbeat_ms: i64,
+    ) -> (Effect, Note) {
+        match reading {
+            Reading::Gauge(value) => {
+                self.decimals = decimals_of(value, self.decimals).unwrap_or(self.decimals);
+                if time_ms >= self.last_ms {
+                    (self.last, self.last_ms) = (value.to_bits(), time_ms);
+                }
+                self.first_ms = self.first_ms.min(time_ms);
+                (Effect::Set(value), Note::Plain)
+            }
+            Reading::Increase(value) => {
+                self.widen(value);
+                self.last_ms = self.last_ms.max(time_ms);
+                self.first_ms = self.first_ms.min(time_ms);
+                let units = self.units(value);
+                self.grow(units, time_ms.saturating_sub(1), time_ms, Note::Plain)
+            }
+            Reading::Counter(new) => {
+                let old = self.last;
+                let within = (old, new);
+                let since = time_ms.saturating_sub(self.last_ms);
+                let (units, note) = if since > heartbeat_ms {
+                    (None, Note::Gap)
+                } else {
+                    self.growth(within, since)
+                };
+                self.advance(new, time_ms, units, note)
+            }
+            Reading::FloatCounter(value) => {
+                self.widen(value);
+                let since = time_ms.saturating_sub(self.last_ms);
+                let (new, old) = (self.units(value), self.units(f64::from_bits(self.last)));
+                let (units, note) = if since > heartbeat_ms {
+                    (None, Note::Gap)
+                } else {
+                    self.growth_of_fraction(old, new, since)
+                };
+                self.advance(value.to_bits(), time_ms, units, note)
+            }
+        }
+    }
+
+    fn advance(
+        &mut self,
+        bits: u64,
+        time_ms: i64,
+        units: Option<i64>,
+        note: Note,
+    ) -> (Effect, Note) {
+        let from_ms = self.last_ms;
+        self.last_ms = time_ms;
+        // Standing still after a small fall keeps the higher base.
+        if !(units == Some(0) && note == Note::Plain) {
+            self.last = bits;
+        }
+        match units {
+            Some(units) => self.grow(units, from_ms, time_ms, note),
+            None => (Effect::None, note),
+        }
+    }
+
+    fn grow(&mut self, units: i64, from_ms: i64, until_ms: i64, note: Note) -> (Effect, Note) {
+        let decimals = self.decimals;
+        self.total = add_units(self.total, units, decimals);
+        if units > 0 {
+            let seconds = (until_ms - from_ms).max(1) as f64 / 1e3;
+            self.rate = super::codec::unscaled(units, decimals) / seconds;
+        }
+        (
+            Effect::Grow {
+                units,
+                decimals,
+                from_ms,
+                until_ms,
+            },
+            note,
+        )
+    }
+
+    fn in_proportion(&self, growth: f64, since_ms: i64) -> bool {
+        growth <= SMALL_GROWTH || growth <= RATE_FACTOR * self.rate * since_ms as f64 / 1e3
+    }
+
+    /// How many whole units a counter grew between two readings.
+    fn growth(&self, (old, new): (u64, u64), since_ms: i64) -> (Option<i64>, Note) {
+        let fits = |growth: u64| i64::try_from(growth).ok().filter(|&g| g <= GROWTH_MAX);
+        if new >= old {
+            let growth = new - old;
+            let widened = old <= u64::from(u32::MAX) && new > u64::from(u32::MAX);
+            let sane = !widened
+                || old == 0
+                || self.in_proportion(to_f64(growth), since_ms)
+                || growth <= u64::from(u32::MAX);
+            return match fits(growth).filter(|_| sane) {
+                Some(growth) => (Some(growth), Note::Plain),
+                None => (None, Note::Jump),
+            };
+        }
+        if to_f64(old - new) * JITTER_DIVISOR < to_f64(old) && !self.wraps(old, new, since_ms) {
+            return (Some(0), Note::Plain);
+        }
+        if self.wraps(old, new, since_ms) {
+            return (fits(through_zero(old, new)), Note::Wrap);
+        }
+        match fits(new).filter(|_| self.in_proportion(to_f64(new), since_ms)) {
+            Some(growth) => (Some(growth), Note::Reset),
+            None => (None, Note::Jump),
+        }
+    }
+
+    fn wraps(&self, old: u64, new: u64, since_ms: i64) -> bool {
+        let upper_half = if old <= u64::from(u32::MAX) {
+            old >> 31
+        } else {
+            old >> 63
+        };
+        upper_half == 1 && self.in_proportion(to_f64(through_zero(old, new)), since_ms)
+    }
+
+    /// The same for scaled fractions, which never wrap.
+    fn growth_of_fraction(&self, old: i64, new: i64, since_ms: i64) -> (Option<i64>, Note) {
+        let growth = new.saturating_sub(old);
+        if growth >= 0 {
+            return if growth <= GROWTH_MAX {
+                (Some(growth), Note::Plain)
+            } else {
+                (None, Note::Jump)
+            };
+        }
+        if -(growth as f64) * JITTER_DIVISOR < old as f64 {
+            return (Some(0), Note::Plain);
+        }
+        let value = super::codec::unscaled(new, self.decimals);
+        if new >= 0 && self.in_proportion(value, since_ms) {
+            (Some(new), Note::Reset)
+        } else {
+            (None, Note::Jump)
+        }
+    }
+
+    /// Raises the decimals so that they hold a reading, as far as its size allows.
+    fn widen(&mut self, value: f64) {
+        let wanted = (self.decimals..=COUNTER_DECIMALS_MAX)
+            .find(|&d| scaled(value, d).is_some())
+            .unwrap_or(COUNTER_DECIMALS_MAX);
+        let room = |d: u8| value.abs() * POW10[usize::from(d)] < GROWTH_MAX as f64;
+        let fitting = (self.decimals..=wanted).rev().find(|&d| room(d));
+        self.decimals = fitting.unwrap_or(self.decimals);
+    }
+
+    fn units(&self, value: f64) -> i64 {
+        round(value * POW10[usize::from(self.decimals)])
+    }
+
+    fn rounded(&self, value: f64) -> f64 {
+        super::codec::unscaled(self.units(value), self.decimals)
+    }
+}
+
+fn through_zero(old: u64, new: u64) -> u64 {
+    let difference = new.wrapping_sub(old);
+    if old <= u64::from(u32::MAX) {
+        difference & u64::from(u32::MAX)
+    } else {
+        difference
+    }
+}
+
+/// Adds whole units without gathering errors of the binary fraction.
+pub(crate) fn add_units(value: f64, units: i64, decimals: u8) -> f64 {
+    if decimals == 0 {
+        return value + units as f64;
+    }
+    let power = POW10[usize::from(decimals.min(DECIMALS_MAX))];
+    let old = value * power;
+    if old.abs() < GROWTH_MAX as f64 {
+        (old.round() + units as f64) / power
+    } else {
+        value + units as f64 / power
+    }
+}
+
+fn to_f64(units: u64) -> f64 {
+    units as f64
+}
+
+/// To the nearest integer, held at the ends.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, which is what is wanted"
+)]
+fn round(value: f64) -> i64 {
+    value.round() as i64
+}
+
+/// Cuts growth over `(from_ms, until_ms]` at the slot borders, in whole units:
+/// `each(slot, units)` for every slot touched.
+pub(crate) fn spread(
+    units: i64,
+    (from_ms, until_ms): (i64, i64),
+    step_ms: i64,
+    mut each: impl FnMut(i64, i64),
+) {
+    let first = from_ms.div_euclid(step_ms);
+    let last = super::layout::slot_of(until_ms, step_ms);
+    if first >= last {
+        return each(last, units);
+    }
+    let span = i128::from(until_ms - from_ms);
+    let mut given = 0;
+    for slot in first..=last {
+        let passed = ((slot + 1) * step_ms).min(until_ms) - from_ms;
+        let due = i128::from(units) * i128::from(passed) / span;
+        // Between 0 and `units`, which is an i64.
+        let due = i64::try_from(due).unwrap_or(units);
+        each(slot, due - given);
+        given = due;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEN_S: i64 = 10_000;
+
+    /// Readings every 10 s; what each comes to.
+    fn counter(readings: &[u64]) -> Vec<(Option<i64>, Note)> {
+        let mut lane = Lane::default();
+        lane.rebase(Tag::Counter, readings[0], 0);
+        let took = readings.iter().zip(0..).skip(1).map(|(&r, i)| {
+            let (effect, note) = lane.take(Reading::Counter(r), i * TEN_S, 3 * TEN_S);
+            let units = match effect {
+                Effect::Grow { units, .. } => Some(units),
+                _ => None,
+            };
+            (units, note)
+        });
+        took.collect()
+    }
+
+    #[test]
+    fn counters_grow_wrap_and_reset() {
+        const U32: u64 = 1 << 32;
+        let rows: &[(&str, &[u64], &[(Option<i64>, Note)])] = &[
+            (
+                "grows",
+                &[5, 15, 15],
+                &[(Some(10), Note::Plain), (Some(0), Note::Plain)],
+            ),
+            ("32 bits wrap", &[U32 - 1, 5], &[(Some(6), Note::Wrap)]),
+            (
+                "64 bits wrap",
+                &[u64::MAX - 9, 5],
+                &[(Some(15), Note::Wrap)],
+            ),
+            (
+                "a fast 32-bit counter wraps",
+                &[U32 - 1_500_000_000, U32 - 500_000_000, 400_000_000],
+                &[
+                    (Some(1_000_000_000), Note::Plain),
+                    (Some(900_000_000), Note::Wrap),
+                ],
+            ),
+            (
+                "a process restarts",
+                &[1_000_000, 1_000_100, 40],
+                &[(Some(100), Note::Plain), (Some(40), Note::Reset)],
+            ),
+            (
+                "reset in the upper half",
+                &[U32 - U32 / 3, 1000],
+                &[(Some(1000), Note::Reset)],
+            ),
+            (
+                "a small fall is none",
+                &[100_000, 99_990, 100_010],
+                &[(Some(0), Note::Plain), (Some(10), Note::Plain)],
+            ),
+            (
+                "32 to 64 bits",
+                &[3_000_000_000, 3_000_000_100, 50_000_000_000_000],
+                &[(Some(100), Note::Plain), (None, Note::Jump)],
+            ),
+            (
+                "64 to 32 bits",
+                &[50_000_000_000_000, 3_000_000_000],
+                &[(None, Note::Jump)],
+            ),
+            ("absurd", &[0, 1 << 60], &[(None, Note::Jump)]),
+        ];
+        for (name, readings, want) in rows {
+            assert_eq!(counter(readings), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn readings_beyond_the_heartbeat_leave_a_gap() {
+        let mut lane = Lane::default();
+        lane.rebase(Tag::Counter, 5, 0);
+        assert_eq!(
+            lane.take(Reading::Counter(9), 30_000, 30_000).1,
+            Note::Plain
+        );
+        assert_eq!(
+            lane.take(Reading::Counter(99), 60_001, 30_000),
+            (Effect::None, Note::Gap)
+        );
+        let (effect, _) = lane.take(Reading::Counter(100), 70_000, 30_000);
+        let grown = Effect::Grow {
+            units: 1,
+            decimals: 0,
+            from_ms: 60_001,
+            until_ms: 70_000,
+        };
+        assert_eq!(effect, grown);
+        assert!(
+            (lane.total - 10.0).abs() < 1e-12,
+            "first reading and known growth"
+        );
+    }
+
+    #[test]
+    fn fractions_are_counted_in_their_own_decimals() {
+        let mut lane = Lane::default();
+        lane.rebase(Tag::FloatCounter, 100.25f64.to_bits(), 0);
+        let took = |lane: &mut Lane, v, t| match lane.take(Reading::FloatCounter(v), t, 99_999).0 {
+            Effect::Grow {
+                units, decimals, ..
+            } => Some((units, decimals)),
+            _ => None,
+        };
+        assert_eq!(took(&mut lane, 100.45, 1000), Some((20, 2)));
+        assert_eq!(
+            took(&mut lane, 100.44, 2000),
+            Some((0, 2)),
+            "idle time goes back a little"
+        );
+        assert_eq!(took(&mut lane, 100.455, 3000), Some((5, 3)));
+        assert_eq!(took(&mut lane, 0.5, 4000), Some((500, 3)), "reset");
+        assert_eq!(took(&mut lane, 0.123_456_789_012, 5000).unwrap().1, 9);
+        assert_eq!(lane.total.to_string(), "101.078456789");
+    }
+
+    proptest! {
+        #[test]
+        fn spreading_gives_everything_once(units in 0..1i64 << 53, from in -50_000..50_000i64, len in 1..100_000i64) {
+            let (mut sum, mut next) = (0, None);
+            spread(units, (from, from + len), 10_000, |slot, part| {
+                assert!(part >= 0);
+                assert!(next.is_none_or(|n| n == slot), "slots in a row");
+                next = Some(slot + 1);
+                sum += part;
+            });
+            prop_assert_eq!(sum, units);
+        }
+
+        #[test]
+        fn any_readings_are_taken(readings in prop::collection::vec((any::<f64>(), any::<u64>(), 0..100_000i64), 1..50)) {
+            let (mut float, mut whole, mut now) = (Lane::default(), Lane::default(), 0);
+            float.rebase(Tag::FloatCounter, 0, 0);
+            whole.rebase(Tag::Counter, 0, 0);
+            for (f, u, later) in readings {
+                now += later;
+                if f.is_finite() && f >= 0.0 {
+                    float.take(Reading::FloatCounter(f), now, 50_000);
+                }
+                whole.take(Reading::Counter(u), now, 50_000);
+            }
+            prop_assert!(float.total.is_finite() && whole.total.is_finite());
+        }
+    }
+}

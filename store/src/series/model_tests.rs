@@ -1,0 +1,376 @@
+//! The rings against a plain map from slots to values: random readings, late ones, silence, commits
+//! that fail, kills, and rings that turn several times.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use vigie_parsers::Timestamp;
+use vigie_query::{Labels, Matcher, MetricKind, Selection};
+
+use super::layout::slot_of;
+use super::{Ingest, Registry, SCHEMA, SeriesDef, SeriesId, SlotSeries, View};
+use crate::{Options, Reading, SampleBatch, SampleRow};
+
+const START_MS: i64 = 1_700_000_000_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// A store of figures alone, whose transactions can be made to fail.
+pub(super) struct Rig {
+    dir: tempfile::TempDir,
+    pub(super) conn: Connection,
+    reader: Connection,
+    pub(super) view: View,
+    pub(super) registry: Registry,
+    pub(super) ingest: Ingest,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = Self::connect(&dir);
+        conn.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;")
+            .unwrap();
+        conn.execute_batch(SCHEMA).unwrap();
+        Self::start(dir, conn)
+    }
+
+    fn connect(dir: &tempfile::TempDir) -> Connection {
+        let conn = Connection::open(dir.path().join("t.db")).unwrap();
+        conn.busy_timeout(Duration::from_secs(5)).unwrap();
+        conn.execute_batch("PRAGMA synchronous = OFF;").unwrap();
+        conn
+    }
+
+    fn start(dir: tempfile::TempDir, conn: Connection) -> Self {
+        let registry = Registry::load(&conn, &Options::default()).unwrap();
+        let ingest = Ingest::open(&conn, &registry, &Options::default(), Timestamp(0)).unwrap();
+        let reader = Self::connect(&dir);
+        Self {
+            dir,
+            conn,
+            reader,
+            view: View::default(),
+            registry,
+            ingest,
+        }
+    }
+
+    /// As a killed process leaves it.
+    pub(super) fn killed(self) -> Self {
+        let Self { dir, conn, .. } = self;
+        drop(conn);
+        let conn = Self::connect(&dir);
+        Self::start(dir, conn)
+    }
+
+    pub(super) fn intern(&self, name: &str, kind: MetricKind, step_ms: i64) -> SeriesId {
+        let labels = Labels::metric(name, &[]);
+        self.registry
+            .intern(&SeriesDef {
+                labels,
+                kind,
+                help: "",
+                step_ms,
+            })
+            .unwrap()
+    }
+
+    pub(super) fn push(&mut self, series: SeriesId, time_ms: i64, reading: Reading) {
+        let rows = vec![SampleRow {
+            series,
+            time: Timestamp(time_ms),
+            reading,
+        }];
+        self.ingest.append(&SampleBatch { rows });
+    }
+
+    pub(super) fn commit(&mut self, now_ms: i64, succeeds: bool) {
+        let tx = self.conn.transaction().unwrap();
+        self.registry.write(&tx).unwrap();
+        self.ingest.write(&tx, Timestamp(now_ms)).unwrap();
+        if succeeds {
+            tx.commit().unwrap();
+            self.registry.committed();
+            self.ingest.committed();
+        }
+    }
+
+    pub(super) fn slots(
+        &self,
+        name: &str,
+        from_ms: i64,
+        until_ms: i64,
+        step_ms: i64,
+    ) -> SlotSeries {
+        let selection = Selection {
+            matchers: &[Matcher::equal("__name__", name)],
+            from: Timestamp(from_ms),
+            until: Timestamp(until_ms),
+            step_ms,
+            max_samples: usize::MAX,
+            deadline: None,
+        };
+        let mut found = self.view.slots(&self.reader, &selection).unwrap();
+        assert!(found.len() <= 1);
+        found.pop().unwrap_or_else(|| SlotSeries {
+            labels: Labels::default(),
+            kind: MetricKind::Gauge,
+            slots: Vec::new(),
+        })
+    }
+}
+
+/// What one series should hold.
+#[derive(Clone, Debug, Default)]
+struct Model {
+    slots: BTreeMap<i64, f64>,
+    last: Option<(i64, f64)>,
+}
+
+const STEP_MS: i64 = 1000;
+const HEARTBEAT_MS: i64 = 10_000;
+
+impl Model {
+    fn gauge(&mut self, time_ms: i64, value: f64) {
+        let slot = slot_of(time_ms, STEP_MS);
+        let newest = self.last.map_or(i64::MIN, |l| l.0);
+        if time_ms >= newest || slot != slot_of(newest, STEP_MS) {
+            self.slots.insert(slot, value);
+        }
+        if time_ms >= newest {
+            self.last = Some((time_ms, value));
+        }
+    }
+
+    fn increase(&mut self, time_ms: i64, value: f64) {
+        *self.slots.entry(slot_of(time_ms, STEP_MS)).or_default() += value;
+        self.last = Some((time_ms, value));
+    }
+
+    /// Cuts the growth at every millisecond instead of at slot borders.
+    fn counter(&mut self, time_ms: i64, value: f64) {
+        if let Some((since, old)) = self.last {
+            let span = time_ms - since;
+            if span <= 0 {
+                return;
+            }
+            if span <= HEARTBEAT_MS {
+                let at = |ms: i64| ((value - old) * (ms as f64) / (span as f64)).floor();
+                for ms in 1..=span {
+                    let part = at(ms) - at(ms - 1);
+                    *self.slots.entry(slot_of(since + ms, STEP_MS)).or_default() += part;
+                }
+            }
+        }
+        self.last = Some((time_ms, value));
+    }
+
+    fn consolidated(&self, step_ms: i64, from_ms: i64) -> BTreeMap<i64, (u32, f64, f64, f64, f64)> {
+        let mut out = BTreeMap::new();
+        for (&slot, &v) in self.slots.range(slot_of(from_ms, STEP_MS)..) {
+            let at = slot_of((slot + 1) * STEP_MS, step_ms);
+            let cell = out
+                .entry(at)
+                .or_insert((0, 0.0, f64::INFINITY, f64::NEG_INFINITY, 0.0));
+            *cell = (cell.0 + 1, cell.1 + v, cell.2.min(v), cell.3.max(v), v);
+        }
+        out
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Gauge { value: i32, late_ms: i64 },
+    Counter { growth: u64 },
+    Increase { value: u32, late_ms: i64 },
+    Pass(i64),
+    Commit { succeeds: bool },
+    Kill,
+    Look { back_ms: i64, step_ms: i64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let late = prop_oneof![3 => Just(0), 2 => 0..30_000i64, 1 => 0..HOUR_MS];
+    let pass = prop_oneof![8 => 1..3_000i64, 2 => 1..200_000i64, 1 => 1..3 * HOUR_MS];
+    let back = prop_oneof![0..600_000i64, 0..5 * HOUR_MS];
+    prop_oneof![
+        6 => (any::<i32>(), late.clone()).prop_map(|(value, late_ms)| Step::Gauge { value, late_ms }),
+        6 => (0..1_000_000u64).prop_map(|growth| Step::Counter { growth }),
+        3 => (0..100u32, late).prop_map(|(value, late_ms)| Step::Increase { value, late_ms }),
+        14 => pass.prop_map(Step::Pass),
+        6 => prop::bool::weighted(0.8).prop_map(|succeeds| Step::Commit { succeeds }),
+        1 => Just(Step::Kill),
+        2 => (back, prop_oneof![Just(0), Just(10_000), Just(60_000), Just(600_000)])
+            .prop_map(|(back_ms, step_ms)| Step::Look { back_ms, step_ms }),
+    ]
+}
+
+struct Run {
+    rig: Rig,
+    ids: [SeriesId; 3],
+    models: [Model; 3],
+    durable: [Model; 3],
+    now_ms: i64,
+    counter: u64,
+}
+
+const NAMES: [&str; 3] = ["gauge", "counter", "increase"];
+
+impl Run {
+    fn new() -> Self {
+        let rig = Rig::new();
+        let ids = Self::ids(&rig);
+        Self {
+            rig,
+            ids,
+            models: Default::default(),
+            durable: Default::default(),
+            now_ms: START_MS,
+            counter: 5,
+        }
+    }
+
+    fn ids(rig: &Rig) -> [SeriesId; 3] {
+        let kinds = [MetricKind::Gauge, MetricKind::Counter, MetricKind::Counter];
+        [0, 1, 2].map(|i| rig.intern(NAMES[i], kinds[i], STEP_MS))
+    }
+
+    fn commit(&mut self, succeeds: bool) {
+        self.rig.commit(self.now_ms, succeeds);
+        if succeeds {
+            self.durable = self.models.clone();
+        }
+    }
+
+    fn take(mut self, step: Step) -> Self {
+        match step {
+            Step::Pass(ms) => self.now_ms += ms,
+            Step::Gauge { value, late_ms } => {
+                let (time, value) = (self.now_ms - late_ms, f64::from(value) / 64.0);
+                self.rig.push(self.ids[0], time, Reading::Gauge(value));
+                // Readings of one batch are in time order; a late one has to come in another.
+                self.commit(false);
+                self.models[0].gauge(time, value);
+            }
+            Step::Counter { growth } => {
+                self.counter += growth;
+                self.rig
+                    .push(self.ids[1], self.now_ms, Reading::Counter(self.counter));
+                self.models[1].counter(self.now_ms, self.counter as f64);
+            }
+            Step::Increase { value, late_ms } => {
+                let (time, value) = (self.now_ms - late_ms, f64::from(value));
+                self.rig.push(self.ids[2], time, Reading::Increase(value));
+                self.models[2].increase(time, value);
+            }
+            Step::Commit { succeeds } => self.commit(succeeds),
+            Step::Kill => {
+                self.rig = self.rig.killed();
+                self.ids = Self::ids(&self.rig);
+                self.models = self.durable.clone();
+            }
+            Step::Look { back_ms, step_ms } => {
+                self.commit(true);
+                if step_ms > 0 {
+                    // Late slots are in coarse pages after a minute; before, they are near enough.
+                    self.now_ms += 61_000;
+                    self.commit(true);
+                }
+                for i in 0..3 {
+                    self.look(i, back_ms, step_ms);
+                }
+            }
+        }
+        self
+    }
+
+    fn look(&self, series: usize, back_ms: i64, step_ms: i64) {
+        let from_ms = self.now_ms - back_ms;
+        let found = self.rig.slots(NAMES[series], from_ms, self.now_ms, step_ms);
+        let step_ms = step_ms.max(STEP_MS);
+        let slot_from = slot_of(from_ms, step_ms) * step_ms + 1;
+        let want = self.models[series].consolidated(step_ms, slot_from);
+        let got: BTreeMap<_, _> = found
+            .slots
+            .iter()
+            .map(|s| (slot_of(s.time.0, step_ms), s))
+            .collect();
+        assert_eq!(got.len(), found.slots.len(), "a slot once");
+        // Slots at the ends may lie half outside the range.
+        let inner = |slot: &i64| (slot * step_ms) > from_ms && (slot + 1) * step_ms <= self.now_ms;
+        let want_slots: Vec<_> = want.keys().filter(|s| inner(s)).collect();
+        let got_slots: Vec<_> = got.keys().filter(|s| inner(s)).collect();
+        assert_eq!(got_slots, want_slots, "{} at {step_ms}", NAMES[series]);
+        for (slot, got) in &got {
+            let want = want[slot];
+            assert_eq!(
+                (got.count, got.min, got.max, got.last),
+                (want.0, want.2, want.3, want.4)
+            );
+            assert!((got.sum - want.1).abs() <= 1e-9 * want.1.abs().max(1.0));
+        }
+        if series == 1 {
+            for pair in found.slots.windows(2) {
+                let grown = pair[1].total - pair[0].total;
+                assert_eq!(grown, pair[1].sum, "totals follow the increases");
+            }
+            if let Some(last) = found.slots.last() {
+                assert!(last.total <= self.counter as f64);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn rings_hold_what_a_map_holds(steps in prop::collection::vec(step(), 1..250)) {
+        let mut run = Run::new();
+        for step in steps {
+            run = run.take(step);
+        }
+        for step_ms in [0, 60_000] {
+            run = run.take(Step::Look { back_ms: 5 * HOUR_MS, step_ms });
+        }
+    }
+}
+
+#[test]
+fn a_day_of_seconds_ends_in_every_archive() {
+    let mut rig = Rig::new();
+    let gauge = rig.intern("gauge", MetricKind::Gauge, 1000);
+    let counter = rig.intern("counter", MetricKind::Counter, 1000);
+    let until_ms = START_MS + 24 * HOUR_MS;
+    for (i, time_ms) in (START_MS..=until_ms).step_by(1000).enumerate() {
+        rig.push(gauge, time_ms, Reading::Gauge((i % 600) as f64));
+        rig.push(counter, time_ms, Reading::Counter(1000 + 3 * i as u64));
+        if i % 30 == 0 {
+            rig.commit(time_ms, true);
+        }
+    }
+    rig.commit(until_ms, true);
+    for (step_ms, slots) in [(0, 3601), (10_000, 361), (60_000, 61), (600_000, 7)] {
+        let from_ms = until_ms - HOUR_MS;
+        let gauges = rig.slots("gauge", from_ms, until_ms, step_ms);
+        assert!(
+            gauges.slots.len() + 1 >= slots && gauges.slots.len() <= slots + 1,
+            "{step_ms}"
+        );
+        let counters = rig.slots("counter", from_ms, until_ms, step_ms);
+        for slot in &counters.slots {
+            let passed = (slot.time.0 - START_MS) / 1000;
+            assert_eq!(
+                slot.total,
+                (1000 + 3 * passed) as f64,
+                "the reading itself, at {step_ms}"
+            );
+        }
+    }
+    // Six hours back the seconds are gone: ten-second slots answer instead.
+    let long = rig.slots("gauge", START_MS, until_ms, 0);
+    assert_eq!(long.slots.first().unwrap().step_ms, 10_000);
+    assert_eq!(long.slots.last().unwrap().step_ms, 1000);
+    assert!(long.slots.windows(2).all(|p| p[0].time < p[1].time));
+}

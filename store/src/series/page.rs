@@ -1,0 +1,612 @@
+//! Pages: one chunk of one archive of one group, all its lanes.
+//!
+//! ```text
+//! header   'V' version archive 0 | n u16 | lanes u16 | chunk i64 | crc32c u32    little endian
+//! lengths  u16 for each lane; 0: nothing known
+//! raw lane      flags [total f64] [bitmap] values
+//! coarse lane   flags [total f64] [bitmap] counts, then minima, maxima, last values, sums
+//! ```
+//! `flags`: bits 0–3 decimals of the scaled integers, 15 for floats; bit 4 a bitmap says which slots
+//! are known, else all are; bit 5 the counter's total before the chunk's first slot follows. The CRC
+//! covers everything else: a flipped bit costs this chunk, and is told.
+
+use super::codec::{
+    Input, float_to_int, get_ints, int_to_float, put_ints, scale_all, scaled, unscaled,
+};
+
+const MAGIC: u8 = b'V';
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 20;
+const CRC_AT: usize = 16;
+const FLOATS: u8 = 15;
+const BITMAP: u8 = 0x10;
+const TOTAL: u8 = 0x20;
+/// Slots of a chunk at most: a page cannot ask for more memory than this.
+const SLOTS_MAX: usize = 1024;
+
+/// One consolidated slot; with `count` 0 nothing is known of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Cell {
+    /// Slots of the finest archive that are known.
+    pub(crate) count: u32,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) last: f64,
+}
+
+impl Cell {
+    pub(crate) fn of(value: f64) -> Self {
+        Self {
+            count: 1,
+            sum: value,
+            min: value,
+            max: value,
+            last: value,
+        }
+    }
+
+    /// Takes in a later slot.
+    pub(crate) fn add(&mut self, later: &Self) {
+        if self.count == 0 {
+            *self = *later;
+        } else if later.count > 0 {
+            self.count = self.count.saturating_add(later.count);
+            self.sum += later.sum;
+            self.min = self.min.min(later.min);
+            self.max = self.max.max(later.max);
+            self.last = later.last;
+        }
+    }
+}
+
+/// How much of a page's precision is kept: the first that fits its cap is taken. Mantissa bits of
+/// (minima, maxima and last values; sums); in raw pages the second figure holds. 52 is all.
+const PRECISIONS: [(u8, u8); 8] = [
+    (52, 52),
+    (16, 52),
+    (12, 52),
+    (12, 24),
+    (12, 16),
+    (8, 12),
+    (4, 8),
+    (0, 0),
+];
+
+/// What a lane says beside its slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct LaneHead {
+    /// Decimals of its values; `None` when they are full floats.
+    pub(crate) decimals: Option<u8>,
+    /// A counter's total before the first slot.
+    pub(crate) total: Option<f64>,
+}
+
+/// Buffers used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    values: Vec<f64>,
+    ints: [Vec<i64>; 5],
+}
+
+/// The slots of a page before it is encoded.
+#[derive(Clone, Copy)]
+pub(crate) enum Lanes<'a> {
+    /// `rows[slot * stride + lane]`; NaN is unknown.
+    Raw { rows: &'a [f64], stride: usize },
+    /// `cells[lane * n + slot]`.
+    Coarse { cells: &'a [Cell] },
+}
+
+/// Encodes a page of at most `cap` bytes. `None` when nothing in it is known.
+pub(crate) fn encode(
+    (archive, n, chunk): (usize, usize, i64),
+    lanes: Lanes<'_>,
+    totals: &[Option<f64>],
+    cap: usize,
+    scratch: &mut Scratch,
+) -> Option<Vec<u8>> {
+    for (i, precision) in PRECISIONS.into_iter().enumerate() {
+        let mut page = start(archive, n, totals.len(), chunk);
+        let mut known = false;
+        for (lane, total) in totals.iter().enumerate() {
+            let from = page.len();
+            match lanes {
+                Lanes::Raw { rows, stride } => {
+                    let slots = (0..n).map(|s| rows.get(s * stride + lane).copied());
+                    let slots = slots.map(|v| v.unwrap_or(f64::NAN));
+                    put_raw(&mut page, n, slots, *total, precision.1, scratch);
+                }
+                Lanes::Coarse { cells } => {
+                    let cells = &cells[lane * n..(lane + 1) * n];
+                    put_coarse(&mut page, cells, *total, precision, scratch);
+                }
+            }
+            let len = page.len() - from;
+            known |= len > 0;
+            let at = HEADER_BYTES + 2 * lane;
+            page[at..at + 2].copy_from_slice(&u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes());
+        }
+        if !known {
+            return None;
+        }
+        if page.len() <= cap || i == PRECISIONS.len() - 1 {
+            let crc = checksum(&page);
+            page[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+            return Some(page);
+        }
+    }
+    None
+}
+
+fn start(archive: usize, n: usize, lanes: usize, chunk: i64) -> Vec<u8> {
+    let mut page = Vec::with_capacity(8192);
+    page.extend([MAGIC, VERSION, u8::try_from(archive).unwrap_or(u8::MAX), 0]);
+    page.extend(u16::try_from(n).unwrap_or(u16::MAX).to_le_bytes());
+    page.extend(u16::try_from(lanes).unwrap_or(u16::MAX).to_le_bytes());
+    page.extend(chunk.to_le_bytes());
+    page.resize(HEADER_BYTES + 2 * lanes, 0);
+    page
+}
+
+fn checksum(page: &[u8]) -> u32 {
+    let head = crc32c::crc32c(&page[..CRC_AT]);
+    crc32c::crc32c_append(head, &page[HEADER_BYTES..])
+}
+
+fn put_head(
+    out: &mut Vec<u8>,
+    n: usize,
+    known: impl Iterator<Item = bool> + Clone,
+    total: Option<f64>,
+) {
+    let at = out.len();
+    out.push(0);
+    if let Some(total) = total {
+        out[at] |= TOTAL;
+        out.extend(total.to_le_bytes());
+    }
+    if known.clone().any(|k| !k) {
+        out[at] |= BITMAP;
+        let bitmap = out.len();
+        out.resize(bitmap + n.div_ceil(8), 0);
+        for (slot, known) in known.enumerate() {
+            out[bitmap + slot / 8] |= u8::from(known) << (slot % 8);
+        }
+    }
+}
+
+/// Appends a raw lane; nothing when no slot is known.
+pub(crate) fn put_raw(
+    out: &mut Vec<u8>,
+    n: usize,
+    slots: impl Iterator<Item = f64> + Clone,
+    total: Option<f64>,
+    mantissa: u8,
+    scratch: &mut Scratch,
+) {
+    scratch.values.clear();
+    scratch.values.extend(slots.clone().filter(|v| !v.is_nan()));
+    if scratch.values.is_empty() {
+        return;
+    }
+    let at = out.len();
+    put_head(out, n, slots.map(|v| !v.is_nan()), total);
+    out[at] |= put_column(out, &scratch.values, mantissa, &mut scratch.ints[0], false);
+}
+
+/// Appends a column of floats; its decimals, or [`FLOATS`]. With `inline` these stand in front.
+fn put_column(
+    out: &mut Vec<u8>,
+    values: &[f64],
+    mantissa: u8,
+    ints: &mut Vec<i64>,
+    inline: bool,
+) -> u8 {
+    let decimals = if mantissa < 52 {
+        None
+    } else {
+        scale_all(values, 0, ints)
+    };
+    if inline {
+        out.push(decimals.unwrap_or(FLOATS));
+    }
+    if decimals.is_none() {
+        out.push(mantissa);
+        ints.clear();
+        ints.extend(values.iter().map(|&v| float_to_int(v, mantissa)));
+    }
+    put_ints(out, ints);
+    decimals.unwrap_or(FLOATS)
+}
+
+fn get_column(
+    input: &mut Input<'_>,
+    count: usize,
+    decimals: u8,
+    ints: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Option<()> {
+    values.clear();
+    if decimals == FLOATS {
+        let mantissa = input.u8().filter(|&m| m <= 52)?;
+        get_ints(input, count, ints)?;
+        values.extend(ints.iter().map(|&i| int_to_float(i, mantissa)));
+    } else {
+        get_ints(input, count, ints)?;
+        values.extend(ints.iter().map(|&i| unscaled(i, decimals)));
+    }
+    Some(())
+}
+
+fn put_coarse(
+    out: &mut Vec<u8>,
+    cells: &[Cell],
+    total: Option<f64>,
+    (extrema, sums): (u8, u8),
+    scratch: &mut Scratch,
+) {
+    let known = || cells.iter().filter(|c| c.count > 0);
+    if known().next().is_none() {
+        return;
+    }
+    let at = out.len();
+    put_head(out, cells.len(), cells.iter().map(|c| c.count > 0), total);
+    let [counts, mins, maxs, lasts, totals] = &mut scratch.ints;
+    counts.clear();
+    counts.extend(known().map(|c| i64::from(c.count)));
+    put_ints(out, counts);
+    if (extrema, sums) == (52, 52)
+        && let Some(decimals) = scale_cells(known(), mins, maxs, lasts, totals)
+    {
+        out[at] |= decimals;
+        for column in [mins, maxs, lasts, totals] {
+            put_ints(out, column);
+        }
+        return;
+    }
+    out[at] |= FLOATS;
+    let columns: [(fn(&Cell) -> f64, u8); 4] = [
+        (|c| c.min, extrema),
+        (|c| c.max, extrema),
+        (|c| c.last, extrema),
+        (|c| c.sum, sums),
+    ];
+    for (column, mantissa) in columns {
+        scratch.values.clear();
+        scratch
+            .values
+            .extend(cells.iter().filter(|c| c.count > 0).map(column));
+        put_column(out, &scratch.values, mantissa, mins, true);
+    }
+}
+
+/// Scales all four columns by one power of ten, maxima, last values and sums as what they are above
+/// the minimum.
+fn scale_cells<'a>(
+    cells: impl Iterator<Item = &'a Cell> + Clone,
+    mins: &mut Vec<i64>,
+    maxs: &mut Vec<i64>,
+    lasts: &mut Vec<i64>,
+    sums: &mut Vec<i64>,
+) -> Option<u8> {
+    let mut decimals = 0;
+    'again: loop {
+        for column in [&mut *mins, maxs, lasts, sums] {
+            column.clear();
+        }
+        for c in cells.clone() {
+            let all = [c.min, c.max, c.last, c.sum];
+            let [Some(min), Some(max), Some(last), Some(sum)] = all.map(|v| scaled(v, decimals))
+            else {
+                let more = all.map(|v| super::codec::decimals_of(v, decimals));
+                let [Some(a), Some(b), Some(c), Some(d)] = more else {
+                    return None;
+                };
+                let more = a.max(b).max(c).max(d);
+                // More digits for one value may be too many for another.
+                if more == decimals {
+                    return None;
+                }
+                decimals = more;
+                continue 'again;
+            };
+            mins.push(min);
+            maxs.push(max.wrapping_sub(min));
+            lasts.push(last.wrapping_sub(min));
+            sums.push(sum.wrapping_sub(min.wrapping_mul(i64::from(c.count))));
+        }
+        return Some(decimals);
+    }
+}
+
+/// A page whose checksum is right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    pub(crate) archive: usize,
+    pub(crate) chunk: i64,
+    n: usize,
+    lanes: usize,
+    body: &'a [u8],
+}
+
+impl<'a> Page<'a> {
+    /// Opens a page; `None` when its bytes are damaged or no page.
+    pub(crate) fn open(bytes: &'a [u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        let (magic, version, archive, _) = (input.u8()?, input.u8()?, input.u8()?, input.u8()?);
+        let (n, lanes) = (usize::from(input.u16()?), usize::from(input.u16()?));
+        let (chunk, crc) = (input.i64()?, input.u32()?);
+        let sane =
+            (magic, version) == (MAGIC, VERSION) && n <= SLOTS_MAX && input.0.len() >= 2 * lanes;
+        (sane && checksum(bytes) == crc).then_some(Self {
+            archive: usize::from(archive),
+            chunk,
+            n,
+            lanes,
+            body: input.0,
+        })
+    }
+
+    /// Calls `each(lane, bytes)` for the lanes of which something is known.
+    fn lane(&self, lane: usize) -> Option<&'a [u8]> {
+        let (lengths, data) = self.body.split_at_checked(2 * self.lanes)?;
+        let length = |pair: &[u8]| usize::from(u16::from_le_bytes([pair[0], pair[1]]));
+        let at: usize = lengths.chunks_exact(2).take(lane).map(length).sum();
+        let len = length(lengths.chunks_exact(2).nth(lane)?);
+        data.get(at..at + len).filter(|lane| !lane.is_empty())
+    }
+
+    /// Reads a lane: `each(slot, cell)` for the known slots, in order. `None` when nothing is known
+    /// of it (or no encoder wrote it).
+    pub(crate) fn read(
+        &self,
+        lane: usize,
+        scratch: &mut Scratch,
+        each: impl FnMut(usize, Cell),
+    ) -> Option<LaneHead> {
+        let mut input = Input(self.lane(lane)?);
+        if self.archive == 0 {
+            get_raw(&mut input, self.n, scratch, each)
+        } else {
+            get_coarse(&mut input, self.n, scratch, each)
+        }
+    }
+
+    /// Whether all lanes decode to their last byte, for `verify`.
+    pub(crate) fn is_sound(&self, scratch: &mut Scratch) -> bool {
+        (0..self.lanes).all(|lane| match self.lane(lane) {
+            None => true,
+            Some(_) => self.read(lane, scratch, |_, _| ()).is_some(),
+        })
+    }
+}
+
+/// The head of a lane: flags, what they say, and which slots are known.
+fn get_head<'a>(
+    input: &mut Input<'a>,
+    n: usize,
+) -> Option<(LaneHead, u8, Option<&'a [u8]>, usize)> {
+    let flags = input.u8()?;
+    let total = if flags & TOTAL == 0 {
+        None
+    } else {
+        Some(input.f64()?)
+    };
+    let bitmap = if flags & BITMAP == 0 {
+        None
+    } else {
+        Some(input.bytes(n.div_ceil(8))?)
+    };
+    let count = match bitmap {
+        None => n,
+        Some(bits) => bits.iter().map(|b| b.count_ones() as usize).sum(),
+    };
+    let decimals = flags & 0x0f;
+    let head = LaneHead {
+        decimals: (decimals != FLOATS).then_some(decimals),
+        total,
+    };
+    (count <= n).then_some((head, decimals, bitmap, count))
+}
+
+/// The numbers of the known slots.
+fn known_slots(bitmap: Option<&[u8]>, n: usize) -> impl Iterator<Item = usize> + '_ {
+    (0..n).filter(move |slot| bitmap.is_none_or(|b| b[slot / 8] >> (slot % 8) & 1 == 1))
+}
+
+/// Reads a raw lane of `n` slots; the rest of `input` stays.
+pub(crate) fn get_raw(
+    input: &mut Input<'_>,
+    n: usize,
+    scratch: &mut Scratch,
+    mut each: impl FnMut(usize, Cell),
+) -> Option<LaneHead> {
+    let (head, decimals, bitmap, count) = get_head(input, n)?;
+    get_column(
+        input,
+        count,
+        decimals,
+        &mut scratch.ints[0],
+        &mut scratch.values,
+    )?;
+    for (slot, &value) in known_slots(bitmap, n).zip(&scratch.values) {
+        if value.is_finite() {
+            each(slot, Cell::of(value));
+        }
+    }
+    Some(head)
+}
+
+fn get_coarse(
+    input: &mut Input<'_>,
+    n: usize,
+    scratch: &mut Scratch,
+    mut each: impl FnMut(usize, Cell),
+) -> Option<LaneHead> {
+    let (head, decimals, bitmap, count) = get_head(input, n)?;
+    let [counts, mins, maxs, lasts, sums] = &mut scratch.ints;
+    get_ints(input, count, counts)?;
+    let count_of = |i: i64| u32::try_from(i).unwrap_or(0);
+    if decimals != FLOATS {
+        for column in [&mut *mins, maxs, lasts, sums] {
+            get_ints(input, count, column)?;
+        }
+        for (i, slot) in known_slots(bitmap, n).enumerate().take(count) {
+            let (count, min) = (count_of(counts[i]), mins[i]);
+            let value = |above: i64| unscaled(min.wrapping_add(above), decimals);
+            let sum = min.wrapping_mul(i64::from(count)).wrapping_add(sums[i]);
+            let (max, last) = (value(maxs[i]), value(lasts[i]));
+            each(
+                slot,
+                Cell {
+                    count,
+                    sum: unscaled(sum, decimals),
+                    min: value(0),
+                    max,
+                    last,
+                },
+            );
+        }
+        return Some(head);
+    }
+    let mut cells: Vec<Cell> = counts
+        .iter()
+        .map(|&c| Cell {
+            count: count_of(c),
+            ..Cell::default()
+        })
+        .collect();
+    let columns: [fn(&mut Cell) -> &mut f64; 4] = [
+        |c| &mut c.min,
+        |c| &mut c.max,
+        |c| &mut c.last,
+        |c| &mut c.sum,
+    ];
+    for column in columns {
+        let decimals = input.u8().filter(|&d| d <= FLOATS)?;
+        get_column(input, count, decimals, mins, &mut scratch.values)?;
+        for (cell, value) in cells.iter_mut().zip(&scratch.values) {
+            *column(cell) = *value;
+        }
+    }
+    for (slot, cell) in known_slots(bitmap, n).zip(cells) {
+        if [cell.min, cell.max, cell.last, cell.sum]
+            .iter()
+            .all(|v| v.is_finite())
+        {
+            each(slot, cell);
+        }
+    }
+    Some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw_page(n: usize, lanes: &[Vec<f64>], cap: usize) -> Option<Vec<u8>> {
+        let rows: Vec<f64> = (0..n)
+            .flat_map(|s| lanes.iter().map(move |l| l[s]))
+            .collect();
+        let totals: Vec<_> = (0..lanes.len())
+            .map(|l| (l % 2 == 0).then_some(7.5))
+            .collect();
+        let stride = lanes.len();
+        encode(
+            (0, n, 9),
+            Lanes::Raw {
+                rows: &rows,
+                stride,
+            },
+            &totals,
+            cap,
+            &mut Scratch::default(),
+        )
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            3 => Just(f64::NAN),
+            5 => (0..1000i32).prop_map(f64::from),
+            3 => (0..100_000i32).prop_map(|i| f64::from(i) / 100.0),
+            1 => prop::num::f64::NORMAL,
+        ]
+    }
+
+    fn cell() -> impl Strategy<Value = Cell> {
+        (0..13u32, value(), value(), value(), value()).prop_map(|(count, sum, min, max, last)| {
+            if [sum, min, max, last].iter().any(|v| v.is_nan()) || count == 0 {
+                Cell::default()
+            } else {
+                Cell {
+                    count,
+                    sum,
+                    min,
+                    max,
+                    last,
+                }
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn raw_pages_round_trip(lanes in prop::collection::vec(prop::collection::vec(value(), 30), 1..6)) {
+            let Some(bytes) = raw_page(30, &lanes, usize::MAX) else {
+                prop_assert!(lanes.iter().flatten().all(|v| v.is_nan()));
+                return Ok(());
+            };
+            let page = Page::open(&bytes).unwrap();
+            prop_assert_eq!((page.archive, page.chunk), (0, 9));
+            for (i, lane) in lanes.iter().enumerate() {
+                let mut back = vec![f64::NAN; 30];
+                let head = page.read(i, &mut Scratch::default(), |s, c| back[s] = c.last);
+                prop_assert_eq!(head.is_some(), lane.iter().any(|v| !v.is_nan()));
+                for (a, b) in lane.iter().zip(&back) {
+                    prop_assert!(a == b || a.is_nan() && b.is_nan(), "{} {}", a, b);
+                }
+            }
+        }
+
+        #[test]
+        fn coarse_pages_round_trip(cells in prop::collection::vec(cell(), 3 * 20)) {
+            let lanes = Lanes::Coarse { cells: &cells };
+            let scratch = &mut Scratch::default();
+            let Some(bytes) = encode((2, 20, -4), lanes, &[None, Some(1.0), None], usize::MAX, scratch) else {
+                return Ok(());
+            };
+            let page = Page::open(&bytes).unwrap();
+            for lane in 0..3 {
+                let mut back = vec![Cell::default(); 20];
+                page.read(lane, scratch, |s, c| back[s] = c);
+                prop_assert_eq!(&back, &cells[lane * 20..(lane + 1) * 20]);
+            }
+        }
+
+        #[test]
+        fn the_cap_is_hard(lanes in prop::collection::vec(prop::collection::vec(prop::num::f64::NORMAL, 120), 8)) {
+            let cap = 8 * (120 * 3 + 16);
+            let bytes = raw_page(120, &lanes, cap).unwrap();
+            prop_assert!(bytes.len() <= cap);
+            prop_assert!(Page::open(&bytes).is_some());
+        }
+
+        #[test]
+        fn a_flipped_bit_is_found(at in 0..10_000usize, bit in 0..8u8) {
+            let mut bytes = raw_page(30, &vec![(0..30).map(f64::from).collect(); 4], usize::MAX).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            prop_assert!(Page::open(&bytes).is_none());
+        }
+
+        #[test]
+        fn any_lane_bytes_decode_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), n in 0..130usize) {
+            let scratch = &mut Scratch::default();
+            let _ = get_raw(&mut Input(&bytes), n, scratch, |_, _| ());
+            let _ = get_coarse(&mut Input(&bytes), n, scratch, |_, _| ());
+            let _ = Page::open(&bytes);
+        }
+    }
+}

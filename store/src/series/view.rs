@@ -1,0 +1,274 @@
+//! The readers' side: the same groups as the writer's, kept up with the journal at each query.
+//!
+//! A query takes the lock, and only then its first read fixes the snapshot; so snapshots under the
+//! lock never go back. It catches up, copies what is open of the series it wants, and lets the lock
+//! go; the pages it reads afterwards are of the same snapshot.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use foldhash::HashMap;
+use rusqlite::{Connection, Transaction};
+use vigie_parsers::Timestamp;
+use vigie_query::{
+    Labels, METRIC_NAME, MatchOp, Matcher, Metadata, MetricKind, Sample, Selection, Series,
+    SourceError,
+};
+
+use super::answer::{GroupPlan, LanePlan, Range, Slot, SlotSeries, answer};
+use super::group::Group;
+use super::ingest::{add_lanes, load, restore};
+use super::journal::{self, Event, Next};
+use super::page::Scratch;
+use super::registry::{kind_of, read_empty_groups, read_series};
+use crate::Result;
+
+/// The readers' side: shared by the readers of a process, catches up with the journal at each query.
+#[derive(Debug, Default)]
+pub(crate) struct View(Mutex<Option<State>>);
+
+#[derive(Debug)]
+struct State {
+    series: Vec<Known>,
+    by_name: HashMap<Box<str>, Vec<usize>>,
+    groups: Vec<Group>,
+    place: journal::Place,
+}
+
+#[derive(Debug)]
+struct Known {
+    labels: Labels,
+    kind: MetricKind,
+    group: usize,
+    lane: usize,
+}
+
+impl State {
+    fn load(conn: &Connection) -> Result<Self> {
+        let loaded = load(conn)?;
+        let mut state = Self {
+            series: Vec::new(),
+            by_name: HashMap::default(),
+            groups: loaded.groups,
+            place: journal::Place::after(&loaded.ring),
+        };
+        state.load_series(conn)?;
+        Ok(state)
+    }
+
+    fn load_series(&mut self, conn: &Connection) -> Result<()> {
+        self.series.clear();
+        self.by_name.clear();
+        for row in read_series(conn)? {
+            let group = row.place.group as usize;
+            if group >= self.groups.len() {
+                continue;
+            }
+            self.by_name
+                .entry(row.labels.name().into())
+                .or_default()
+                .push(self.series.len());
+            self.series.push(Known {
+                labels: row.labels,
+                kind: row.place.kind,
+                group,
+                lane: row.place.lane,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes in the records since the last query. `false` when the ring has turned past them.
+    fn catch_up(&mut self, conn: &Connection) -> Result<bool> {
+        let mut scratch = Scratch::default();
+        let mut series = false;
+        loop {
+            let (seq, bytes) = match self.place.next(conn)? {
+                Next::Record(seq, bytes) => (seq, bytes),
+                Next::Lost => return Ok(false),
+                Next::Nothing => break,
+            };
+            let told = journal::replay(seq, &bytes, &mut self.groups, |groups, event| {
+                match event {
+                    Event::SeriesAdded | Event::SeriesForgotten => {
+                        series = true;
+                        let known = groups.len();
+                        groups.extend(read_empty_groups(conn)?.into_iter().skip(known));
+                        add_lanes(conn, groups)?;
+                    }
+                    Event::Checkpoint(group) => {
+                        if let Some(group) = groups.get_mut(group as usize)
+                            && group.checkpoint < seq
+                        {
+                            restore(conn, group, 0, &mut scratch)?;
+                        }
+                    }
+                }
+                Ok(())
+            })?;
+            if told.is_none() {
+                return Ok(false);
+            }
+        }
+        if series {
+            self.load_series(conn)?;
+        }
+        Ok(true)
+    }
+
+    fn matching(&self, matchers: &[Matcher]) -> Vec<&Known> {
+        let name = matchers
+            .iter()
+            .find(|m| m.name == METRIC_NAME && matches!(m.op, MatchOp::Equal));
+        let fits = |known: &&Known| matchers.iter().all(|m| m.matches(&known.labels));
+        match name {
+            Some(name) => {
+                let named = self
+                    .by_name
+                    .get(name.value.as_str())
+                    .map_or(&[][..], Vec::as_slice);
+                named
+                    .iter()
+                    .map(|&at| &self.series[at])
+                    .filter(fits)
+                    .collect()
+            }
+            None => self.series.iter().filter(fits).collect(),
+        }
+    }
+
+    /// What has to be read for some series, group by group.
+    fn plan(&self, matchers: &[Matcher], range: Range) -> Vec<GroupPlan> {
+        let mut wanted = self.matching(matchers);
+        wanted.sort_by_key(|known| (known.group, known.lane));
+        let plans = wanted.chunk_by(|a, b| a.group == b.group).map(|lanes| {
+            let group = &self.groups[lanes[0].group];
+            let lanes = lanes.iter().filter_map(|known| {
+                let state = group.lanes.get(known.lane)?;
+                let lived = state.first_ms <= range.until_ms && state.last_ms >= range.from_ms;
+                lived.then(|| LanePlan::new(group, known.lane, known.labels.clone(), known.kind))
+            });
+            GroupPlan::new(group, lanes.collect())
+        });
+        plans.filter(|plan| !plan.lanes.is_empty()).collect()
+    }
+}
+
+impl View {
+    /// Runs `take` on the present state, and gives the snapshot that belongs to it.
+    fn at_present<'c, T>(
+        &self,
+        conn: &'c Connection,
+        take: impl FnOnce(&State, &Transaction<'c>) -> Result<T>,
+    ) -> Result<(T, Transaction<'c>)> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tx = conn.unchecked_transaction()?;
+        let mut state = match held.take() {
+            Some(state) => state,
+            None => State::load(&tx)?,
+        };
+        if !state.catch_up(&tx)? {
+            state = State::load(&tx)?;
+        }
+        let taken = take(&state, &tx);
+        *held = Some(state);
+        Ok((taken?, tx))
+    }
+
+    pub(crate) fn select(
+        &self,
+        conn: &Connection,
+        selection: &Selection<'_>,
+    ) -> std::result::Result<Vec<Series>, SourceError> {
+        let range = Range::of(selection);
+        let (plans, tx) =
+            self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
+        let mut series = Vec::new();
+        answer(&tx, plans, range, |lane, samples| {
+            let counter = lane.kind == MetricKind::Counter;
+            let samples: Vec<Sample> = samples
+                .iter()
+                .map(|s| Sample {
+                    time: s.time,
+                    value: if counter { s.total } else { s.average() },
+                })
+                .collect();
+            series.push(Series {
+                labels: lane.labels,
+                samples,
+            });
+        })?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(series)
+    }
+
+    pub(crate) fn slots(
+        &self,
+        conn: &Connection,
+        selection: &Selection<'_>,
+    ) -> std::result::Result<Vec<SlotSeries>, SourceError> {
+        let range = Range::of(selection);
+        let (plans, tx) =
+            self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
+        let mut series = Vec::new();
+        answer(&tx, plans, range, |lane, slots: &[Slot]| {
+            series.push(SlotSeries {
+                labels: lane.labels,
+                kind: lane.kind,
+                slots: slots.to_vec(),
+            });
+        })?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(series)
+    }
+
+    pub(crate) fn series(
+        &self,
+        conn: &Connection,
+        matchers: &[Matcher],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> std::result::Result<Vec<Labels>, SourceError> {
+        let (mut labels, _) = self.at_present(conn, |state, _| {
+            let lived = |known: &&&Known| {
+                let lane = state.groups[known.group].lanes.get(known.lane);
+                lane.is_some_and(|l| l.first_ms <= until.0 && l.last_ms >= from.0)
+            };
+            let matching = state.matching(matchers);
+            Ok(matching
+                .iter()
+                .filter(lived)
+                .map(|k| k.labels.clone())
+                .collect::<Vec<_>>())
+        })?;
+        labels.sort_unstable();
+        Ok(labels)
+    }
+
+    pub(crate) fn metadata(
+        &self,
+        conn: &Connection,
+    ) -> std::result::Result<Vec<Metadata>, SourceError> {
+        let read = || -> Result<Vec<Metadata>> {
+            let mut stmt =
+                conn.prepare_cached("SELECT name, kind, help FROM ts_metric ORDER BY name")?;
+            let rows = stmt.query_map([], |r| {
+                Ok(Metadata {
+                    name: r.get(0)?,
+                    kind: kind_of(r.get(1)?),
+                    help: r.get(2)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        Ok(read()?)
+    }
+}
+
+/// Whether a query has to end, and why.
+pub(crate) fn check_deadline(deadline: Option<Instant>) -> std::result::Result<(), SourceError> {
+    match deadline {
+        Some(at) if Instant::now() >= at => Err(SourceError::Stopped("it took longer than it may")),
+        _ => Ok(()),
+    }
+}
