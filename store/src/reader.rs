@@ -93,6 +93,18 @@ impl Reader {
         sources::read(&self.conn)
     }
 
+    /// The consolidated slots of the series that match, from the archive that serves the selection's
+    /// step, with all that a slot holds: what charts, envelopes and legends are made of.
+    ///
+    /// # Errors
+    /// When a limit is passed or the store cannot be read.
+    pub fn slots(
+        &self,
+        selection: &Selection<'_>,
+    ) -> std::result::Result<Vec<series::SlotSeries>, SourceError> {
+        self.series.slots(&self.conn, selection)
+    }
+
     /// A setting kept with [`crate::State::set`].
     ///
     /// # Errors

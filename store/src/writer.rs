@@ -88,6 +88,12 @@ impl Writer {
         &self.registry
     }
 
+    /// What became of readings since the start.
+    #[must_use]
+    pub fn series_counts(&self) -> series::Counts {
+        self.series.counts()
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
