@@ -6,7 +6,10 @@
 mod escape;
 mod event;
 pub mod formats;
+pub mod framing;
+pub mod lines;
 mod record;
+mod scan;
 mod severity;
 mod stamp;
 mod time;

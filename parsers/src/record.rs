@@ -152,6 +152,8 @@ pub struct Flags {
     pub degraded: bool,
     /// The year or the zone of the time stamp is a guess.
     pub time_guessed: bool,
+    /// The line has more fields than the limit; the rest of them has no span.
+    pub fields_dropped: bool,
 }
 
 /// One line, described. Reused from line to line: [`Record::clear`] keeps the buffers.
@@ -173,6 +175,21 @@ pub struct Record {
     pub flags: Flags,
     names: String,
     name_ends: Vec<u32>,
+    /// Where the piece that is being read begins in the line: a line within a line.
+    base: usize,
+}
+
+/// A state of a [`Record`] to go back to when a reading fails midway.
+pub(crate) struct Mark {
+    time: Option<Timestamp>,
+    time_span: Range<u32>,
+    severity: Option<Severity>,
+    facility: Option<Facility>,
+    message: Range<u32>,
+    flags: Flags,
+    fields: usize,
+    names: usize,
+    name_ends: usize,
 }
 
 impl Record {
@@ -187,6 +204,7 @@ impl Record {
         self.flags = Flags::default();
         self.names.clear();
         self.name_ends.clear();
+        self.base = 0;
     }
 
     /// Adds a named piece behind the last one; an empty piece is left out.
@@ -196,14 +214,33 @@ impl Record {
 
     /// Adds a piece whose name the line brought, `prefix` and `key` joined by a dot.
     pub fn push_dynamic(&mut self, prefix: &str, key: &str, at: Range<usize>, kind: Kind) {
+        self.push_named(&[prefix.as_bytes(), key.as_bytes()], at, kind);
+    }
+
+    /// Adds a piece under a name of several parts, joined by dots; a name of the vocabulary becomes
+    /// that field. What is not UTF-8 in a name is replaced.
+    pub(crate) fn push_named(&mut self, parts: &[&[u8]], at: Range<usize>, kind: Kind) {
+        if at.is_empty() {
+            return;
+        }
         let Ok(index) = u16::try_from(self.name_ends.len()) else {
+            self.flags.fields_dropped = true;
             return;
         };
-        if !prefix.is_empty() {
-            self.names.push_str(prefix);
-            self.names.push('.');
+        let begin = self.names.len();
+        for part in parts.iter().filter(|p| !p.is_empty()) {
+            if self.names.len() > begin {
+                self.names.push('.');
+            }
+            match std::str::from_utf8(part) {
+                Ok(text) => self.names.push_str(text),
+                Err(_) => self.names.push_str(&String::from_utf8_lossy(part)),
+            }
         }
-        self.names.push_str(key);
+        if let Some(known) = self.names.get(begin..).and_then(Field::from_name) {
+            self.names.truncate(begin);
+            return self.push(known, at.start, at.end, kind);
+        }
         self.name_ends.push(offset(self.names.len()));
         self.push_span(Name::Dynamic(index), at.start, at.end, kind);
     }
@@ -211,12 +248,73 @@ impl Record {
     fn push_span(&mut self, name: Name, start: usize, end: usize, kind: Kind) {
         if start < end {
             self.fields.push(Span {
-                start: offset(start),
-                end: offset(end),
+                start: offset(start + self.base),
+                end: offset(end + self.base),
                 name,
                 kind,
             });
         }
+    }
+
+    /// The time and its place, unless an outer line has said it already.
+    pub(crate) fn set_time(&mut self, time: Timestamp, start: usize, end: usize) {
+        if self.time.is_none() {
+            self.time = Some(time);
+            self.time_span = offset(start + self.base)..offset(end + self.base);
+        }
+    }
+
+    /// The text that people read.
+    pub(crate) fn set_message(&mut self, start: usize, end: usize) {
+        self.message = offset(start + self.base)..offset(end + self.base);
+    }
+
+    /// A severity that was found: the worse of this one and what was known.
+    pub(crate) fn worsen(&mut self, found: Option<Severity>) {
+        self.severity = match (self.severity, found) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Reads a line within the line, from `at` on; leaves no trace if that fails.
+    pub(crate) fn within(&mut self, at: usize, read: impl FnOnce(&mut Self) -> bool) -> bool {
+        let (mark, base) = (self.mark(), self.base);
+        self.base += at;
+        let done = read(self);
+        self.base = base;
+        if !done {
+            self.rewind(mark);
+        }
+        done
+    }
+
+    /// The state as it is now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            time: self.time,
+            time_span: self.time_span.clone(),
+            severity: self.severity,
+            facility: self.facility,
+            message: self.message.clone(),
+            flags: self.flags,
+            fields: self.fields.len(),
+            names: self.names.len(),
+            name_ends: self.name_ends.len(),
+        }
+    }
+
+    /// Back to that state.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.time = mark.time;
+        self.time_span = mark.time_span;
+        self.severity = mark.severity;
+        self.facility = mark.facility;
+        self.message = mark.message;
+        self.flags = mark.flags;
+        self.fields.truncate(mark.fields);
+        self.names.truncate(mark.names);
+        self.name_ends.truncate(mark.name_ends);
     }
 
     /// The name of a span of this record.

@@ -1,6 +1,7 @@
 //! Points in time, and what a parser has to know to read an incomplete one.
 
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +35,12 @@ pub struct Context {
     pub recv: Timestamp,
     /// The zone of stamps that name none.
     pub zone: TimeZone,
-    /// The hour last asked for, and the zone's distance from UTC in it.
-    pub(crate) offset: Option<(i64, i64)>,
+    /// The last minute of local time that was looked up (civil ms) and what the zone adds to UTC.
+    minute: (i64, i64),
 }
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 86_400_000;
 
 impl Context {
     /// A context for lines received at `recv` from a sender in `zone`.
@@ -45,7 +49,88 @@ impl Context {
         Self {
             recv,
             zone,
-            offset: None,
+            minute: (i64::MIN, 0),
         }
     }
+
+    /// The time at which the clocks of the zone show `civil` (ms since 1970 as if it were UTC).
+    /// Of the two readings in an hour that repeats itself it takes the one nearer to `recv`.
+    pub(crate) fn local(&mut self, civil: i64) -> Timestamp {
+        let minute = civil - civil.rem_euclid(MINUTE_MS);
+        if self.minute.0 != minute {
+            match self.offset_ms(minute) {
+                Ok(offset) => self.minute = (minute, offset),
+                Err(offset) => return Timestamp(civil - offset),
+            }
+        }
+        Timestamp(civil - self.minute.1)
+    }
+
+    /// The zone's offset in that minute; `Err` where it depends on when the line arrived.
+    fn offset_ms(&self, civil: i64) -> Result<i64, i64> {
+        let Some(datetime) = civil_datetime(civil) else {
+            return Ok(0);
+        };
+        let ms = |offset: jiff::tz::Offset| i64::from(offset.seconds()) * 1000;
+        match self.zone.to_ambiguous_timestamp(datetime).offset() {
+            AmbiguousOffset::Unambiguous { offset } => Ok(ms(offset)),
+            AmbiguousOffset::Gap { before, .. } => Ok(ms(before)),
+            AmbiguousOffset::Fold { before, after } => {
+                let far = |o: i64| self.recv.0.saturating_sub(civil - o).unsigned_abs();
+                let (before, after) = (ms(before), ms(after));
+                Err(if far(after) <= far(before) {
+                    after
+                } else {
+                    before
+                })
+            }
+        }
+    }
+
+    /// The time of a stamp without a year: the latest one that is at most a day after `recv`, which is
+    /// also the nearest. `civil` gives the stamp in a year, if it exists there (29 February).
+    pub(crate) fn yearless(&mut self, civil: impl Fn(i32) -> Option<i64>) -> Option<Timestamp> {
+        /// No zone is farther from UTC than this.
+        const ZONE_MAX_MS: i64 = 26 * 3_600_000;
+        /// A 29 February may be eight years back.
+        const YEARS_BACK: i32 = 9;
+        let latest = self.recv.0.saturating_add(DAY_MS);
+        let newest = year_of(latest.saturating_add(ZONE_MAX_MS))?;
+        (0..YEARS_BACK).find_map(|back| {
+            let civil = civil(newest - back)?;
+            if civil.saturating_sub(ZONE_MAX_MS) > latest {
+                return None;
+            }
+            let time = self.local(civil);
+            (time.0 <= latest).then_some(time)
+        })
+    }
+}
+
+fn civil_datetime(civil: i64) -> Option<DateTime> {
+    let stamp = jiff::Timestamp::from_millisecond(civil).ok()?;
+    Some(jiff::tz::Offset::UTC.to_datetime(stamp))
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar (years from March on, 400-year eras).
+pub(crate) fn days_of(year: i32, month: u8, day: u8) -> i64 {
+    let (month, year) = (i64::from(month), i64::from(year));
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// The year in which that millisecond lies, in UTC.
+fn year_of(ms: i64) -> Option<i32> {
+    let days = ms.div_euclid(DAY_MS);
+    // A first guess by the mean length of the year is at most one year off.
+    let guess = i32::try_from(1970 + days * 400 / 146_097).ok()?;
+    if !(-9999..=9999).contains(&guess) {
+        return None;
+    }
+    (guess - 1..=guess + 1)
+        .rev()
+        .find(|&y| days_of(y, 1, 1) <= days)
 }

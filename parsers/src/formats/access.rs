@@ -1,228 +1,236 @@
-//! `vhost_combined`, `combined`, `common`: the web servers' access lines, with whatever follows.
+//! Access logs: `common`, `combined`, `vhost_combined` and `werkzeug`, whatever follows them.
+//!
+//! `[vhost[:port]] ip ident user [time] "request" status bytes ["referer" "agent" …]`. One reader tells
+//! the four apart, so that a line is never taken by two of them. Bad requests are data: what is not
+//! `METHOD target HTTP/x` becomes the field `request`.
 
-use super::Format;
-use crate::{Context, Field, Kind, Record, Severity, record, stamp};
+use std::ops::Range;
 
-/// Debian's Apache: the virtual host and port in front.
-pub(super) const VHOST_COMBINED: Format = Format {
-    name: "vhost_combined",
-    about: "access lines with the virtual host in front, as Debian's Apache writes them",
-    parse: |cx, line, out| parse(cx, line, out, true) && has(out, Field::Agent),
-};
+use super::{Format, ansi, extras};
+use crate::record::{Field, Kind, Record};
+use crate::scan::Scan;
+use crate::{Context, Severity, stamp};
 
-/// Apache's and nginx's usual.
+/// nginx' and Apache's default.
 pub(super) const COMBINED: Format = Format {
     name: "combined",
-    about: "access lines of Apache and nginx with referrer and user agent",
-    parse: |cx, line, out| parse(cx, line, out, false) && out.fields.iter().any(quoted_tail),
+    about: "access log of nginx and Apache with referer and agent, extras welcome",
+    starts,
+    sure: true,
+    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Combined),
 };
-
-/// Without referrer and agent.
+/// Debian's Apache for other virtual hosts.
+pub(super) const VHOST_COMBINED: Format = Format {
+    name: "vhost_combined",
+    about: "combined with the virtual host and its port in front",
+    starts,
+    sure: true,
+    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Vhost),
+};
+/// NCSA's original.
 pub(super) const COMMON: Format = Format {
     name: "common",
-    about: "access lines in the common log format",
-    parse: |cx, line, out| parse(cx, line, out, false),
+    about: "access log in the Common Log Format, extras welcome",
+    starts,
+    sure: true,
+    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Common),
+};
+/// Flask's development server.
+pub(super) const WERKZEUG: Format = Format {
+    name: "werkzeug",
+    about: "access log of Flask's and other development servers of Python",
+    starts,
+    sure: true,
+    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Werkzeug),
 };
 
-fn has(out: &Record, field: Field) -> bool {
-    out.fields
-        .iter()
-        .any(|s| s.name == crate::Name::Known(field))
+/// More words than that before the time are no access log (a user name may hold spaces).
+const HEAD_WORDS_MAX: usize = 12;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Common,
+    Combined,
+    Vhost,
+    Werkzeug,
 }
 
-fn quoted_tail(span: &crate::Span) -> bool {
-    use crate::Name::Known;
-    matches!(span.name, Known(Field::Agent | Field::Referer))
+fn starts(first: u8) -> bool {
+    first.is_ascii_alphanumeric() || matches!(first, b'-' | b':' | b'[' | b'_' | b'*')
 }
 
-fn parse(cx: &mut Context, line: &[u8], out: &mut Record, vhost: bool) -> bool {
-    read(cx, line, out, vhost).is_some()
+/// Any of them, as within a syslog message.
+pub(super) fn any(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    read(cx, line, out).is_some()
 }
 
-fn read(cx: &mut Context, line: &[u8], out: &mut Record, vhost: bool) -> Option<()> {
-    let mut at = 0;
+fn read(cx: &mut Context, line: &[u8], out: &mut Record) -> Option<Shape> {
+    let mut s = Scan::new(line);
+    let vhost = head(&mut s, out)?;
+    let start = s.at();
+    let found = stamp::clf(s.rest())?;
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, start, start + found.len);
+    out.flags.time_guessed |= guessed;
+    s.skip(found.len);
+    if !s.eat_all(b"] ") {
+        return None;
+    }
+    let request = s.quoted()?;
+    split_request(&s, request, out);
+    if !s.eat(b' ') {
+        return None;
+    }
+    status(&mut s, out)?;
+    let bytes = s.digits();
+    let dash = bytes.is_empty() && s.eat(b'-');
+    if bytes.is_empty() && !dash || !matches!(s.peek(), None | Some(b' ')) {
+        return None;
+    }
+    out.push(Field::Bytes, bytes.start, s.at(), Kind::Plain);
+    let browser = referer_and_agent(&mut s, out);
+    extras::read(&mut s, out);
+    out.set_message(0, line.len());
+    Some(match (vhost, browser) {
+        (true, _) => Shape::Vhost,
+        (false, true) => Shape::Combined,
+        (false, false) if line.get(start + 11) == Some(&b' ') => Shape::Werkzeug,
+        (false, false) => Shape::Common,
+    })
+}
+
+/// The words before `[time`; `true` if the first is a virtual host.
+fn head(s: &mut Scan<'_>, out: &mut Record) -> Option<bool> {
+    let mut words = [(0usize, 0usize); HEAD_WORDS_MAX];
+    let mut n = 0;
+    while !(n > 0 && s.peek() == Some(b'[') && stamp_follows(s)) {
+        let word = s.until_near(b' ')?;
+        *words.get_mut(n)? = (word.start, word.end);
+        n += 1;
+    }
+    s.skip(1);
+    let dash = |i: usize| words.get(i).is_some_and(|&(a, b)| s.text(a..b) == b"-");
+    // `vhost ip ident user`; a user with a space in it has the ident's dash one place before.
+    let vhost = n >= 4 && !dash(1);
+    let first = usize::from(vhost);
+    if n < first + 2 || !(n == first + 3 || n == 2 || dash(first + 1)) {
+        return None;
+    }
     if vhost {
-        let end = memchr::memchr(b' ', line)?;
-        let colon = memchr::memrchr(b':', line.get(..end)?)?;
-        out.push(Field::Vhost, 0, colon, Kind::Plain);
-        out.push(Field::Port, colon + 1, end, Kind::Plain);
-        at = end + 1;
+        let (start, end) = words[0];
+        let name = s.text(start..end);
+        let port = memchr::memrchr(b':', name).filter(|&at| {
+            let digits = name.get(at + 1..).unwrap_or_default();
+            !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+        });
+        let cut = port.map_or(end, |at| start + at);
+        out.push(Field::Vhost, start, cut, Kind::Plain);
     }
-    let rest = line.get(at..)?;
-    let end = at + memchr::memchr(b' ', rest)?;
-    let client = line.get(at..end)?;
-    if client.is_empty() || client.contains(&b'"') {
-        return None;
-    }
-    out.push(Field::Ip, at, end, Kind::Plain);
-    // `ident user [time]`: the user may hold spaces, so look for the bracket.
-    let open = end + memchr::memchr(b'[', line.get(end..)?)?;
-    identity(line, end + 1, open, out)?;
-    let mut start = open + 1;
-    start += usize::from(line.get(start) == Some(&b' '));
-    let stamp = stamp::clf(cx, line.get(start..)?)?;
-    out.time = Some(stamp.time);
-    out.flags.time_guessed = stamp.guessed;
-    let close = start + stamp.len;
-    out.time_span = record::offset(start)..record::offset(close);
-    if line.get(close..close + 3)? != b"] \"" {
-        return None;
-    }
-    let request = close + 3;
-    let quote = closing_quote(line, request)?;
-    split_request(line, request, quote, out);
-    let at = numbers(line, quote + 1, out)?;
-    tail(line, at, out);
-    out.message = 0..record::offset(line.len());
-    Some(())
-}
-
-fn identity(line: &[u8], start: usize, open: usize, out: &mut Record) -> Option<()> {
-    let end = start + memchr::memchr(b' ', line.get(start..open)?)?;
-    let user_end = open.checked_sub(1).filter(|&e| e > end)?;
-    if line.get(user_end) != Some(&b' ') {
-        return None;
-    }
-    present(line, Field::Ident, start, end, Kind::Plain, out);
-    present(line, Field::User, end + 1, user_end, Kind::Quoted, out);
-    Some(())
-}
-
-/// Adds a value unless it is `-`.
-fn present(line: &[u8], field: Field, start: usize, end: usize, kind: Kind, out: &mut Record) {
-    if line.get(start..end).is_some_and(|t| t != b"-") {
-        out.push(field, start, end, kind);
-    }
-}
-
-/// The quote that ends a text; one behind a backslash does not.
-fn closing_quote(line: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    loop {
-        at += memchr::memchr(b'"', line.get(at..)?)?;
-        let slashes = line
-            .get(start..at)?
-            .iter()
-            .rev()
-            .take_while(|&&c| c == b'\\')
-            .count();
-        if slashes % 2 == 0 {
-            return Some(at);
+    let mut push = |field, start: usize, end: usize| {
+        if s.text(start..end) != b"-" {
+            out.push(field, start, end, Kind::Plain);
         }
-        at += 1;
+    };
+    let (last, ip) = (words.get(n - 1)?.1, words.get(first)?);
+    push(Field::Ip, ip.0, ip.1);
+    if n > first + 1 {
+        let ident = words.get(first + 1)?;
+        push(Field::Ident, ident.0, ident.1);
     }
+    if n > first + 2 {
+        push(Field::User, words.get(first + 2)?.0, last);
+    }
+    Some(vhost)
 }
 
-/// `METHOD target HTTP/x`; anything else is one piece.
-fn split_request(line: &[u8], start: usize, end: usize, out: &mut Record) {
-    let Some(text) = line.get(start..end) else {
+/// `[dd/Mon/` comes next.
+fn stamp_follows(s: &Scan<'_>) -> bool {
+    matches!(s.rest(), [b'[', a, _, b'/', _, _, _, b'/', ..] if a.is_ascii_digit())
+}
+
+/// Method, path, query and protocol; or `request` if it is not those.
+pub(super) fn split_request(s: &Scan<'_>, mut range: Range<usize>, out: &mut Record) {
+    let text = s.text(range.clone());
+    if text.first() == Some(&0x1b) {
+        range = ansi::inside(text, range.start);
+    }
+    let text = s.text(range.clone());
+    let Some((method, target, protocol)) = request_parts(text) else {
+        out.push(Field::Request, range.start, range.end, Kind::Quoted);
         return;
     };
-    let first = memchr::memchr(b' ', text).unwrap_or(0);
-    let last = memchr::memrchr(b' ', text).unwrap_or(0);
-    let method = text.get(..first).unwrap_or_default();
-    let protocol = text.get(last + 1..).unwrap_or_default();
-    let sound = first > 0
-        && last > first + 1
-        && protocol.starts_with(b"HTTP/")
-        && method
-            .iter()
-            .all(|c| c.is_ascii_uppercase() || matches!(c, b'-' | b'_'));
-    if !sound {
-        present(line, Field::Request, start, end, Kind::Quoted, out);
-        return;
-    }
-    let target = start + first + 1;
-    let target_end = start + last;
-    let question = memchr::memchr(b'?', line.get(target..target_end).unwrap_or_default());
-    let path_end = question.map_or(target_end, |q| target + q);
-    out.push(Field::Method, start, start + first, Kind::Plain);
-    out.push(Field::Path, target, path_end, Kind::Quoted);
-    out.push(Field::Query, path_end + 1, target_end, Kind::Quoted);
-    out.push(Field::Protocol, target_end + 1, end, Kind::Plain);
+    let base = range.start;
+    out.push(Field::Method, base, base + method, Kind::Plain);
+    let path = s.text(base + target.start..base + target.end);
+    let cut = memchr::memchr(b'?', path).map_or(target.end, |at| target.start + at);
+    out.push(Field::Path, base + target.start, base + cut, Kind::Quoted);
+    out.push(
+        Field::Query,
+        base + cut + 1,
+        (base + target.end).max(base + cut + 1),
+        Kind::Quoted,
+    );
+    out.push(Field::Protocol, base + protocol, range.end, Kind::Plain);
 }
 
-/// ` 200 512`; where they end.
-fn numbers(line: &[u8], at: usize, out: &mut Record) -> Option<usize> {
-    let status = at + 1;
-    let digits = line.get(status..status + 3)?;
-    if line.get(at) != Some(&b' ') || !digits.iter().all(u8::is_ascii_digit) {
+/// The end of the method, the target, and the begin of the protocol.
+fn request_parts(text: &[u8]) -> Option<(usize, Range<usize>, usize)> {
+    let method = text.iter().position(|&b| !b.is_ascii_uppercase())?;
+    if method == 0 || text.get(method) != Some(&b' ') {
         return None;
     }
-    out.push(Field::Status, status, status + 3, Kind::Plain);
-    out.severity = Some(match digits[0] {
-        b'5'.. => Severity::Err,
+    // The protocol is short: seen from the end.
+    let tail = text.iter().rev().take(12).position(|&b| b == b' ')?;
+    let protocol = text.len() - tail;
+    if !text.get(protocol..)?.starts_with(b"HTTP/") || protocol < method + 3 {
+        return None;
+    }
+    Some((method, method + 1..protocol - 1, protocol))
+}
+
+/// Three digits, or `-`; the severity follows from them.
+pub(super) fn status(s: &mut Scan<'_>, out: &mut Record) -> Option<()> {
+    let code = s.digits();
+    if code.is_empty() && s.eat_all(b"- ") {
+        return Some(());
+    }
+    if code.len() != 3 || !s.eat(b' ') {
+        return None;
+    }
+    out.push(Field::Status, code.start, code.end, Kind::Plain);
+    out.worsen(severity(s.text(code)));
+    Some(())
+}
+
+/// A server's failure is an error, a client's is worth a notice.
+pub(super) fn severity(status: &[u8]) -> Option<Severity> {
+    Some(match status.first()? {
+        b'5'..=b'9' => Severity::Err,
         b'4' => Severity::Notice,
         _ => Severity::Info,
-    });
-    let bytes = status + 4;
-    if line.get(status + 3) != Some(&b' ') {
-        return None;
-    }
-    let rest = line.get(bytes..)?;
-    let len = memchr::memchr(b' ', rest).unwrap_or(rest.len());
-    let text = rest.get(..len)?;
-    if text != b"-" && !(len > 0 && text.iter().all(u8::is_ascii_digit)) {
-        return None;
-    }
-    present(line, Field::Bytes, bytes, bytes + len, Kind::Plain, out);
-    Some(bytes + len)
+    })
 }
 
-/// Referrer, agent, and what a site added: `name=value` pairs, a last number in microseconds.
-fn tail(line: &[u8], mut at: usize, out: &mut Record) {
-    for field in [Field::Referer, Field::Agent] {
-        if line.get(at..at + 2) != Some(b" \"") {
-            break;
-        }
-        // A line cut inside the agent keeps what there is of it.
-        let end = closing_quote(line, at + 2).unwrap_or(line.len());
-        present(line, field, at + 2, end, Kind::Quoted, out);
-        at = end + 1;
+/// ` "referer" "agent"`; `false` and nothing done if there are no two quoted pieces.
+fn referer_and_agent(s: &mut Scan<'_>, out: &mut Record) -> bool {
+    let mut probe = *s;
+    if !probe.eat_all(b" ") {
+        return false;
     }
-    let bare = line.get(at + 1..).unwrap_or_default();
-    if !bare.is_empty() && bare.len() < 13 && bare.iter().all(u8::is_ascii_digit) {
-        out.push(Field::Duration, at + 1, line.len(), Kind::Micros);
-        return;
-    }
-    while line.get(at) == Some(&b' ') {
-        at = pair(line, at + 1, out);
-    }
-}
-
-/// One `name=value` or `name="value"`; where it ends.
-fn pair(line: &[u8], start: usize, out: &mut Record) -> usize {
-    let rest = line.get(start..).unwrap_or_default();
-    if rest.first() == Some(&b'"') {
-        return closing_quote(line, start + 1).map_or(line.len(), |q| q + 1);
-    }
-    let end = start + memchr::memchr(b' ', rest).unwrap_or(rest.len());
-    let name_len = rest
-        .iter()
-        .take_while(|c| c.is_ascii_alphanumeric() || **c == b'_')
-        .count();
-    if name_len == 0 || rest.get(name_len) != Some(&b'=') {
-        return end;
-    }
-    let Ok(name) = std::str::from_utf8(rest.get(..name_len).unwrap_or_default()) else {
-        return end;
+    let Some(referer) = probe.quoted() else {
+        return false;
     };
-    let mut value = start + name_len + 1;
-    let (stop, next) = if line.get(value) == Some(&b'"') {
-        value += 1;
-        let quote = closing_quote(line, value).unwrap_or(line.len());
-        (quote, quote + 1)
-    } else {
-        (end, end)
+    if !probe.eat(b' ') {
+        return false;
+    }
+    let Some(agent) = probe.quoted() else {
+        return false;
     };
-    if line.get(value..stop).is_some_and(|v| v != b"-") {
-        match name {
-            "rt" | "request_time" => out.push(Field::Duration, value, stop, Kind::Plain),
-            "urt" | "upstream_response_time" => {
-                out.push(Field::UpstreamDuration, value, stop, Kind::Plain);
-            }
-            _ => out.push_dynamic("", name, value..stop, Kind::Quoted),
+    for (field, at) in [(Field::Referer, referer), (Field::Agent, agent)] {
+        if probe.text(at.clone()) != b"-" {
+            out.push(field, at.start, at.end, Kind::Quoted);
         }
     }
-    next
+    *s = probe;
+    true
 }

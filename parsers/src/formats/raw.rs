@@ -7,6 +7,8 @@ use crate::{Context, Record, record};
 pub(super) const FORMAT: Format = Format {
     name: "raw",
     about: "any line, taken as it is",
+    starts: |_| true,
+    sure: false,
     parse,
 };
 

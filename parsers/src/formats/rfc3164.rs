@@ -1,156 +1,275 @@
-//! `rfc3164`: BSD syslog and all that calls itself so: `[<PRI>][time] [host] [tag[pid]:] text`.
+//! `rfc3164`: BSD syslog as it is really sent: PRI, time and host may each be there or not.
+//!
+//! `[<PRI>][seq: ][*|.]TIME[ ZONE][:] [HOST ]TAG[pid]: text`. The rules follow what relays do with it,
+//! and where a line is ambiguous the reading that loses no text is taken.
 
-use super::Format;
-use super::syslog::{Pri, pri};
-use crate::{Context, Facility, Field, Kind, Record, Severity, record, stamp};
+use super::syslog::{self, inner};
+use super::{Format, is};
+use crate::Context;
+use crate::record::{Field, Kind, Record};
+use crate::scan::Scan;
+use crate::stamp::{self, Bsd};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "rfc3164",
-    about: "BSD syslog: with or without priority, time, host and tag",
+    about: "BSD syslog (RFC 3164), from the network, from /dev/log and in files",
+    starts: |b| b == b'<' || b.is_ascii_alphanumeric(),
+    sure: false,
     parse,
 };
 
-/// The longest tag, as long as RFC 5424's APP-NAME: a longer first word is text.
-const TAG_LEN_MAX: usize = 48;
-/// The longest host name.
-const HOST_LEN_MAX: usize = 255;
+/// A word longer than that is not the tag of a program (the RFC says 32, paths are longer).
+const TAG_MAX: usize = 128;
+/// RFC 1035's limit for a name.
+const HOST_MAX: usize = 255;
+/// PRI of a message that has none (RFC 3164 §4.3.3): user.notice.
+const PRI_DEFAULT: u8 = 13;
+
+/// Names of zones that may follow a time; only UTC's are unambiguous, with the others the zone stays
+/// that of the source.
+const ZONES: &[&[u8]] = &[
+    b"UTC", b"GMT", b"Z", b"CET", b"CEST", b"EST", b"EDT", b"CST", b"CDT", b"MST", b"MDT", b"PST",
+    b"PDT", b"BST", b"IST", b"JST", b"KST", b"MSK", b"WET", b"WEST", b"EET", b"EEST", b"AEST",
+    b"AEDT", b"SAST", b"NZST", b"NZDT", b"HKT", b"SGT",
+];
+
+/// Lines that syslogd writes about itself, without a tag.
+const UNTAGGED: &[&[u8]] = &[
+    b"-- MARK --",
+    b"last message repeated ",
+    b"message repeated ",
+];
 
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let (mut at, has_pri) = match pri(line, out) {
-        Pri::Read(at) => (at, true),
-        Pri::Absent => (0, false),
-        Pri::Bad => {
-            // Something that listens for syslog got it, so it is a message all the same.
-            out.flags.bad_pri = true;
-            out.message = 0..record::offset(line.len());
-            return line.first() == Some(&b'<') && line.get(1).is_some_and(u8::is_ascii_digit);
-        }
-    };
-    while line.get(at) == Some(&b' ') {
-        at += 1;
+    match line {
+        [b'<', b'0'..=b'9', ..] => with_pri(cx, line, out),
+        [b'<', ..] => false,
+        _ => in_file(cx, line, out),
     }
-    let stamped = time(cx, line, &mut at, out);
-    if !has_pri {
-        // A file written by syslogd has no priority, but always a time.
-        if !stamped {
-            return false;
-        }
-    } else if matches!(line.get(at), Some(b'{' | b'[')) {
-        out.message = record::offset(at)..record::offset(line.len());
-        return true;
+}
+
+/// Reads anything that came over a syslog transport, where a line without PRI or time is legal too.
+pub(super) fn received(cx: &mut Context, line: &[u8], out: &mut Record) {
+    if line.first() == Some(&b'<') && with_pri(cx, line, out) {
+        return;
     }
-    if out.severity.is_none() && has_pri {
-        out.severity = Some(Severity::Notice);
-        out.facility = Facility::from_number(1);
+    syslog::set_pri(PRI_DEFAULT, out);
+    out.flags.bad_pri = line.first() == Some(&b'<');
+    if out.flags.bad_pri {
+        out.set_message(0, line.len());
+    } else {
+        after_pri(cx, Scan::new(line), out);
     }
-    if stamped {
-        host(line, &mut at, out);
+}
+
+fn with_pri(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    let mut s = Scan::new(line);
+    if syslog::pri(&mut s, out) {
+        out.flags.degraded = s.rest().starts_with(b"1 ");
+        after_pri(cx, s, out);
+    } else {
+        // No end, or above 191: all of it is the message, so that nothing is lost.
+        out.flags.bad_pri = true;
+        out.set_message(0, line.len());
     }
-    tag(line, &mut at, out);
-    at += usize::from(line.get(at) == Some(&b' '));
-    out.message = record::offset(at)..record::offset(line.len());
     true
 }
 
-/// The time in any of its forms, Cisco's sequence number and clock marks before it included.
-fn time(cx: &mut Context, line: &[u8], at: &mut usize, out: &mut Record) -> bool {
-    let mut start = *at;
-    let rest = line.get(start..).unwrap_or_default();
-    // `000123: *Nov 21 …:`: the number is the device's own count.
-    let digits = rest
-        .iter()
-        .take(12)
-        .take_while(|c| c.is_ascii_digit())
-        .count();
-    if digits > 0 && rest.get(digits..digits + 2) == Some(b": ") {
-        start += digits + 2;
+/// A line of a file claims to be syslog by its time; an ISO time needs a host and a tag behind it,
+/// since other programs begin their lines so too.
+fn in_file(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    let mut s = Scan::new(line);
+    if line.first().is_some_and(u8::is_ascii_alphabetic) {
+        return time(cx, &mut s, out) && {
+            body(cx, s, out);
+            true
+        };
     }
-    start += usize::from(matches!(line.get(start), Some(b'*' | b'.')));
-    let text = line.get(start..).unwrap_or_default();
-    let stamp = match text.first() {
-        Some(c) if c.is_ascii_alphabetic() => stamp::bsd(cx, text),
-        Some(c) if c.is_ascii_digit() => stamp::iso(cx, text).or_else(|| stamp::epoch(text)),
-        _ => None,
-    };
-    let Some(stamp) = stamp else { return false };
-    let mut end = start + stamp.len;
-    if !matches!(line.get(end), None | Some(b' ' | b':')) {
+    // `T` and an offset: what relays write.
+    if !matches!(line.get(10), Some(b'T' | b't')) || !time(cx, &mut s, out) {
         return false;
     }
-    out.time = Some(stamp.time);
-    out.flags.time_guessed = stamp.guessed;
-    out.time_span = record::offset(start)..record::offset(end);
-    end += usize::from(line.get(end) == Some(&b':'));
-    end += usize::from(line.get(end) == Some(&b' '));
-    *at = end;
+    let (rest, mark) = (s, out.mark());
+    let tagged = !out.flags.time_guessed && host(&mut s, out) && tag(&mut s, out).is_some();
+    out.rewind(mark);
+    if tagged {
+        body(cx, rest, out);
+    }
+    tagged
+}
+
+fn after_pri(cx: &mut Context, mut s: Scan<'_>, out: &mut Record) {
+    s.eat(b' ');
+    if matches!(s.peek(), Some(b'{' | b'[')) {
+        out.set_message(s.at(), s.len());
+        inner(cx, b"", s.rest(), s.at(), out);
+        return;
+    }
+    let start = s;
+    if !time(cx, &mut s, out) {
+        s = start;
+        sequence(&mut s);
+        if !time(cx, &mut s, out) {
+            s = start;
+        }
+    }
+    body(cx, s, out);
+}
+
+/// Cisco's `000123: ` before the time.
+fn sequence(s: &mut Scan<'_>) {
+    let mut probe = *s;
+    let digits = probe.digits();
+    if (digits.is_empty() || digits.len() <= 10) && probe.eat(b':') {
+        probe.spaces();
+        *s = probe;
+    }
+}
+
+/// The time and what belongs to it; the space behind is stepped over.
+fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
+    let mut probe = *s;
+    // A clock that is not synchronised, says Cisco.
+    let _ = probe.eat(b'*') || probe.eat(b'.');
+    let start = probe.at();
+    let rest = probe.rest();
+    let (mut time, mut guessed, len) = if let Some(found) = stamp::bsd(rest) {
+        match found {
+            Bsd::Full(full) => {
+                let (time, guessed) = full.resolve(cx);
+                (time, guessed, full.len)
+            }
+            Bsd::Short(short) => match short.resolve(cx) {
+                Some(time) => (time, true, short.len),
+                None => return false,
+            },
+        }
+    } else if let Some(found) = stamp::iso(rest)
+        .filter(|_| matches!(rest.get(10), Some(b'T' | b't')))
+        .or_else(|| stamp::epoch(rest).filter(|e| e.len >= 10))
+    {
+        let (time, guessed) = found.resolve(cx);
+        (time, guessed, found.len)
+    } else {
+        return false;
+    };
+    probe.skip(len);
+    let mut zone = probe;
+    if zone.eat(b' ') {
+        let name = zone.run(|b| b.is_ascii_uppercase());
+        if zone.eat(b':') && ZONES.contains(&zone.text(name.clone())) {
+            if matches!(zone.text(name), b"UTC" | b"GMT" | b"Z") && guessed {
+                (time, guessed) = in_utc(cx, rest).unwrap_or((time, guessed));
+            }
+            probe = zone;
+        }
+    }
+    let colon = probe.eat(b':');
+    if !probe.eat(b' ') && !probe.done() && !colon {
+        return false;
+    }
+    out.set_time(time, start, start + len);
+    out.flags.time_guessed = guessed;
+    *s = probe;
     true
 }
 
-/// A host is a word of host characters with a space behind, and something that is no tag.
-fn host(line: &[u8], at: &mut usize, out: &mut Record) {
-    let rest = line.get(*at..).unwrap_or_default();
-    let len = rest
-        .iter()
-        .take(HOST_LEN_MAX + 1)
-        .take_while(|&&c| {
-            c.is_ascii_alphanumeric()
-                || matches!(c, b'.' | b'_' | b'-' | b':' | b'[' | b']' | b'/' | b'@')
-        })
-        .count();
-    let word = rest.get(..len).unwrap_or_default();
-    let last_ok = word
-        .last()
-        .is_some_and(|c| c.is_ascii_alphanumeric() || *c == b']');
-    if !last_ok || rest.get(len) != Some(&b' ') || len > HOST_LEN_MAX || is_tag(word) {
-        return;
+/// The same stamp, read in UTC.
+fn in_utc(cx: &Context, text: &[u8]) -> Option<(crate::Timestamp, bool)> {
+    let mut utc = Context::new(cx.recv, jiff::tz::TimeZone::UTC);
+    match stamp::bsd(text)? {
+        Bsd::Full(full) => Some((full.resolve(&mut utc).0, false)),
+        // The year is still a guess.
+        Bsd::Short(short) => Some((short.resolve(&mut utc)?, true)),
     }
-    out.push(Field::Host, *at, *at + len, Kind::Plain);
-    *at += len + 1;
 }
 
-/// `name[123]`: a tag whose colon is missing, not an address in brackets.
-fn is_tag(word: &[u8]) -> bool {
-    let open = memchr::memchr(b'[', word);
-    open.is_some_and(|at| at > 0 && word.last() == Some(&b']'))
-}
-
-/// `name[pid]:` or `name:`; anything else is text.
-fn tag(line: &[u8], at: &mut usize, out: &mut Record) {
-    let rest = line.get(*at..).unwrap_or_default();
-    let end = rest
-        .iter()
-        .take(TAG_LEN_MAX + 1)
-        .position(|&c| matches!(c, b':' | b'[' | b' ') || c < 0x20);
-    let Some(end) = end.filter(|&e| e > 0) else {
-        return;
+/// Host, tag and text. Without a time there is no host either: the first word may be anything.
+fn body(cx: &mut Context, mut s: Scan<'_>, out: &mut Record) {
+    s.eat(b' ');
+    // Some firewalls set the colon apart: `fw1 : %ASA-…`.
+    if out.time.is_some() && !untagged(s.rest()) && host(&mut s, out) {
+        s.eat_all(b": ");
+    }
+    let app = if untagged(s.rest()) {
+        0..0
+    } else {
+        tag(&mut s, out).unwrap_or_default()
     };
-    match rest.get(end) {
-        Some(b':') => {
-            out.push(Field::App, *at, *at + end, Kind::Plain);
-            *at += end + 1;
-        }
-        Some(b'[') => {
-            let inside = rest.get(end + 1..).unwrap_or_default();
-            let Some(close) = inside.iter().take(32).position(|&c| c == b']') else {
-                return;
-            };
-            let pid = inside.get(..close).unwrap_or_default();
-            if pid.contains(&b' ') {
-                return;
-            }
-            out.push(Field::App, *at, *at + end, Kind::Plain);
-            if pid.iter().all(u8::is_ascii_digit) {
-                out.push(
-                    Field::Pid,
-                    *at + end + 1,
-                    *at + end + 1 + close,
-                    Kind::Plain,
-                );
-            }
-            *at += end + 2 + close;
-            *at += usize::from(line.get(*at) == Some(&b':'));
-        }
-        _ => {}
+    out.set_message(s.at(), s.len());
+    inner(cx, s.text(app), s.rest(), s.at(), out);
+}
+
+fn untagged(text: &[u8]) -> bool {
+    matches!(text.first(), Some(b'-' | b'l' | b'm')) && UNTAGGED.iter().any(|m| text.starts_with(m))
+}
+
+/// A run of a name's or an address' characters that a space ends; else the run belongs to the tag.
+fn host(s: &mut Scan<'_>, out: &mut Record) -> bool {
+    let mut probe = *s;
+    let word = probe.run(|b| b.is_ascii_alphanumeric() || is(b, b".-_:/@[]%"));
+    if word.len() > HOST_MAX || !probe.eat(b' ') {
+        return false;
     }
+    let text = probe.text(word.clone());
+    let named = text
+        .iter()
+        .all(|&b| b.is_ascii_alphanumeric() || is(b, b".-_/@"))
+        && text.last().is_some_and(u8::is_ascii_alphanumeric);
+    if !named && !is_ipv6(text) {
+        return false;
+    }
+    out.push(Field::Host, word.start, word.end, Kind::Plain);
+    *s = probe;
+    true
+}
+
+/// `fe80::1`, `[fe80::1]`, `fe80::1%eth0`: two colons at least, and hexadecimal before a `%`.
+fn is_ipv6(text: &[u8]) -> bool {
+    let inside = text
+        .strip_prefix(b"[")
+        .and_then(|t| t.strip_suffix(b"]"))
+        .unwrap_or(text);
+    let address = inside.split(|&b| b == b'%').next().unwrap_or_default();
+    address.iter().filter(|&&b| b == b':').count() >= 2
+        && address
+            .iter()
+            .all(|&b| b.is_ascii_hexdigit() || is(b, b":."))
+        && address.last() != Some(&b':')
+        || address.ends_with(b"::") && address.len() > 2
+}
+
+/// `name[pid]:`, `name:` or `name[pid]`; the place of the name. One space behind it is stepped over.
+fn tag(s: &mut Scan<'_>, out: &mut Record) -> Option<std::ops::Range<usize>> {
+    let mut probe = *s;
+    let name = probe.run(|b| b > b' ' && b != 0x7f && !is(b, b"[:"));
+    if name.is_empty() || name.len() > TAG_MAX {
+        return None;
+    }
+    let mut pid = 0..0;
+    if probe.eat(b'[') {
+        pid = probe.run(|b| b > b' ' && b != b']');
+        if !probe.eat(b']') || pid.len() > TAG_MAX {
+            return None;
+        }
+        probe.eat(b':');
+    } else if !probe.eat(b':') {
+        return None;
+    }
+    let first = probe.text(name.clone()).first().copied()?;
+    match probe.peek() {
+        None | Some(b' ') => {}
+        // `app:text` is a tag, `http://…` and `12:30` are text.
+        Some(next) => {
+            if pid.is_empty() && (!first.is_ascii_alphabetic() || is(next, b"/\\:")) {
+                return None;
+            }
+        }
+    }
+    out.push(Field::App, name.start, name.end, Kind::Plain);
+    out.push(Field::Pid, pid.start, pid.end, Kind::Plain);
+    probe.eat(b' ');
+    *s = probe;
+    Some(name)
 }

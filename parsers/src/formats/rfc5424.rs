@@ -1,150 +1,117 @@
-//! `rfc5424`: `<PRI>1 TIMESTAMP HOST APP PROCID MSGID [SD] MSG`, tolerant where senders are sloppy.
+//! `rfc5424`: `<PRI>1 TIME HOST APP PROCID MSGID [SD] MSG`, read as tolerantly as it is written.
 
-use super::Format;
-use super::syslog::{Pri, pri};
-use crate::{Context, Field, Kind, Record, record, stamp};
+use super::syslog::{self, inner};
+use super::{Format, is};
+use crate::record::{Field, Kind, Record};
+use crate::scan::Scan;
+use crate::{Context, stamp};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "rfc5424",
-    about: "syslog as RFC 5424, with structured data",
+    about: "syslog with structured data (RFC 5424)",
+    starts: |b| b == b'<',
+    sure: true,
     parse,
 };
 
-/// More parameters than any sender writes; the rest of the structured data is then message.
-const PARAMS_MAX: usize = 256;
+/// Parameters of structured data that get a span; the standard's own examples have three.
+const PARAMS_MAX: usize = 64;
+/// The longest names that the standard allows: host, app, process id, message id.
+const NAME_MAX: [usize; 4] = [255, 48, 128, 32];
+const NAMES: [Field; 4] = [Field::Host, Field::App, Field::Pid, Field::MsgId];
 
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let Pri::Read(at) = pri(line, out) else {
+    let mut s = Scan::new(line);
+    if !syslog::pri(&mut s, out) {
+        return false;
+    }
+    let version = s.digits();
+    if !(1..=3).contains(&version.len()) || !s.eat(b' ') || !time(cx, &mut s, out) {
+        return false;
+    }
+    let mut app = 0..0;
+    for (field, max) in NAMES.into_iter().zip(NAME_MAX) {
+        if s.done() {
+            return false;
+        }
+        let word = s.word();
+        s.eat(b' ');
+        out.flags.degraded |= word.len() > max || word.is_empty();
+        if s.text(word.clone()) != b"-" {
+            out.push(field, word.start, word.end, Kind::Plain);
+            if field == Field::App {
+                app = word;
+            }
+        }
+    }
+    let body = s.at();
+    let mark = out.mark();
+    if !structured(&mut s, out) {
+        out.rewind(mark);
+        out.flags.degraded = true;
+        s = Scan::from(line, body);
+    }
+    s.eat(b' ');
+    // rsyslog's own template leaves a second space in front of the message.
+    s.eat(b' ');
+    s.eat_all(b"\xEF\xBB\xBF");
+    out.set_message(s.at(), s.len());
+    inner(cx, s.text(app), s.rest(), s.at(), out);
+    true
+}
+
+fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
+    if s.eat_all(b"- ") {
+        return true;
+    }
+    // Meraki sends epoch seconds here.
+    let Some(found) = stamp::iso(s.rest()).or_else(|| stamp::epoch(s.rest())) else {
         return false;
     };
-    header(cx, line, at, out).is_some()
+    let start = s.at();
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, start, start + found.len);
+    out.flags.time_guessed = guessed;
+    s.skip(found.len);
+    s.eat(b' ')
 }
 
-/// From the version on; `None` if this is no RFC 5424 header.
-fn header(cx: &mut Context, line: &[u8], at: usize, out: &mut Record) -> Option<()> {
-    let digits = line
-        .get(at..)?
-        .iter()
-        .take(4)
-        .take_while(|c| c.is_ascii_digit())
-        .count();
-    if !(1..=3).contains(&digits) || line.get(at) == Some(&b'0') {
-        return None;
+/// `-` or one or more `[id name="value" …]`; the parameters become `sd.id.name`.
+fn structured(s: &mut Scan<'_>, out: &mut Record) -> bool {
+    if s.eat(b'-') {
+        return s.done() || s.peek() == Some(b' ');
     }
-    let mut at = space(line, at + digits)?;
-    if line.get(at) == Some(&b'-') {
-        at += 1;
-    } else {
-        let stamp = stamp::iso(cx, line.get(at..)?)?;
-        if line.get(at + 10).is_some_and(|c| c | 0x20 != b't') {
-            return None;
-        }
-        out.time = Some(stamp.time);
-        out.flags.time_guessed = stamp.guessed;
-        out.time_span = record::offset(at)..record::offset(at + stamp.len);
-        at += stamp.len;
+    if s.peek() != Some(b'[') {
+        // The message alone: `-` forgotten, or nothing at all.
+        return s.done();
     }
-    for field in [Field::Host, Field::App, Field::Pid, Field::MsgId] {
-        let start = space(line, at)?;
-        let rest = line.get(start..)?;
-        at = start + memchr::memchr(b' ', rest).unwrap_or(rest.len());
-        if line.get(start..at)? != b"-" {
-            out.push(field, start, at, Kind::Plain);
+    let mut params = 0;
+    while s.eat(b'[') {
+        let id = s.run(|b| !is(b, b" ]=\"") && b > b' ');
+        if id.is_empty() {
+            return false;
         }
-    }
-    let start = space(line, at).unwrap_or(line.len());
-    let end = match structured_data(line, start, out) {
-        Some(end) => end,
-        None => {
-            // The header was good: keep it, and take the rest as it is.
-            out.flags.degraded = start < line.len();
-            out.message = record::offset(start)..record::offset(line.len());
-            return Some(());
-        }
-    };
-    out.message = message(line, end);
-    Some(())
-}
-
-fn space(line: &[u8], at: usize) -> Option<usize> {
-    (line.get(at) == Some(&b' ')).then_some(at + 1)
-}
-
-/// The message behind the structured data: without the separating space, the space that some
-/// senders put in front of every message, and the byte order mark.
-fn message(line: &[u8], end: usize) -> std::ops::Range<u32> {
-    let mut start = end;
-    for _ in 0..2 {
-        start += usize::from(line.get(start) == Some(&b' '));
-    }
-    if line
-        .get(start..)
-        .is_some_and(|m| m.starts_with(b"\xef\xbb\xbf"))
-    {
-        start += 3;
-    }
-    record::offset(start.min(line.len()))..record::offset(line.len())
-}
-
-/// `-` or `[id name="value" …]…`; where it ends. The record is left as it was if it is broken.
-fn structured_data(line: &[u8], start: usize, out: &mut Record) -> Option<usize> {
-    match line.get(start) {
-        None => return Some(line.len()),
-        Some(b'-') if matches!(line.get(start + 1), None | Some(b' ')) => return Some(start + 1),
-        Some(b'[') => {}
-        Some(_) => return None,
-    }
-    let fields = out.fields.len();
-    let mut at = start;
-    while line.get(at) == Some(&b'[') {
-        match element(line, at + 1, out) {
-            Some(end) => at = end,
-            None => {
-                out.fields.truncate(fields);
-                return None;
-            }
-        }
-    }
-    matches!(line.get(at), None | Some(b' ')).then_some(at)
-}
-
-/// One SD-ELEMENT behind its `[`; where the next begins.
-fn element(line: &[u8], start: usize, out: &mut Record) -> Option<usize> {
-    let name = |from: usize| {
-        let rest = line.get(from..)?;
-        let len = rest
-            .iter()
-            .position(|c| matches!(c, b' ' | b']' | b'=' | b'"'))?;
-        let text = std::str::from_utf8(rest.get(..len)?).ok()?;
-        (len > 0).then_some((text, from + len))
-    };
-    let (id, mut at) = name(start)?;
-    // The part behind `@` is the owner's number, not part of what people type.
-    let prefix = format!("sd.{}", id.split('@').next().unwrap_or(id));
-    loop {
-        while line.get(at) == Some(&b' ') {
-            at += 1;
-        }
-        if line.get(at) == Some(&b']') {
-            return Some(at + 1);
-        }
-        let (key, after) = name(at)?;
-        if line.get(after..after + 2) != Some(b"=\"") {
-            return None;
-        }
-        let value = after + 2;
-        at = value;
         loop {
-            at += memchr::memchr2(b'"', b'\\', line.get(at..)?)?;
-            if line.get(at) == Some(&b'"') {
+            s.spaces();
+            if s.eat(b']') {
                 break;
             }
-            at += 2;
+            let name = s.run(|b| !is(b, b" ]=\"") && b > b' ');
+            if name.is_empty() || !s.eat(b'=') {
+                return false;
+            }
+            let Some(value) = s.quoted() else {
+                return false;
+            };
+            params += 1;
+            if params > PARAMS_MAX {
+                out.flags.fields_dropped = true;
+                continue;
+            }
+            let (id, name) = (s.text(id.clone()), s.text(name));
+            out.push_named(&[b"sd", id, name], value, Kind::SdParam);
         }
-        if out.fields.len() < PARAMS_MAX {
-            out.push_dynamic(&prefix, key, value..at, Kind::SdParam);
-        }
-        at += 1;
     }
+    s.done() || s.peek() == Some(b' ')
 }

@@ -1,38 +1,56 @@
-//! What RFC 3164 and RFC 5424 share: the priority.
+//! What the two syslog formats share: PRI, and what well-known programs write inside the message.
 
-use crate::{Facility, Field, Kind, Record, Severity};
+use super::access;
+use crate::record::{Field, Kind, Record};
+use crate::scan::Scan;
+use crate::{Context, Facility, Severity};
 
-/// The largest priority: local7.debug.
-const PRI_MAX: u32 = 191;
-
-/// What stands at the beginning of a message.
-pub(super) enum Pri {
-    /// A good one; the rest begins here.
-    Read(usize),
-    /// None at all.
-    Absent,
-    /// A `<` that begins no priority, or one above 191.
-    Bad,
+/// `<NNN>` with NNN ≤ 191. On `false` nothing is consumed.
+pub(super) fn pri(s: &mut Scan<'_>, out: &mut Record) -> bool {
+    let (number, len) = match *s.rest() {
+        [b'<', a, b'>', ..] => (num(&[a]), 1),
+        [b'<', a, b, b'>', ..] => (num(&[a, b]), 2),
+        [b'<', a, b, c, b'>', ..] => (num(&[a, b, c]), 3),
+        _ => return false,
+    };
+    let Some(number) = number.filter(|&n| n <= 191) else {
+        return false;
+    };
+    set_pri(number, out);
+    out.push(Field::Pri, s.at() + 1, s.at() + 1 + len, Kind::Plain);
+    s.skip(len + 2);
+    true
 }
 
-/// Reads `<PRI>` into the record.
-pub(super) fn pri(line: &[u8], out: &mut Record) -> Pri {
-    if line.first() != Some(&b'<') {
-        return Pri::Absent;
-    }
-    let mut number = 0u32;
-    for (at, &c) in line.iter().enumerate().take(5).skip(1) {
-        match c {
-            b'0'..=b'9' if at < 4 => number = number * 10 + u32::from(c - b'0'),
-            b'>' if at > 1 && number <= PRI_MAX => {
-                let [byte, ..] = number.to_le_bytes();
-                out.severity = Severity::from_number(byte & 7);
-                out.facility = Facility::from_number(byte >> 3);
-                out.push(Field::Pri, 1, at, Kind::Plain);
-                return Pri::Read(at + 1);
-            }
-            _ => break,
-        }
-    }
-    Pri::Bad
+fn num(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0u8, |n, &b| {
+        let digit = b.is_ascii_digit().then(|| b - b'0')?;
+        n.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Facility and severity of a PRI number.
+pub(super) fn set_pri(number: u8, out: &mut Record) {
+    out.facility = Facility::from_number(number / 8);
+    out.severity = Severity::from_number(number % 8);
+}
+
+/// Reads what is known of the program `app` in its message, which begins at `at` in the line. The
+/// message and the time of the record stay syslog's.
+pub(super) fn inner(cx: &mut Context, app: &[u8], text: &[u8], at: usize, out: &mut Record) {
+    let read: fn(&mut Context, &[u8], &mut Record) -> bool = match app {
+        b"nginx" | b"apache2" | b"httpd" => access::any,
+        _ => return,
+    };
+    let keep = (
+        out.message.clone(),
+        out.time,
+        out.time_span.clone(),
+        out.flags,
+    );
+    out.within(at, |out| {
+        out.time.get_or_insert_default();
+        read(cx, text, out)
+    });
+    (out.message, out.time, out.time_span, out.flags) = keep;
 }

@@ -1,0 +1,6 @@
+//! The parsers seen from outside: tables, properties, goldens, and a comparison with another parser.
+
+mod dump;
+mod framing;
+mod properties;
+mod syslog;
