@@ -4,8 +4,7 @@
 use vigie_parsers::Timestamp;
 use vigie_query::Labels;
 use vigie_store::incidents::{
-    Alert, AlertState, Incident, IncidentId, IncidentState, NewEntry, NewIncident, Resolution,
-    What,
+    Alert, AlertState, Incident, IncidentId, IncidentState, NewEntry, NewIncident, Resolution, What,
 };
 use vigie_store::{Result, State};
 
@@ -65,12 +64,7 @@ fn began_again(incident: &Incident, now: Timestamp) -> bool {
     resolved.is_some_and(|r| now.since_ms(r.at) <= REOPEN_MS)
 }
 
-fn opened(
-    state: &mut State<'_>,
-    key: String,
-    alert: &Alert,
-    now: Timestamp,
-) -> Result<IncidentId> {
+fn opened(state: &mut State<'_>, key: String, alert: &Alert, now: Timestamp) -> Result<IncidentId> {
     let title = alert.annotation("summary").unwrap_or(alert.name());
     let id = state.open_incident(&NewIncident {
         key,
@@ -124,12 +118,7 @@ fn reopened(
     Ok(incident.id)
 }
 
-fn raise(
-    state: &mut State<'_>,
-    incident: &Incident,
-    alert: &Alert,
-    now: Timestamp,
-) -> Result<()> {
+fn raise(state: &mut State<'_>, incident: &Incident, alert: &Alert, now: Timestamp) -> Result<()> {
     let severity = alert.severity();
     if severity <= incident.severity {
         return Ok(());
@@ -140,12 +129,7 @@ fn raise(
 }
 
 /// An alert of an incident changed, the incident did not.
-fn told(
-    state: &mut State<'_>,
-    transition: &Transition,
-    what: What,
-    now: Timestamp,
-) -> Result<()> {
+fn told(state: &mut State<'_>, transition: &Transition, what: What, now: Timestamp) -> Result<()> {
     let alert = &transition.alert;
     state.put_alert(alert)?;
     match alert.incident {

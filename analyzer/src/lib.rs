@@ -19,3 +19,6 @@ pub use lifecycle::{GONE_MS, REFRESH_MS, Step, Transition};
 pub use overview::{Overview, SourceCount, overview};
 pub use rules::{Problem, Rules};
 pub use watch::Watch;
+
+#[cfg(test)]
+mod model;

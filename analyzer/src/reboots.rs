@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vigie_parsers::Timestamp;
-use vigie_query::{Labels, Matcher, METRIC_NAME, Selection, SeriesSource};
+use vigie_query::{Labels, METRIC_NAME, Matcher, Selection, SeriesSource};
 use vigie_store::incidents::{Change, ChangeKind};
 
 use crate::Result;
@@ -76,7 +76,10 @@ impl Boots {
 }
 
 fn started(instance: &str, booted: f64) -> Change {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates; checked to be finite")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates; checked to be finite"
+    )]
     let at = Timestamp((booted * 1000.0) as i64);
     let name = if instance.is_empty() {
         "the machine"

@@ -19,7 +19,10 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, tail) = rest.split_at(digits);
-        let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_lowercase()).len();
+        let letters = tail.len()
+            - tail
+                .trim_start_matches(|c: char| c.is_ascii_lowercase())
+                .len();
         let (unit, tail) = tail.split_at(letters);
         let number: i64 = number.parse().map_err(|_| wrong())?;
         // Units come once each, the larger first.
@@ -33,7 +36,11 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
         total = part.and_then(|p| total.checked_add(p)).ok_or_else(wrong)?;
         (rest, allowed) = (tail, at + 1);
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(total)
+    }
 }
 
 #[cfg(test)]

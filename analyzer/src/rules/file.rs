@@ -98,12 +98,14 @@ fn explain(error: &serde_saphyr::Error) -> String {
     else {
         // The place is said apart.
         let text = error.to_string();
-        let place = text.find(" at line ").filter(|_| error.location().is_some());
+        let place = text
+            .find(" at line ")
+            .filter(|_| error.location().is_some());
         return place.map_or(text.clone(), |at| text[..at].to_owned());
     };
     let near = |known: &&&str| strsim::damerau_levenshtein(known, field);
     let nearest = expected.iter().min_by_key(near);
-    let hint = match nearest.filter(|known| near(known) <= 3) {
+    let hint = match nearest.filter(|known| near(known) <= field.len() / 3) {
         Some(known) => format!("did you mean `{known}`?"),
         None => format!("known: {}", expected.join(", ")),
     };
@@ -143,7 +145,10 @@ impl Reading<'_> {
     fn group(&mut self, raw: &RawGroup) -> Group {
         let interval_ms = self.duration(raw.interval.as_ref(), INTERVAL_MS);
         if let Some(interval) = raw.interval.as_ref().filter(|_| interval_ms < 1000) {
-            self.harm(Some(interval.referenced), "an interval is at least 1s".to_owned());
+            self.harm(
+                Some(interval.referenced),
+                "an interval is at least 1s".to_owned(),
+            );
         }
         let rules = raw.rules.iter().filter_map(|r| self.rule(raw, r)).collect();
         Group {

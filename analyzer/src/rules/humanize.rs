@@ -31,7 +31,12 @@ fn trimmed(number: &str) -> &str {
 const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
 
 /// Divides by `step` as long as there is a larger unit, or multiplies by 1000 below 1.
-fn scale(value: f64, step: f64, large: &[&'static str], small: &[&'static str]) -> (f64, &'static str) {
+fn scale(
+    value: f64,
+    step: f64,
+    large: &[&'static str],
+    small: &[&'static str],
+) -> (f64, &'static str) {
     let (mut value, mut prefix) = (value, "");
     if value.abs() >= 1.0 {
         for unit in large {
@@ -110,7 +115,10 @@ pub(super) fn duration(value: f64) -> String {
 
 /// `humanizeTimestamp`: seconds since 1970 as a date in UTC.
 pub(super) fn timestamp(value: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates; jiff refuses what is too far")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates; jiff refuses what is too far"
+    )]
     let millis = (value * 1000.0) as i64;
     match jiff::Timestamp::from_millisecond(millis) {
         Ok(time) if value.is_finite() => time.strftime("%Y-%m-%d %H:%M:%S%.f UTC").to_string(),
@@ -133,7 +141,13 @@ mod tests {
             (60.0, "60", "60", "6000%", "1m 0s"),
             (3661.0, "3.661k", "3.575ki", "3.661e+05%", "1h 1m 1s"),
             (86400.0, "86.4k", "84.38ki", "8.64e+06%", "1d 0h 0m 0s"),
-            (-5.0 * 86400.0 - 1.5, "-432k", "-421.9ki", "-4.32e+07%", "-5d 0h 0m 1s"),
+            (
+                -5.0 * 86400.0 - 1.5,
+                "-432k",
+                "-421.9ki",
+                "-4.32e+07%",
+                "-5d 0h 0m 1s",
+            ),
             (1_048_576.0, "1.049M", "1Mi", "1.049e+08%", "12d 3h 16m 16s"),
             (f64::NAN, "NaN", "NaN", "NaN", "NaN"),
             (f64::INFINITY, "+Inf", "+Inf", "+Inf", "+Inf"),

@@ -175,5 +175,11 @@ fn settle_ms(expr: &promql::Expr) -> i64 {
     let ranges = promql::selectors(expr)
         .into_iter()
         .filter_map(|s| s.range_ms);
-    ranges.max().unwrap_or(0).clamp(SETTLE_MIN_MS, SETTLE_MAX_MS)
+    ranges
+        .max()
+        .unwrap_or(0)
+        .clamp(SETTLE_MIN_MS, SETTLE_MAX_MS)
 }
+
+#[cfg(test)]
+mod tests;

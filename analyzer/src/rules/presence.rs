@@ -62,10 +62,19 @@ mod tests {
         for (text, expected) in [
             ("up == 0", "up == bool 0"),
             ("a / b > 0.9 and c == 0", "a / b > bool 0.9 and c == bool 0"),
-            ("a > on (x) group_left () b", "a > bool on (x) group_left () b"),
+            (
+                "a > on (x) group_left () b",
+                "a > bool on (x) group_left () b",
+            ),
             ("(a > 14) unless (b > 0)", "(a > bool 14)"),
-            ("count by (x) (rate(a[5m]) > 0) > 3", "count by (x) (rate(a[5m]) > bool 0) > bool 3"),
-            ("max_over_time((a > 5)[1h:1m]) >= bool 1", "max_over_time((a > bool 5)[1h:1m]) >= bool 1"),
+            (
+                "count by (x) (rate(a[5m]) > 0) > 3",
+                "count by (x) (rate(a[5m]) > bool 0) > bool 3",
+            ),
+            (
+                "max_over_time((a > 5)[1h:1m]) >= bool 1",
+                "max_over_time((a > bool 5)[1h:1m]) >= bool 1",
+            ),
         ] {
             let mut expr = grammar::parse(text).unwrap();
             super::strip(&mut expr).unwrap();

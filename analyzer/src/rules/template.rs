@@ -379,7 +379,10 @@ mod tests {
     fn texts_expand_as_in_prometheus() {
         for (text, expected) in [
             ("plain", "plain"),
-            ("{{ $labels.mountpoint }} on {{$labels.instance}}", "/var on web1:9100"),
+            (
+                "{{ $labels.mountpoint }} on {{$labels.instance}}",
+                "/var on web1:9100",
+            ),
             ("{{ .Labels.mountpoint }}={{ .Value }}", "/var=1234.5678"),
             ("[{{ $labels.absent }}]", "[]"),
             ("{{ $value | humanize }}", "1.235k"),
@@ -389,8 +392,14 @@ mod tests {
             ("{{ $value | humanizePercentage }}", "1.235e+05%"),
             ("{{ printf \"%.2f\" $value }}", "1234.57"),
             ("{{ $value | printf `%.1f %%` }}", "1234.6 %"),
-            ("{{ printf \"%s has %d\" $labels.instance $value }}", "web1:9100 has 1234"),
-            ("{{ printf \"%6.1f|%-6d|%06d\" $value 3 4 }}", "1234.6|3     |000004"),
+            (
+                "{{ printf \"%s has %d\" $labels.instance $value }}",
+                "web1:9100 has 1234",
+            ),
+            (
+                "{{ printf \"%6.1f|%-6d|%06d\" $value 3 4 }}",
+                "1234.6|3     |000004",
+            ),
             ("{{ (printf \"%.0f\" $value) | toUpper }}", "1235"),
             ("{{ $labels.instance | stripPort | title }}", "Web1"),
             ("a {{- $value -}} b", "a1234.5678b"),
@@ -419,7 +428,10 @@ mod tests {
             assert_eq!(Template::parse(text).1.len(), 1, "{text}");
         }
         // Read, but not to be expanded for these labels.
-        assert_eq!(expand("{{ $labels.mountpoint | humanize }}!"), "{{ $labels.mountpoint | humanize }}!");
+        assert_eq!(
+            expand("{{ $labels.mountpoint | humanize }}!"),
+            "{{ $labels.mountpoint | humanize }}!"
+        );
         assert!(expand(&format!("{{{{ {}{} }}}}", "(".repeat(99), ")".repeat(99))).contains("(("));
         assert_eq!(expand("{{ printf \"%99999999d\" 1 }}").len(), WIDTH_MAX);
     }

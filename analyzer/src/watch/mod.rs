@@ -178,14 +178,54 @@ impl Watch {
 }
 
 const FIGURES: [(&str, &str, MetricKind, &str); 8] = [
-    ("vigie_rule_evaluations_total", "", MetricKind::Counter, "Rules evaluated."),
-    ("vigie_rule_evaluation_failures_total", "", MetricKind::Counter, "Rules without an answer."),
-    ("vigie_rule_alerts_capped_total", "", MetricKind::Counter, "Results beyond a rule's limit of alerts."),
-    ("vigie_rule_duplicates_total", "", MetricKind::Counter, "Results with the labels of another result."),
-    ("vigie_rule_evaluation_duration_seconds", "", MetricKind::Gauge, "Time the last evaluation took."),
-    ("vigie_alerts", "pending", MetricKind::Gauge, "Alerts by state."),
-    ("vigie_alerts", "firing", MetricKind::Gauge, "Alerts by state."),
-    ("vigie_incidents_open", "", MetricKind::Gauge, "Incidents that are not resolved."),
+    (
+        "vigie_rule_evaluations_total",
+        "",
+        MetricKind::Counter,
+        "Rules evaluated.",
+    ),
+    (
+        "vigie_rule_evaluation_failures_total",
+        "",
+        MetricKind::Counter,
+        "Rules without an answer.",
+    ),
+    (
+        "vigie_rule_alerts_capped_total",
+        "",
+        MetricKind::Counter,
+        "Results beyond a rule's limit of alerts.",
+    ),
+    (
+        "vigie_rule_duplicates_total",
+        "",
+        MetricKind::Counter,
+        "Results with the labels of another result.",
+    ),
+    (
+        "vigie_rule_evaluation_duration_seconds",
+        "",
+        MetricKind::Gauge,
+        "Time the last evaluation took.",
+    ),
+    (
+        "vigie_alerts",
+        "pending",
+        MetricKind::Gauge,
+        "Alerts by state.",
+    ),
+    (
+        "vigie_alerts",
+        "firing",
+        MetricKind::Gauge,
+        "Alerts by state.",
+    ),
+    (
+        "vigie_incidents_open",
+        "",
+        MetricKind::Gauge,
+        "Incidents that are not resolved.",
+    ),
 ];
 
 /// The series of [`FIGURES`]; one that the store refused is left out.
@@ -218,3 +258,6 @@ impl Gauges {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

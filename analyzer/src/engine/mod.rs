@@ -46,9 +46,7 @@ impl Memory {
     /// Reads the setting's text; what is no time is unknown.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let mut times = text
-            .split(' ')
-            .map(|word| word.parse().ok().map(Timestamp));
+        let mut times = text.split(' ').map(|word| word.parse().ok().map(Timestamp));
         let mut next = || times.next().flatten();
         let (evaluated, from, until) = (next(), next(), next());
         Self {
@@ -166,7 +164,9 @@ impl Engine {
             }
         }
         self.rules = rules;
-        let orphans = active.iter().filter(|a| by_rule.contains_key(a.rule.as_str()));
+        let orphans = active
+            .iter()
+            .filter(|a| by_rule.contains_key(a.rule.as_str()));
         transitions.extend(orphans.map(|alert| Evaluation::removed(now, alert)));
         transitions
     }
@@ -312,11 +312,7 @@ fn alert_labels(rule: &Rule, element: &Element) -> Labels {
 }
 
 /// Why an alert is not in the answer, from the answer to the question whether there is data.
-fn absence(
-    rule: &Rule,
-    alert: &Alert,
-    present: Result<&[Element], &promql::Error>,
-) -> Absence {
+fn absence(rule: &Rule, alert: &Alert, present: Result<&[Element], &promql::Error>) -> Absence {
     let Ok(present) = present else {
         return Absence::Blind;
     };
@@ -340,3 +336,8 @@ fn speaks_of(rule: &Rule, alert: &Alert, element: &Element) -> bool {
         name == METRIC_NAME || own(name) || alert.labels.get(name) == Some(value)
     })
 }
+
+#[cfg(test)]
+mod defaults;
+#[cfg(test)]
+mod tests;

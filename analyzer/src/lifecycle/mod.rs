@@ -351,3 +351,6 @@ impl<'a> Evaluation<'a> {
         self.push(Step::Frozen, alert, reason);
     }
 }
+
+#[cfg(test)]
+mod tests;

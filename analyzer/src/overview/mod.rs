@@ -1,9 +1,7 @@
 //! The state of everything in one sentence, and the facts it is made of.
 
 use vigie_parsers::Timestamp;
-use vigie_store::incidents::{
-    Change, Incident, IncidentFilter, IncidentState, Severity,
-};
+use vigie_store::incidents::{Change, Incident, IncidentFilter, IncidentState, Severity};
 use vigie_store::{Reader, SourceReport, SourceState};
 
 use crate::{Memory, Result};
@@ -108,7 +106,11 @@ fn headline(o: &Overview) -> String {
             [(name, why)] => format!(
                 "No incident is open; 1 of {} does not report: {name}{}.",
                 counted(sources, "source", "sources"),
-                if why.is_empty() { String::new() } else { format!(" ({why})") }
+                if why.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({why})")
+                }
             ),
             failed => format!(
                 "No incident is open; {} of {sources} sources do not report.",
@@ -135,3 +137,6 @@ fn headline(o: &Overview) -> String {
 fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests;
