@@ -15,6 +15,7 @@ mod reader;
 pub mod series;
 mod sources;
 mod state;
+mod usage;
 mod writer;
 
 pub use batch::{Batch, Done, EventBatch, EventHead, Reading, SampleBatch, SampleRow};
@@ -24,4 +25,5 @@ pub use reader::Reader;
 pub use series::{Registry, SeriesDef, SeriesId};
 pub use sources::{SourceReport, SourceState};
 pub use state::State;
+pub use usage::Usage;
 pub use writer::{Clock, Handle, Health, Writer, spawn};

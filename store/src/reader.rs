@@ -12,7 +12,7 @@ use vigie_query::{
 };
 
 use crate::file;
-use crate::{Result, SourceReport, events, series, sources, state};
+use crate::{Result, SourceReport, Usage, events, series, sources, state, usage};
 
 /// The store, open for reading: one connection, one query at a time. More readers of the same
 /// process come from [`Reader::another`] and share what is replayed from the journals.
@@ -103,6 +103,17 @@ impl Reader {
         selection: &Selection<'_>,
     ) -> std::result::Result<Vec<series::SlotSeries>, SourceError> {
         self.series.slots(&self.conn, selection)
+    }
+
+    /// What the store holds and occupies.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn usage(&self) -> Result<Usage> {
+        Ok(Usage {
+            events: self.events.lines(&self.conn)?,
+            ..usage::read(&self.conn)?
+        })
     }
 
     /// A setting kept with [`crate::State::set`].

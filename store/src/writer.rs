@@ -15,7 +15,7 @@ use vigie_parsers::Timestamp;
 
 use crate::file::{self, WriteLock};
 use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
-use crate::{events, series, sources, state};
+use crate::{events, series, sources, state, usage};
 
 /// Tells the time; tests pass their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -37,6 +37,7 @@ pub struct Writer {
     events: events::Ingest,
     series: series::Ingest,
     pending: Pending,
+    refused: u64,
     _lock: WriteLock,
 }
 
@@ -69,6 +70,14 @@ impl Writer {
         let lock = WriteLock::take(&path)?;
         let conn = file::open_for_writing(&path, options)?;
         let registry = Registry::load(&conn, options)?;
+        conn.execute(
+            "INSERT OR REPLACE INTO setting VALUES (?1, ?2), (?3, '')",
+            rusqlite::params![
+                usage::BUDGET_KEY,
+                options.budget_bytes.to_string(),
+                usage::REFUSED_KEY
+            ],
+        )?;
         let series = series::Ingest::open(&conn, &registry, options, now)?;
         let events = events::Ingest::open(&conn, options, now)?;
         Ok(Self {
@@ -78,6 +87,7 @@ impl Writer {
             events,
             series,
             pending: Pending::default(),
+            refused: 0,
             _lock: lock,
         })
     }
@@ -161,6 +171,15 @@ impl Writer {
         for report in &self.pending.reports {
             sources::write(&tx, report)?;
         }
+        let population = self.registry.population();
+        if population.refused != self.refused {
+            let worst = population
+                .worst
+                .map(|(metric, _)| metric)
+                .unwrap_or_default();
+            let text = format!("{} {worst}", population.refused);
+            State { tx: &tx }.set(usage::REFUSED_KEY, Some(&text))?;
+        }
         let changed = {
             let savepoint = tx.savepoint()?;
             let changed = change(&mut State { tx: &savepoint });
@@ -171,6 +190,7 @@ impl Writer {
             changed
         };
         tx.commit()?;
+        self.refused = population.refused;
         self.registry.committed();
         self.events.committed();
         self.series.committed();

@@ -112,6 +112,16 @@ impl View {
         stats
     }
 
+    /// Lines that can be read, sealed or not.
+    pub(crate) fn lines(&self, conn: &Connection) -> Result<u64> {
+        let snapshot = self.snapshot(conn)?;
+        let sealed: i64 = conn.query_row("SELECT ifnull(sum(rows), 0) FROM ev_block", [], |r| {
+            r.get(0)
+        })?;
+        let open: usize = snapshot.open.iter().map(|o| o.table.len()).sum();
+        Ok(u64::try_from(sealed).unwrap_or(0) + open as u64)
+    }
+
     /// See [`EventCount`]; what is not sealed yet is counted by minutes.
     pub(crate) fn counts(
         &self,
