@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use vigie_parsers::Timestamp;
-use vigie_query::log::{Filter, TextPattern};
+use vigie_query::log::{Clock, Filter, Query};
 
 /// A query that was understood.
 pub(crate) struct Understood {
@@ -14,10 +14,15 @@ pub(crate) struct Understood {
 }
 
 /// Reads a query; the error is a sentence with the column.
-pub(crate) fn parse(text: &str, _now: Timestamp, _zone: &TimeZone) -> Result<Understood, String> {
-    let words = text.split_whitespace().filter_map(|w| TextPattern::new(w, false, false)).map(Filter::Text);
-    let filter = Filter::And(words.collect());
-    Ok(Understood { filter, time: None, note: String::new() })
+pub(crate) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Understood, String> {
+    let query = Query::parse(text).map_err(|e| e.to_string())?;
+    let clock = Clock::new(now, zone.clone());
+    let time = query.time.as_ref().map(|t| t.resolve(&clock)).transpose()?;
+    let note = match query.pipes.is_empty() {
+        true => String::new(),
+        false => "Shown are the events before the first |; vigie logs answers the rest.".to_owned(),
+    };
+    Ok(Understood { filter: query.filter, time: time.map(|t| (t.start, t.end)), note })
 }
 
 /// The term that chooses exactly this value of a field.
@@ -29,5 +34,20 @@ pub(crate) fn term(name: &str, value: &str) -> String {
             let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
             format!("{name}=\"{escaped}\"")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_read_back_as_they_were() {
+        for value in ["sshd", "a b", "x\"y", "c:\\d", "-v", "10.0.0.1", "(", "", "é"] {
+            let text = term("app", value);
+            let found = parse(&text, Timestamp(0), &TimeZone::UTC);
+            assert!(found.is_ok(), "{text}: {:?}", found.err());
+        }
+        assert!(parse("(", Timestamp(0), &TimeZone::UTC).is_err());
     }
 }

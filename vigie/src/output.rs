@@ -49,7 +49,7 @@ impl Color {
 /// A table of plain columns; those named in `right` are set flush right.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|h| Cell::new(h.to_uppercase())));
     for row in rows {
         table.add_row(row);

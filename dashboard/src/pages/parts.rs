@@ -107,3 +107,33 @@ pub(crate) fn spans(incidents: &[Incident]) -> Vec<Span> {
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     format!("{} ago", crate::chart::units::duration(now.since_ms(at)))
 }
+
+/// Numbers for templates, which pass everything by reference.
+pub(crate) mod show {
+    use crate::chart::Unit;
+    use crate::html::figure;
+
+    pub(crate) fn percent(value: &Option<f64>) -> String {
+        figure(Unit::PERCENT, *value)
+    }
+
+    pub(crate) fn plain(value: &Option<f64>) -> String {
+        figure(Unit::NONE, *value)
+    }
+
+    pub(crate) fn bits(value: &Option<f64>) -> String {
+        figure(Unit::BITS_PER_SECOND, *value)
+    }
+
+    pub(crate) fn per_second(value: &Option<f64>) -> String {
+        figure(Unit::PER_SECOND, *value)
+    }
+
+    pub(crate) fn bytes(value: &f64) -> String {
+        figure(Unit::BYTES, Some(*value))
+    }
+
+    pub(crate) fn share(value: &f64) -> String {
+        super::meter(*value, &Unit::PERCENT.format(*value))
+    }
+}

@@ -39,6 +39,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let expr = promql::parse(text)?;
     let params = promql::Params::default();
     let ranged = matches.contains_id("since") || matches.contains_id("step");
+    let at = cx.time(matches, "at", cx.now)?;
     let answer = if ranged {
         if matches.contains_id("at") {
             bail!("--at asks for one time, --since for a range: give one of them");
@@ -46,16 +47,16 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         let (from, until, step) = range(cx, matches)?;
         promql::range(&reader, &expr, from, until, step, &params)?
     } else {
-        promql::instant(&reader, &expr, cx.time(matches, "at", cx.now)?, &params)?
+        promql::instant(&reader, &expr, at, &params)?
     };
     for warning in &answer.warnings {
         eprintln!("vigie: {warning}");
     }
     let format = matches.get_one::<String>("format").map_or("table", String::as_str);
     match format {
-        "json" => println!("{}", data(&answer.value)),
-        "csv" => print!("{}", csv(cx, &answer.value)),
-        _ => print!("{}", table(cx, &answer.value)),
+        "json" => println!("{}", data(&answer.value, at)),
+        "csv" => print!("{}", csv(cx, &answer.value, at)),
+        _ => print!("{}", table(cx, &answer.value, at)),
     }
     Ok(Outcome::Fine)
 }
@@ -78,10 +79,10 @@ pub(super) fn range(cx: &Context, matches: &ArgMatches) -> Result<(Timestamp, Ti
 }
 
 /// Prometheus' `data` object.
-fn data(value: &Value) -> Json {
+fn data(value: &Value, at: Timestamp) -> Json {
     let labels = |l: &Labels| Json::Object(l.iter().map(|(n, v)| (n.to_owned(), json!(v))).collect());
     match value {
-        Value::Scalar(s) => json!({"resultType": "scalar", "result": pair(s)}),
+        Value::Scalar(s) => json!({"resultType": "scalar", "result": pair(&Sample { time: at, value: *s })}),
         Value::String(text) => json!({"resultType": "string", "result": text}),
         Value::Vector(rows) => json!({
             "resultType": "vector",
@@ -109,9 +110,9 @@ fn pair(sample: &Sample) -> Json {
 }
 
 /// Rows of series, time and value, whatever the kind of the answer.
-fn rows(value: &Value) -> Vec<(String, Timestamp, f64)> {
+fn rows(value: &Value, at: Timestamp) -> Vec<(String, Timestamp, f64)> {
     match value {
-        Value::Scalar(s) => vec![("scalar".to_owned(), s.time, s.value)],
+        Value::Scalar(s) => vec![("scalar".to_owned(), at, *s)],
         Value::String(_) => Vec::new(),
         Value::Vector(rows) => {
             rows.iter().map(|r| (r.labels.to_string(), r.sample.time, r.sample.value)).collect()
@@ -126,21 +127,21 @@ fn rows(value: &Value) -> Vec<(String, Timestamp, f64)> {
     }
 }
 
-fn csv(cx: &Context, value: &Value) -> String {
+fn csv(cx: &Context, value: &Value, at: Timestamp) -> String {
     let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let mut out = "series,time,value\n".to_owned();
-    for (series, time, value) in rows(value) {
+    for (series, time, value) in rows(value, at) {
         let time = times::rfc3339(time, &cx.tz);
         out.push_str(&format!("{},{time},{}\n", quote(&series), promql::format_value(value)));
     }
     out
 }
 
-fn table(cx: &Context, value: &Value) -> String {
+fn table(cx: &Context, value: &Value, at: Timestamp) -> String {
     if let Value::String(text) = value {
         return format!("{text}\n");
     }
-    let rows = rows(value)
+    let rows = rows(value, at)
         .into_iter()
         .map(|(series, time, value)| {
             vec![series, times::show(time, &cx.tz), promql::format_value(value)]
