@@ -1,10 +1,10 @@
 //! What people change from pages: forms, which work without scripts.
 
+use axum::Router;
 use axum::extract::{Form, Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::post;
-use axum::Router;
 use serde::Deserialize;
 use vigie_analyzer::incidents::{Action, act};
 use vigie_store::incidents::IncidentId;
@@ -52,7 +52,11 @@ async fn incident(
     match done.await {
         Ok(Ok(_)) => {
             // Back to one of our own pages, never to an address that a form names.
-            let back = if fields.back == "/" { "/".to_owned() } else { format!("/incidents/{}", id.0) };
+            let back = if fields.back == "/" {
+                "/".to_owned()
+            } else {
+                format!("/incidents/{}", id.0)
+            };
             Redirect::to(&back).into_response()
         }
         Ok(Err(e)) => Failure::Bad(e.to_string()).page(&app, &headers),

@@ -48,7 +48,14 @@ impl App {
     #[must_use]
     pub fn new(pool: Pool, handle: Option<Handle>, clock: Clock, config: Config) -> Self {
         let shutdown = CancellationToken::new();
-        Self(Arc::new(Inner { pool, handle, clock, config, hub: Hub::default(), shutdown }))
+        Self(Arc::new(Inner {
+            pool,
+            handle,
+            clock,
+            config,
+            hub: Hub::default(),
+            shutdown,
+        }))
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -78,8 +85,14 @@ impl App {
 
     /// What a page of this request is made with.
     pub(crate) fn context(&self, headers: &HeaderMap, theme: Option<&str>) -> Context {
-        let cookie = headers.get(header::COOKIE).and_then(|c| c.to_str().ok()).unwrap_or_default();
-        let cookie = cookie.split(';').filter_map(|c| c.trim().strip_prefix("vigie-theme=")).next();
+        let cookie = headers
+            .get(header::COOKIE)
+            .and_then(|c| c.to_str().ok())
+            .unwrap_or_default();
+        let cookie = cookie
+            .split(';')
+            .filter_map(|c| c.trim().strip_prefix("vigie-theme="))
+            .next();
         Context {
             now: self.now(),
             zone: self.0.config.zone.clone(),

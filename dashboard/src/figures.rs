@@ -45,12 +45,20 @@ impl Figures<'_> {
     }
 
     /// A gauge with one series for each value of a label.
-    pub(crate) fn gauges(&self, metric: &str, label: &str) -> Result<Vec<(String, Column)>, SourceError> {
+    pub(crate) fn gauges(
+        &self,
+        metric: &str,
+        label: &str,
+    ) -> Result<Vec<(String, Column)>, SourceError> {
         self.columns(metric, label, |grid, s| grid.gauge(&s.samples))
     }
 
     /// Rates of a counter, summed for each value of a label.
-    pub(crate) fn rates(&self, metric: &str, label: &str) -> Result<Vec<(String, Column)>, SourceError> {
+    pub(crate) fn rates(
+        &self,
+        metric: &str,
+        label: &str,
+    ) -> Result<Vec<(String, Column)>, SourceError> {
         self.columns(metric, label, |grid, s| grid.rate(&s.samples))
     }
 
@@ -79,13 +87,19 @@ impl Figures<'_> {
     /// One gauge.
     pub(crate) fn gauge(&self, metric: &str) -> Result<Column, SourceError> {
         let all = self.gauges(metric, "")?;
-        Ok(all.into_iter().next().map_or_else(|| vec![None; self.grid.len], |(_, c)| c))
+        Ok(all
+            .into_iter()
+            .next()
+            .map_or_else(|| vec![None; self.grid.len], |(_, c)| c))
     }
 
     /// One rate.
     pub(crate) fn rate(&self, metric: &str) -> Result<Column, SourceError> {
         let all = self.rates(metric, "")?;
-        Ok(all.into_iter().next().map_or_else(|| vec![None; self.grid.len], |(_, c)| c))
+        Ok(all
+            .into_iter()
+            .next()
+            .map_or_else(|| vec![None; self.grid.len], |(_, c)| c))
     }
 }
 

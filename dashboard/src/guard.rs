@@ -33,7 +33,10 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -46,12 +49,22 @@ fn refusal(app: &App, request: &Request) -> Option<&'static str> {
     let host = headers
         .get(header::HOST)
         .and_then(|h| h.to_str().ok())
-        .or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str));
+        .or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(axum::http::uri::Authority::as_str)
+        });
     // A name that a stranger's DNS points here would let the stranger's page read ours.
     let Some(host) = host.filter(|h| known_host(h, &app.config().names)) else {
-        return Some("This name is not one of this server's. Add it to http.names, or use the address.\n");
+        return Some(
+            "This name is not one of this server's. Add it to http.names, or use the address.\n",
+        );
     };
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let changes = !matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     let reads_by_post = request.uri().path().starts_with("/api/v1/query");
     if changes && !reads_by_post && !same_site(headers, host) {
         return Some("This was sent by another site.\n");
@@ -70,7 +83,9 @@ fn known_host(host: &str, names: &[String]) -> bool {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => name,
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            name
+        }
         _ => host,
     }
 }
@@ -82,7 +97,9 @@ fn same_site(headers: &HeaderMap, host: &str) -> bool {
         return matches!(site, "same-origin" | "none");
     }
     match text(header::ORIGIN) {
-        Some(origin) => origin.split_once("://").is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)),
+        Some(origin) => origin
+            .split_once("://")
+            .is_some_and(|(_, o)| o.eq_ignore_ascii_case(host)),
         None => true,
     }
 }
@@ -124,7 +141,10 @@ mod tests {
         assert!(!site(&[("origin", "http://evil.example")]));
         assert!(!site(&[("origin", "null")]));
         assert!(site(&[("sec-fetch-site", "same-origin")]));
-        assert!(!site(&[("sec-fetch-site", "cross-site"), ("origin", "http://127.0.0.1:8484")]));
+        assert!(!site(&[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://127.0.0.1:8484")
+        ]));
         assert!(!site(&[("sec-fetch-site", "same-site")]));
     }
 }

@@ -91,8 +91,14 @@ pub fn figure(unit: crate::chart::Unit, value: Option<f64>) -> String {
 /// event has.
 #[must_use]
 pub fn field_names(event: &vigie_parsers::Event) -> Vec<String> {
-    const OF_ALL: &[&str] = &["id", "time", "recv", "level", "source", "format", "message", "line"];
-    let own = event.record.fields.iter().map(|s| event.record.name(s.name));
+    const OF_ALL: &[&str] = &[
+        "id", "time", "recv", "level", "source", "format", "message", "line",
+    ];
+    let own = event
+        .record
+        .fields
+        .iter()
+        .map(|s| event.record.name(s.name));
     let origin = event.origin.fields.iter().map(|(n, _)| n.as_str());
     let mut out: Vec<String> = Vec::new();
     for name in own.chain(origin) {

@@ -18,6 +18,8 @@ mod range;
 mod respond;
 mod server;
 mod source;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use app::{App, Config};

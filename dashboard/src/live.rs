@@ -65,12 +65,18 @@ pub(crate) async fn live(
     Query(query): Query<LiveQuery>,
 ) -> Response {
     let Some(seat) = app.hub().seat() else {
-        return (axum::http::StatusCode::SERVICE_UNAVAILABLE, "too many listeners\n").into_response();
+        return (
+            axum::http::StatusCode::SERVICE_UNAVAILABLE,
+            "too many listeners\n",
+        )
+            .into_response();
     };
     let host = query.host.filter(|h| !h.is_empty());
     let context = app.context(&headers, None);
     let stream = messages(app, host, context, seat);
-    Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(stream)
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 fn messages(
@@ -85,14 +91,21 @@ fn messages(
     let stop = app.shutdown().clone();
     IntervalStream::new(interval)
         .then(move |_| {
-            let (app, host, context, seat) = (app.clone(), host.clone(), context.clone(), Arc::clone(&seat));
+            let (app, host, context, seat) = (
+                app.clone(),
+                host.clone(),
+                context.clone(),
+                Arc::clone(&seat),
+            );
             async move {
                 let text = message(&app, host, context).await;
                 drop(seat);
                 text
             }
         })
-        .filter_map(|text| async move { text.map(|t| Ok(Event::default().event("vitals").data(t.as_ref()))) })
+        .filter_map(|text| async move {
+            text.map(|t| Ok(Event::default().event("vitals").data(t.as_ref())))
+        })
         .take_until(stop.cancelled_owned())
 }
 
@@ -107,7 +120,12 @@ async fn message(app: &App, host: Option<String>, mut context: pages::Context) -
     let made = app.pool().run(move |source, bounds| {
         let chosen = pages::chosen_host(source, asked.as_deref(), &context)?;
         let grid = Grid::with_step(now.plus_ms(-30_000), now, 5000);
-        let figures = Figures { source, bounds, host: chosen.as_deref(), grid };
+        let figures = Figures {
+            source,
+            bounds,
+            host: chosen.as_deref(),
+            grid,
+        };
         let open = source.incidents(&IncidentFilter::unresolved())?.len();
         Ok::<_, pages::PageError>(pages::live(&figures, now, open)?)
     });

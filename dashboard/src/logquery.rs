@@ -22,12 +22,17 @@ pub(crate) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Under
         true => String::new(),
         false => "Shown are the events before the first |; vigie logs answers the rest.".to_owned(),
     };
-    Ok(Understood { filter: query.filter, time: time.map(|t| (t.start, t.end)), note })
+    Ok(Understood {
+        filter: query.filter,
+        time: time.map(|t| (t.start, t.end)),
+        note,
+    })
 }
 
 /// The term that chooses exactly this value of a field.
 pub(crate) fn term(name: &str, value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
     match !value.is_empty() && value.chars().all(plain) && !value.starts_with('-') {
         true => format!("{name}={value}"),
         false => {
@@ -43,7 +48,9 @@ mod tests {
 
     #[test]
     fn terms_read_back_as_they_were() {
-        for value in ["sshd", "a b", "x\"y", "c:\\d", "-v", "10.0.0.1", "(", "", "é"] {
+        for value in [
+            "sshd", "a b", "x\"y", "c:\\d", "-v", "10.0.0.1", "(", "", "é",
+        ] {
             let text = term("app", value);
             let found = parse(&text, Timestamp(0), &TimeZone::UTC);
             assert!(found.is_ok(), "{text}: {:?}", found.err());

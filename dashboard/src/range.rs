@@ -61,20 +61,33 @@ impl Range {
         zone: &TimeZone,
     ) -> Result<Self, String> {
         let default = format!("now-{default}");
-        let given = |v: Option<&str>| v.map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
-        let (from_text, to_text) =
-            (given(from).unwrap_or(default), given(to).unwrap_or_else(|| "now".to_owned()));
+        let given = |v: Option<&str>| {
+            v.map(str::trim)
+                .filter(|v| !v.is_empty())
+                .map(str::to_owned)
+        };
+        let (from_text, to_text) = (
+            given(from).unwrap_or(default),
+            given(to).unwrap_or_else(|| "now".to_owned()),
+        );
         let from = parse_time(&from_text, now, zone)?;
         let to = parse_time(&to_text, now, zone)?;
         let span = to.since_ms(from);
         if span <= 0 {
-            return Err(format!("From {from_text} to {to_text} is no time: it ends before it begins."));
+            return Err(format!(
+                "From {from_text} to {to_text} is no time: it ends before it begins."
+            ));
         }
         if span > SPAN_MAX_MS {
             return Err("A page shows ten years at most.".to_owned());
         }
         let widen = (SPAN_MIN_MS - span).max(0) / 2;
-        Ok(Self { from: from.plus_ms(-widen), to: to.plus_ms(widen), from_text, to_text })
+        Ok(Self {
+            from: from.plus_ms(-widen),
+            to: to.plus_ms(widen),
+            from_text,
+            to_text,
+        })
     }
 
     /// Milliseconds from end to end.
@@ -92,7 +105,10 @@ impl Range {
     /// Which of the ranges to choose from it is.
     #[must_use]
     pub fn quick(&self) -> Option<&str> {
-        let name = self.from_text.strip_prefix("now-").filter(|_| self.to_text == "now")?;
+        let name = self
+            .from_text
+            .strip_prefix("now-")
+            .filter(|_| self.to_text == "now")?;
         QUICK.iter().map(|(q, _)| *q).find(|q| *q == name)
     }
 
@@ -117,8 +133,15 @@ impl Range {
     pub(crate) fn moved(&self, halves: i64, scaled: i64) -> String {
         let half = self.span_ms() / 2;
         let middle = self.from.plus_ms(half + halves * half);
-        let (from, to) = (middle.plus_ms(-half * scaled), middle.plus_ms(half * scaled));
-        format!("from={}&to={}", from.0.div_euclid(1000), to.0.div_euclid(1000))
+        let (from, to) = (
+            middle.plus_ms(-half * scaled),
+            middle.plus_ms(half * scaled),
+        );
+        format!(
+            "from={}&to={}",
+            from.0.div_euclid(1000),
+            to.0.div_euclid(1000)
+        )
     }
 }
 
@@ -168,7 +191,11 @@ fn parse_time(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, 
             return Err(wrong());
         }
         // Seconds until the year 5138; milliseconds beyond.
-        let ms = if number < 1e11 { number * 1000.0 } else { number };
+        let ms = if number < 1e11 {
+            number * 1000.0
+        } else {
+            number
+        };
         #[expect(clippy::cast_possible_truncation, reason = "checked to be below 1e14")]
         return Ok(Timestamp(ms as i64));
     }
@@ -195,8 +222,16 @@ mod tests {
         for (from, to, expected) in [
             (Some("now-90m"), None, Some((now.0 - 5_400_000, now.0))),
             (None, None, Some((now.0 - 86_400_000, now.0))),
-            (Some("1794999000"), Some("1795000000"), Some((1_794_999_000_000, now.0))),
-            (Some("2026-11-18 12:00"), Some("2026-11-18T13:00:00"), Some((1_794_999_600_000, 1_795_003_200_000))),
+            (
+                Some("1794999000"),
+                Some("1795000000"),
+                Some((1_794_999_000_000, now.0)),
+            ),
+            (
+                Some("2026-11-18 12:00"),
+                Some("2026-11-18T13:00:00"),
+                Some((1_794_999_600_000, 1_795_003_200_000)),
+            ),
             (Some("2026-11-18T11:00:00Z"), Some("now+1"), None),
             (Some("now"), Some("now-1h"), None),
             (Some("yesterday-ish"), None, None),
@@ -206,7 +241,11 @@ mod tests {
             (Some("0"), None, None),
         ] {
             let found = Range::parse(from, to, "24h", now, &zone).ok();
-            assert_eq!(found.map(|r| (r.from.0, r.to.0)), expected, "{from:?} {to:?}");
+            assert_eq!(
+                found.map(|r| (r.from.0, r.to.0)),
+                expected,
+                "{from:?} {to:?}"
+            );
         }
     }
 

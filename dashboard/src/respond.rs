@@ -40,7 +40,10 @@ pub(crate) fn text(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, cookie"));
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("accept-encoding, cookie"),
+    );
     response
 }
 
@@ -50,7 +53,11 @@ pub(crate) fn html(page: String, headers: &HeaderMap) -> Response {
 }
 
 /// JSON.
-pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize, headers: &HeaderMap) -> Response {
+pub(crate) fn json(
+    status: StatusCode,
+    value: &impl serde::Serialize,
+    headers: &HeaderMap,
+) -> Response {
     match serde_json::to_string(value) {
         Ok(body) => text(status, "application/json", body, headers),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -58,10 +65,15 @@ pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize, headers: &
 }
 
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let accepted = headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     accepted.split(',').any(|one| {
         let mut parts = one.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|n| n.eq_ignore_ascii_case("gzip") || n == "*");
+        let named = parts
+            .next()
+            .is_some_and(|n| n.eq_ignore_ascii_case("gzip") || n == "*");
         named && !parts.any(|q| q == "q=0" || q == "q=0.0")
     })
 }

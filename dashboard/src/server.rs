@@ -86,7 +86,11 @@ pub(crate) struct Params {
 
 impl Params {
     pub(crate) fn asked(&self) -> Asked {
-        Asked { from: self.from.clone(), to: self.to.clone(), host: self.host.clone() }
+        Asked {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            host: self.host.clone(),
+        }
     }
 }
 
@@ -104,7 +108,10 @@ async fn page(
     + 'static,
 ) -> Response {
     let context = app.context(&headers, theme.as_deref());
-    let made = app.pool().run(move |source, bounds| make(source, &context, bounds)).await;
+    let made = app
+        .pool()
+        .run(move |source, bounds| make(source, &context, bounds))
+        .await;
     let failure = match made {
         Ok(Ok(page)) => return respond::html(page, &headers),
         Ok(Err(e)) => Failure::from(e),
@@ -131,18 +138,37 @@ async fn host(
     Path(name): Path<String>,
     Query(params): Query<Params>,
 ) -> Response {
-    let asked = Asked { host: Some(name), ..params.asked() };
+    let asked = Asked {
+        host: Some(name),
+        ..params.asked()
+    };
     page(app, headers, params.theme, move |source, ctx, bounds| {
         pages::overview_page(source, &asked, ctx, bounds)
     })
     .await
 }
 
-async fn logs(State(app): State<App>, headers: HeaderMap, Query(params): Query<Params>) -> Response {
-    page(app, headers, params.theme.clone(), move |source, ctx, bounds| {
-        let q = params.q.as_deref().unwrap_or_default();
-        pages::logs_page(source, q, &params.asked(), params.before.as_deref(), ctx, bounds)
-    })
+async fn logs(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(params): Query<Params>,
+) -> Response {
+    page(
+        app,
+        headers,
+        params.theme.clone(),
+        move |source, ctx, bounds| {
+            let q = params.q.as_deref().unwrap_or_default();
+            pages::logs_page(
+                source,
+                q,
+                &params.asked(),
+                params.before.as_deref(),
+                ctx,
+                bounds,
+            )
+        },
+    )
     .await
 }
 
@@ -166,7 +192,8 @@ async fn incident(
 ) -> Response {
     page(app, headers, params.theme, move |source, ctx, _| {
         let id = id.parse::<vigie_store::incidents::IncidentId>();
-        let id = id.map_err(|_| pages::PageError::NotFound("Incidents have numbers.".to_owned()))?;
+        let id =
+            id.map_err(|_| pages::PageError::NotFound("Incidents have numbers.".to_owned()))?;
         pages::incident_page(source, id.0, ctx)
     })
     .await
@@ -176,7 +203,10 @@ async fn explore(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Respon
     // `s` may be given several times, which a struct of parameters cannot take.
     let query = uri.query().unwrap_or_default().to_owned();
     let pairs = api::pairs(&query);
-    let theme = pairs.iter().find(|(n, _)| n == "theme").map(|(_, v)| v.clone());
+    let theme = pairs
+        .iter()
+        .find(|(n, _)| n == "theme")
+        .map(|(_, v)| v.clone());
     page(app, headers, theme, move |source, ctx, bounds| {
         pages::explore_page(source, &pairs, ctx, bounds)
     })
@@ -188,7 +218,11 @@ async fn asset(headers: HeaderMap, uri: Uri) -> Response {
         return StatusCode::NOT_FOUND.into_response();
     };
     let gzip = respond::takes_gzip(&headers);
-    let mut response = if gzip { asset.gzip.into_response() } else { asset.plain.into_response() };
+    let mut response = if gzip {
+        asset.gzip.into_response()
+    } else {
+        asset.plain.into_response()
+    };
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     let ever = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -205,7 +239,11 @@ async fn ready(State(app): State<App>) -> Response {
     if let Some(error) = app.handle().and_then(|h| h.health().error) {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
     }
-    match app.pool().run(|source, _| source.reports().map(|_| ())).await {
+    match app
+        .pool()
+        .run(|source, _| source.reports().map(|_| ()))
+        .await
+    {
         Ok(Ok(())) => "ready\n".into_response(),
         Ok(Err(e)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{e}\n")).into_response(),
         Err(e) => (StatusCode::SERVICE_UNAVAILABLE, format!("{e}\n")).into_response(),
@@ -214,7 +252,12 @@ async fn ready(State(app): State<App>) -> Response {
 
 async fn missing(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
     if uri.path().starts_with("/api/") {
-        return api::failure(StatusCode::NOT_FOUND, "not_found", "no such address", &headers);
+        return api::failure(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "no such address",
+            &headers,
+        );
     }
     Failure::NotFound(format!("Nothing is at {}.", uri.path())).page(&app, &headers)
 }

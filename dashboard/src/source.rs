@@ -154,7 +154,10 @@ impl Bounds {
     /// Bounds of a query that begins now and that nobody calls off.
     #[must_use]
     pub fn new() -> Self {
-        Self { deadline: Instant::now() + QUERY_TIME_MAX, cancel: Arc::default() }
+        Self {
+            deadline: Instant::now() + QUERY_TIME_MAX,
+            cancel: Arc::default(),
+        }
     }
 }
 
@@ -207,18 +210,28 @@ impl Pool {
     ) -> Result<T, PoolError> {
         let permits = Arc::clone(&self.inner.permits);
         let permit = tokio::time::timeout(WAIT_MAX, permits.acquire_owned()).await;
-        let permit = permit.map_err(|_| PoolError::Busy)?.map_err(|_| PoolError::Ended)?;
+        let permit = permit
+            .map_err(|_| PoolError::Busy)?
+            .map_err(|_| PoolError::Ended)?;
         let inner = Arc::clone(&self.inner);
         let bounds = Bounds::new();
         let guard = CancelOnDrop(Arc::clone(&bounds.cancel));
         let task = tokio::task::spawn_blocking(move || {
-            let idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = inner
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
             let source = match idle {
                 Some(source) => source,
                 None => (inner.open)()?,
             };
             let answer = query(source.as_ref(), &bounds);
-            inner.idle.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+            inner
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(source);
             drop(permit);
             Ok(answer)
         });

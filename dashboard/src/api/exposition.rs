@@ -30,14 +30,20 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
             max_samples: SAMPLES_MAX,
             deadline: Some(bounds.deadline),
         })?;
-        let about: BTreeMap<String, (MetricKind, String)> =
-            source.metadata()?.into_iter().map(|m| (m.name, (m.kind, m.help))).collect();
+        let about: BTreeMap<String, (MetricKind, String)> = source
+            .metadata()?
+            .into_iter()
+            .map(|m| (m.name, (m.kind, m.help)))
+            .collect();
         Ok::<_, PageError>(exposition(&found, &about))
     });
     match made.await {
-        Ok(Ok(body)) => {
-            respond::text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body, &headers)
-        }
+        Ok(Ok(body)) => respond::text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            body,
+            &headers,
+        ),
         Ok(Err(e)) => Failure::from(e).page(&app, &headers),
         Err(e) => Failure::from(e).page(&app, &headers),
     }
@@ -46,7 +52,10 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
 fn exposition(found: &[Series], about: &BTreeMap<String, (MetricKind, String)>) -> String {
     let mut by_name: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
     for series in found {
-        by_name.entry(series.labels.name()).or_default().push(series);
+        by_name
+            .entry(series.labels.name())
+            .or_default()
+            .push(series);
     }
     let mut out = String::new();
     for (name, all) in by_name {
@@ -80,14 +89,21 @@ mod tests {
     fn values_stand_under_their_metric() {
         let series = |labels, value| Series {
             labels,
-            samples: vec![Sample { time: Timestamp(1), value }],
+            samples: vec![Sample {
+                time: Timestamp(1),
+                value,
+            }],
         };
         let found = [
             series(Labels::metric("b_total", &[("x", "q\"")]), 3.0),
             series(Labels::metric("a", &[]), f64::NAN),
         ];
-        let about = BTreeMap::from([("b_total".to_owned(), (MetricKind::Counter, "All\nb.".to_owned()))]);
-        let expected = "a NaN\n# HELP b_total All\\nb.\n# TYPE b_total counter\nb_total{x=\"q\\\"\"} 3\n";
+        let about = BTreeMap::from([(
+            "b_total".to_owned(),
+            (MetricKind::Counter, "All\nb.".to_owned()),
+        )]);
+        let expected =
+            "a NaN\n# HELP b_total All\\nb.\n# TYPE b_total counter\nb_total{x=\"q\\\"\"} 3\n";
         assert_eq!(exposition(&found, &about), expected);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::IntervalStream;
 use vigie_parsers::Timestamp;
 use vigie_query::log::{FieldName, Filter};
-use vigie_query::{EventSource as _, GroupBy, Order, Scan};
+use vigie_query::{GroupBy, Order, Scan};
 
 use super::{failure, first, pairs};
 use crate::app::App;
@@ -43,7 +43,9 @@ const VALUES_MAX: usize = 1000;
 type Pairs = Vec<(String, String)>;
 
 fn asked(given: &Pairs, ctx: &Context) -> Result<(Filter, Range), Failure> {
-    let q = first(given, "q").or_else(|| first(given, "query")).unwrap_or_default();
+    let q = first(given, "q")
+        .or_else(|| first(given, "query"))
+        .unwrap_or_default();
     let understood = logquery::parse(q, ctx.now, &ctx.zone).map_err(Failure::Bad)?;
     let from = first(given, "from").or_else(|| first(given, "since"));
     let to = first(given, "to").or_else(|| first(given, "until"));
@@ -90,7 +92,10 @@ fn scan<'a>(filter: &'a Filter, range: &Range, bounds: &'a Bounds) -> Scan<'a> {
 /// `GET /api/v1/logs?q=…&from=…&to=…&limit=…&order=newest|oldest`.
 pub(crate) async fn logs(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
     answer(app, headers, uri, |source, filter, range, given, bounds| {
-        let limit = first(given, "limit").and_then(|l| l.parse().ok()).unwrap_or(LIMIT).min(LIMIT_MAX);
+        let limit = first(given, "limit")
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(LIMIT)
+            .min(LIMIT_MAX);
         let mut scan = scan(filter, range, bounds);
         if first(given, "order") == Some("oldest") {
             scan.order = Order::OldestFirst;
@@ -141,16 +146,27 @@ pub(crate) async fn fields(State(app): State<App>, headers: HeaderMap, uri: Uri)
         let mut out = serde_json::Map::new();
         for name in names.into_iter().take(16) {
             let fields = [FieldName::new(name)];
-            let by = GroupBy { fields: &fields, step: None, max_groups: VALUES_MAX };
+            let by = GroupBy {
+                fields: &fields,
+                step: None,
+                max_groups: VALUES_MAX,
+            };
             let found = source.count_by(&scan(filter, range, bounds), &by)?;
             let mut groups: Vec<_> = found
                 .groups
                 .iter()
-                .filter_map(|g| Some((String::from_utf8_lossy(g.key.first()?.as_deref()?).into_owned(), g.count)))
+                .filter_map(|g| {
+                    Some((
+                        String::from_utf8_lossy(g.key.first()?.as_deref()?).into_owned(),
+                        g.count,
+                    ))
+                })
                 .collect();
             groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            let values: Vec<_> =
-                groups.iter().map(|(v, n)| serde_json::json!({"value": v, "count": n})).collect();
+            let values: Vec<_> = groups
+                .iter()
+                .map(|(v, n)| serde_json::json!({"value": v, "count": n}))
+                .collect();
             out.insert(name.to_owned(), serde_json::json!(values));
         }
         Ok(serde_json::Value::Object(out))
@@ -180,7 +196,12 @@ pub(crate) async fn tail(State(app): State<App>, headers: HeaderMap, uri: Uri) -
         Err(e) => return failure(e.status(), "bad_data", e.words(), &headers),
     };
     let Some(seat) = app.hub().seat() else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many listeners", &headers);
+        return failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "too many listeners",
+            &headers,
+        );
     };
     let stop = app.shutdown().clone();
     let tail = Tail {
@@ -193,13 +214,18 @@ pub(crate) async fn tail(State(app): State<App>, headers: HeaderMap, uri: Uri) -
     };
     let mut beat = tokio::time::interval(TAIL_EVERY);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let messages = stream::unfold((tail, IntervalStream::new(beat), seat), |(mut tail, mut beat, seat)| async move {
-        beat.next().await?;
-        let found = tail.look().await;
-        Some((found, (tail, beat, seat)))
-    });
+    let messages = stream::unfold(
+        (tail, IntervalStream::new(beat), seat),
+        |(mut tail, mut beat, seat)| async move {
+            beat.next().await?;
+            let found = tail.look().await;
+            Some((found, (tail, beat, seat)))
+        },
+    );
     let messages = flatten(messages).take_until(stop.cancelled_owned());
-    Sse::new(messages).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(messages)
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 fn flatten(
@@ -211,7 +237,11 @@ fn flatten(
 impl Tail {
     /// What has arrived since the last look, as one message.
     async fn look(&mut self) -> Option<Message> {
-        let (now, filter, since) = (self.app.now(), std::sync::Arc::clone(&self.filter), self.seen);
+        let (now, filter, since) = (
+            self.app.now(),
+            std::sync::Arc::clone(&self.filter),
+            self.seen,
+        );
         let (q, html, mut ctx) = (self.q.clone(), self.html, self.ctx.clone());
         ctx.now = now;
         let looked = self.app.pool().run(move |source, bounds| {

@@ -17,10 +17,22 @@ use crate::wire::prometheus::Refusal;
 /// The API's addresses.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/api/v1/query", get(prometheus::query).post(prometheus::query))
-        .route("/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
-        .route("/api/v1/series", get(prometheus::series).post(prometheus::series))
-        .route("/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
+        .route(
+            "/api/v1/query",
+            get(prometheus::query).post(prometheus::query),
+        )
+        .route(
+            "/api/v1/query_range",
+            get(prometheus::query_range).post(prometheus::query_range),
+        )
+        .route(
+            "/api/v1/series",
+            get(prometheus::series).post(prometheus::series),
+        )
+        .route(
+            "/api/v1/labels",
+            get(prometheus::labels).post(prometheus::labels),
+        )
         .route("/api/v1/label/{name}/values", get(prometheus::label_values))
         .route("/api/v1/metadata", get(prometheus::metadata))
         .route("/api/v1/status/buildinfo", get(prometheus::buildinfo))
@@ -40,14 +52,24 @@ pub(crate) fn failure(
     error: &str,
     headers: &HeaderMap,
 ) -> Response {
-    respond::json(status, &Refusal { status: "error", kind, error }, headers)
+    respond::json(
+        status,
+        &Refusal {
+            status: "error",
+            kind,
+            error,
+        },
+        headers,
+    )
 }
 
 /// The parameters of a query or form, in order, repeated names included.
 pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
-        percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+        percent_encoding::percent_decode_str(&spaced)
+            .decode_utf8_lossy()
+            .into_owned()
     };
     query
         .split('&')
@@ -59,7 +81,11 @@ pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
 
 /// The first value of a parameter.
 pub(crate) fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    pairs
+        .iter()
+        .find(|(n, _)| n == name)
+        .map(|(_, v)| v.as_str())
+        .filter(|v| !v.is_empty())
 }
 
 #[cfg(test)]
@@ -69,8 +95,13 @@ mod tests {
     #[test]
     fn parameters_are_decoded() {
         let found = pairs("query=a%2Bb+c&match[]=x&match%5B%5D=y&flag&bad=%zz");
-        let expected =
-            [("query", "a+b c"), ("match[]", "x"), ("match[]", "y"), ("flag", ""), ("bad", "%zz")];
+        let expected = [
+            ("query", "a+b c"),
+            ("match[]", "x"),
+            ("match[]", "y"),
+            ("flag", ""),
+            ("bad", "%zz"),
+        ];
         let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(found, expected);
         assert_eq!(first(&found, "flag"), None);

@@ -30,7 +30,11 @@ struct Refused {
 
 impl Refused {
     fn bad(text: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind: "bad_data", text: text.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            kind: "bad_data",
+            text: text.into(),
+        }
     }
 }
 
@@ -38,7 +42,9 @@ impl From<Error> for Refused {
     fn from(e: Error) -> Self {
         let (status, kind) = match &e {
             Error::Parse { .. } => (StatusCode::BAD_REQUEST, "bad_data"),
-            Error::Evaluation(_) | Error::Limit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
+            Error::Evaluation(_) | Error::Limit(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "execution")
+            }
             Error::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             Error::Source(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
@@ -60,9 +66,15 @@ impl From<PoolError> for Refused {
     fn from(e: PoolError) -> Self {
         let (status, kind) = match e {
             PoolError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            PoolError::Store(_) | PoolError::Ended => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            PoolError::Store(_) | PoolError::Ended => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
         };
-        Self { status, kind, text: e.to_string() }
+        Self {
+            status,
+            kind,
+            text: e.to_string(),
+        }
     }
 }
 
@@ -92,12 +104,19 @@ fn params<'a>(given: &Pairs, bounds: &'a Bounds) -> Result<Params<'a>, Refused> 
     let mut deadline = bounds.deadline;
     if let Some(timeout) = first(given, "timeout") {
         let ms = duration_ms(timeout).filter(|ms| *ms > 0);
-        let ms = ms.ok_or_else(|| Refused::bad(format!("invalid parameter \"timeout\": cannot parse {timeout:?} to a valid duration")))?;
+        let ms = ms.ok_or_else(|| {
+            Refused::bad(format!(
+                "invalid parameter \"timeout\": cannot parse {timeout:?} to a valid duration"
+            ))
+        })?;
         let own = std::time::Duration::from_millis(ms.unsigned_abs());
         deadline = deadline.min(std::time::Instant::now() + own.min(crate::source::QUERY_TIME_MAX));
     }
     let mut out = Params {
-        limits: Limits { deadline: Some(deadline), ..Limits::default() },
+        limits: Limits {
+            deadline: Some(deadline),
+            ..Limits::default()
+        },
         cancel: Some(&bounds.cancel),
         ..Params::default()
     };
@@ -110,14 +129,22 @@ fn params<'a>(given: &Pairs, bounds: &'a Bounds) -> Result<Params<'a>, Refused> 
 }
 
 /// `GET|POST /api/v1/query`.
-pub(crate) async fn query(State(app): State<App>, headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
+pub(crate) async fn query(
+    State(app): State<App>,
+    headers: HeaderMap,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
     let (given, now) = (parameters(&uri, &body), app.now());
     let result = read(&app, move |source, bounds| {
         let text = first(&given, "query").unwrap_or_default();
         let expr = promql::parse(text)?;
         let at = time(&given, "time")?.unwrap_or(now);
         let answer = promql::instant(source.figures(), &expr, at, &params(&given, bounds)?)?;
-        let data = serde_json::to_value(Data { answer: &answer, at: at.0 });
+        let data = serde_json::to_value(Data {
+            answer: &answer,
+            at: at.0,
+        });
         Ok(Success::new(data.map_err(|e| Refused::bad(e.to_string()))?).noting(answer.warnings))
     });
     answer(result.await, &headers)
@@ -134,20 +161,40 @@ pub(crate) async fn query_range(
     let result = read(&app, move |source, bounds| {
         let text = first(&given, "query").unwrap_or_default();
         let need = |name| -> Result<Timestamp, Refused> {
-            time(&given, name)?.ok_or_else(|| Refused::bad(format!("invalid parameter {name:?}: cannot parse \"\" to a valid timestamp")))
+            time(&given, name)?.ok_or_else(|| {
+                Refused::bad(format!(
+                    "invalid parameter {name:?}: cannot parse \"\" to a valid timestamp"
+                ))
+            })
         };
         let (from, until) = (need("start")?, need("end")?);
         let step = first(&given, "step").and_then(duration_ms);
-        let step = step.ok_or_else(|| Refused::bad("invalid parameter \"step\": cannot parse to a valid duration"))?;
+        let step = step.ok_or_else(|| {
+            Refused::bad("invalid parameter \"step\": cannot parse to a valid duration")
+        })?;
         if step <= 0 {
-            return Err(Refused::bad("invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"));
+            return Err(Refused::bad(
+                "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
+            ));
         }
         if until < from {
-            return Err(Refused::bad("invalid parameter \"end\": end timestamp must not be before start time"));
+            return Err(Refused::bad(
+                "invalid parameter \"end\": end timestamp must not be before start time",
+            ));
         }
         let expr = promql::parse(text)?;
-        let answer = promql::range(source.figures(), &expr, from, until, step, &params(&given, bounds)?)?;
-        let data = serde_json::to_value(Data { answer: &answer, at: until.0 });
+        let answer = promql::range(
+            source.figures(),
+            &expr,
+            from,
+            until,
+            step,
+            &params(&given, bounds)?,
+        )?;
+        let data = serde_json::to_value(Data {
+            answer: &answer,
+            at: until.0,
+        });
         Ok(Success::new(data.map_err(|e| Refused::bad(e.to_string()))?).noting(answer.warnings))
     });
     answer(result.await, &headers)
@@ -166,7 +213,10 @@ fn selected(
     let mut any = false;
     for (_, text) in given.iter().filter(|(n, _)| n == "match[]") {
         any = true;
-        for selector in promql::selectors(&promql::parse(text).map_err(|e| Refused::bad(format!("invalid parameter \"match[]\": {e}")))?) {
+        for selector in promql::selectors(
+            &promql::parse(text)
+                .map_err(|e| Refused::bad(format!("invalid parameter \"match[]\": {e}")))?,
+        ) {
             out.extend(source.series(&selector.matchers, from, until)?);
         }
     }
@@ -180,36 +230,54 @@ fn selected(
 }
 
 fn limited<T>(given: &Pairs, all: Vec<T>) -> Success<Vec<T>> {
-    let limit = first(given, "limit").and_then(|l| l.parse::<usize>().ok()).filter(|l| *l > 0);
+    let limit = first(given, "limit")
+        .and_then(|l| l.parse::<usize>().ok())
+        .filter(|l| *l > 0);
     let cut = limit.is_some_and(|l| all.len() > l);
     let mut out = Success::new(match limit {
         Some(limit) => all.into_iter().take(limit).collect(),
         None => all,
     });
     if cut {
-        out.warnings.push("results truncated due to limit".to_owned());
+        out.warnings
+            .push("results truncated due to limit".to_owned());
     }
     out
 }
 
 /// `GET|POST /api/v1/series`.
-pub(crate) async fn series(State(app): State<App>, headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
+pub(crate) async fn series(
+    State(app): State<App>,
+    headers: HeaderMap,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
     let (given, now) = (parameters(&uri, &body), app.now());
     let result = read(&app, move |source, _| {
         let all = selected(source, &given, now, true)?;
-        let objects = all.iter().map(|l| serde_json::to_value(Metric(l)).unwrap_or_default());
+        let objects = all
+            .iter()
+            .map(|l| serde_json::to_value(Metric(l)).unwrap_or_default());
         Ok(limited(&given, objects.collect()))
     });
     answer(result.await, &headers)
 }
 
 /// `GET|POST /api/v1/labels`.
-pub(crate) async fn labels(State(app): State<App>, headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
+pub(crate) async fn labels(
+    State(app): State<App>,
+    headers: HeaderMap,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
     let (given, now) = (parameters(&uri, &body), app.now());
     let result = read(&app, move |source, _| {
         let all = selected(source, &given, now, false)?;
-        let names: BTreeSet<String> =
-            all.iter().flat_map(Labels::iter).map(|(n, _)| n.to_owned()).collect();
+        let names: BTreeSet<String> = all
+            .iter()
+            .flat_map(Labels::iter)
+            .map(|(n, _)| n.to_owned())
+            .collect();
         Ok(limited(&given, names.into_iter().collect()))
     });
     answer(result.await, &headers)
@@ -225,8 +293,11 @@ pub(crate) async fn label_values(
     let (given, now) = (pairs(uri.query().unwrap_or_default()), app.now());
     let result = read(&app, move |source, _| {
         let all = selected(source, &given, now, false)?;
-        let values: BTreeSet<String> =
-            all.iter().filter_map(|l| l.get(&name)).map(str::to_owned).collect();
+        let values: BTreeSet<String> = all
+            .iter()
+            .filter_map(|l| l.get(&name))
+            .map(str::to_owned)
+            .collect();
         Ok(limited(&given, values.into_iter().collect()))
     });
     answer(result.await, &headers)
@@ -238,15 +309,27 @@ pub(crate) async fn metadata(State(app): State<App>, headers: HeaderMap, uri: Ur
     let result = read(&app, move |source, _| {
         let all = source.metadata()?;
         let wanted = first(&given, "metric");
-        let limit = first(&given, "limit").and_then(|l| l.parse().ok()).unwrap_or(usize::MAX);
-        let found = all.iter().filter(|m| wanted.is_none_or(|w| w == m.name)).take(limit);
+        let limit = first(&given, "limit")
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(usize::MAX);
+        let found = all
+            .iter()
+            .filter(|m| wanted.is_none_or(|w| w == m.name))
+            .take(limit);
         let map: BTreeMap<&str, [Meta<'_>; 1]> = found
             .map(|m| {
                 let kind = match m.kind {
                     MetricKind::Gauge => "gauge",
                     MetricKind::Counter => "counter",
                 };
-                (m.name.as_str(), [Meta { kind, help: &m.help, unit: "" }])
+                (
+                    m.name.as_str(),
+                    [Meta {
+                        kind,
+                        help: &m.help,
+                        unit: "",
+                    }],
+                )
             })
             .collect();
         let data = serde_json::to_value(map).map_err(|e| Refused::bad(e.to_string()))?;
@@ -266,8 +349,14 @@ pub(crate) async fn buildinfo(headers: HeaderMap) -> Response {
 
 /// A time parameter: seconds since 1970 or RFC 3339.
 fn time(given: &Pairs, name: &str) -> Result<Option<Timestamp>, Refused> {
-    let Some(text) = first(given, name) else { return Ok(None) };
-    let wrong = || Refused::bad(format!("invalid parameter {name:?}: cannot parse {text:?} to a valid timestamp"));
+    let Some(text) = first(given, name) else {
+        return Ok(None);
+    };
+    let wrong = || {
+        Refused::bad(format!(
+            "invalid parameter {name:?}: cannot parse {text:?} to a valid timestamp"
+        ))
+    };
     if let Ok(s) = text.parse::<f64>() {
         let ms = (s * 1000.0).round();
         if !ms.is_finite() || ms.abs() > 1e15 {
@@ -290,9 +379,13 @@ pub(crate) fn duration_ms(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut sum = 0i64;
     while !rest.is_empty() {
-        let at = rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?;
+        let at = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .filter(|at| *at > 0)?;
         let (digits, tail) = rest.split_at(at);
-        let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let end = tail
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(tail.len());
         let (unit, next) = tail.split_at(end);
         let unit = match unit {
             "ms" => 1,

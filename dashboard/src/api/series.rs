@@ -1,9 +1,9 @@
 //! The charts of a page in one answer, and the incident book.
 
 use axum::extract::{Query, State};
+use axum::http::Uri;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::http::Uri;
 use vigie_store::incidents::{IncidentFilter, IncidentId};
 
 use super::{failure, pairs};
@@ -55,7 +55,10 @@ pub(crate) async fn incidents(State(app): State<App>, headers: HeaderMap, uri: U
     let filter = IncidentFilter {
         unresolved: super::first(&given, "state") == Some("open"),
         before: number("before").map(IncidentId),
-        limit: number("limit").and_then(|n| usize::try_from(n).ok()).unwrap_or(100).min(LIMIT_MAX),
+        limit: number("limit")
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(100)
+            .min(LIMIT_MAX),
         ..IncidentFilter::default()
     };
     let made = app.pool().run(move |source, _| {

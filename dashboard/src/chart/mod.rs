@@ -16,5 +16,5 @@ pub use columns::Grid;
 pub use file::{GraphError, Size, graph_png, graph_svg};
 pub use fluid::{fluid, spark};
 pub use palette::{Color, Theme};
-pub use spec::{ChartSpec, Draft, Gap, Kind, Level, Limit, Line, Mark, Shape, Span, Stats};
+pub use spec::{ChartSpec, Column, Draft, Gap, Kind, Level, Limit, Line, Mark, Shape, Span, Stats};
 pub use units::Unit;

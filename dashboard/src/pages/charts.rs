@@ -24,8 +24,9 @@ type Made = Result<Option<ChartSpec>, SourceError>;
 
 /// The charts of a host, in the order of the page. A chart without any series is left out.
 pub(crate) fn host(scene: &Scene<'_>, logs: &LogCounts) -> Result<Vec<ChartSpec>, SourceError> {
-    const MAKE: &[fn(&Scene<'_>) -> Made] =
-        &[network, cpu, memory, load, disk_io, disk_busy, pressure, processes, swap];
+    const MAKE: &[fn(&Scene<'_>) -> Made] = &[
+        network, cpu, memory, load, disk_io, disk_busy, pressure, processes, swap,
+    ];
     let mut out = Vec::new();
     for make in MAKE {
         out.extend(make(scene)?);
@@ -60,23 +61,43 @@ fn mean(column: &[Option<f64>]) -> f64 {
 
 /// MRTG's picture: in as an area, out as a line.
 fn network(scene: &Scene<'_>) -> Made {
-    let received = scene.figures.rates("node_network_receive_bytes_total", "device")?;
-    let sent = scene.figures.rates("node_network_transmit_bytes_total", "device")?;
+    let received = scene
+        .figures
+        .rates("node_network_receive_bytes_total", "device")?;
+    let sent = scene
+        .figures
+        .rates("node_network_transmit_bytes_total", "device")?;
     let real = |all: Vec<(String, Column)>| {
-        let all: Vec<Column> = all.into_iter().filter(|(d, _)| is_link(d)).map(|(_, c)| c).collect();
+        let all: Vec<Column> = all
+            .into_iter()
+            .filter(|(d, _)| is_link(d))
+            .map(|(_, c)| c)
+            .collect();
         scaled(&columns::sum(&all), 8.0)
     };
     let mut draft = scene.draft("net", "Network", Unit::BITS_PER_SECOND);
     draft.sub = "all interfaces".to_owned();
     draft.value_ticks = 5;
-    draft.lines.push(Line { label: "in".to_owned(), color: Color::series(1), kind: Kind::Area, ys: real(received) });
-    draft.lines.push(Line { label: "out".to_owned(), color: Color::series(0), kind: Kind::Line, ys: real(sent) });
+    draft.lines.push(Line {
+        label: "in".to_owned(),
+        color: Color::series(1),
+        kind: Kind::Area,
+        ys: real(received),
+    });
+    draft.lines.push(Line {
+        label: "out".to_owned(),
+        color: Color::series(0),
+        kind: Kind::Line,
+        ys: real(sent),
+    });
     Ok(scene.finish(draft))
 }
 
 /// Interfaces that stand for a link to elsewhere.
 pub(crate) fn is_link(device: &str) -> bool {
-    !["lo", "veth", "docker", "br-", "virbr", "cni", "flannel"].iter().any(|p| device.starts_with(p))
+    !["lo", "veth", "docker", "br-", "virbr", "cni", "flannel"]
+        .iter()
+        .any(|p| device.starts_with(p))
 }
 
 fn cpu(scene: &Scene<'_>) -> Made {
@@ -97,9 +118,14 @@ fn cpu(scene: &Scene<'_>) -> Made {
     draft.shape = Shape::Stack;
     draft.cap = Some(100.0);
     for (label, of) in MODES {
-        let parts: Vec<Column> =
-            modes.iter().filter(|(m, _)| of.contains(&m.as_str())).map(|(_, c)| c.clone()).collect();
-        let share = columns::zip(&columns::sum(&parts), &total, |part, all| 100.0 * part / all);
+        let parts: Vec<Column> = modes
+            .iter()
+            .filter(|(m, _)| of.contains(&m.as_str()))
+            .map(|(_, c)| c.clone())
+            .collect();
+        let share = columns::zip(&columns::sum(&parts), &total, |part, all| {
+            100.0 * part / all
+        });
         // A mode that never shows would only lengthen the legend.
         let shown = *label == "user" || *label == "system" || mean(&share) > 0.05;
         if !parts.is_empty() && shown {
@@ -117,27 +143,43 @@ fn memory(scene: &Scene<'_>) -> Made {
     draft.shape = Shape::Stack;
     draft.cap = last(&total);
     let draft = draft
-        .line("used", Kind::Area, columns::zip(&total, &available, |t, a| (t - a).max(0.0)))
-        .line("cache", Kind::Area, columns::zip(&available, &free, |a, f| (a - f).max(0.0)));
+        .line(
+            "used",
+            Kind::Area,
+            columns::zip(&total, &available, |t, a| (t - a).max(0.0)),
+        )
+        .line(
+            "cache",
+            Kind::Area,
+            columns::zip(&available, &free, |a, f| (a - f).max(0.0)),
+        );
     Ok(scene.finish(draft))
 }
 
 fn swap(scene: &Scene<'_>) -> Made {
     let total = scene.figures.gauge("node_memory_SwapTotal_bytes")?;
     let free = scene.figures.gauge("node_memory_SwapFree_bytes")?;
-    let Some(size) = last(&total).filter(|t| *t > 0.0) else { return Ok(None) };
+    let Some(size) = last(&total).filter(|t| *t > 0.0) else {
+        return Ok(None);
+    };
     let mut draft = scene.draft("swap", "Swap used", Unit::BYTES);
     draft.cap = Some(size);
-    let draft = draft.line("used", Kind::Area, columns::zip(&total, &free, |t, f| t - f));
+    let draft = draft.line(
+        "used",
+        Kind::Area,
+        columns::zip(&total, &free, |t, f| t - f),
+    );
     Ok(scene.finish(draft))
 }
 
 fn load(scene: &Scene<'_>) -> Made {
     let mut draft = scene.draft("load", "Load", Unit::NONE);
     draft.sub = "processes that run or wait".to_owned();
-    for (label, metric) in
-        [("1\u{202f}min", "node_load1"), ("5\u{202f}min", "node_load5"), ("15\u{202f}min", "node_load15")]
-    {
+    for (label, metric) in [
+        ("1\u{202f}min", "node_load1"),
+        ("5\u{202f}min", "node_load5"),
+        ("15\u{202f}min", "node_load15"),
+    ] {
         draft = draft.line(label, Kind::Line, scene.figures.gauge(metric)?);
     }
     Ok(scene.finish(draft))
@@ -146,28 +188,44 @@ fn load(scene: &Scene<'_>) -> Made {
 fn disk_io(scene: &Scene<'_>) -> Made {
     let total = |metric| -> Result<Column, SourceError> {
         let all = scene.figures.rates(metric, "device")?;
-        let whole: Vec<Column> = all.into_iter().filter(|(d, _)| is_disk(d)).map(|(_, c)| c).collect();
+        let whole: Vec<Column> = all
+            .into_iter()
+            .filter(|(d, _)| is_disk(d))
+            .map(|(_, c)| c)
+            .collect();
         Ok(columns::sum(&whole))
     };
     let draft = scene
         .draft("io", "Disk transfer", Unit::BYTES_PER_SECOND)
         .line("read", Kind::Line, total("node_disk_read_bytes_total")?)
-        .line("written", Kind::Line, total("node_disk_written_bytes_total")?);
+        .line(
+            "written",
+            Kind::Line,
+            total("node_disk_written_bytes_total")?,
+        );
     Ok(scene.finish(draft))
 }
 
 /// Devices that are not made of others: loops, RAM disks and mappings would count twice.
 fn is_disk(device: &str) -> bool {
-    !["loop", "ram", "dm-", "md", "zram", "sr"].iter().any(|p| device.starts_with(p))
+    !["loop", "ram", "dm-", "md", "zram", "sr"]
+        .iter()
+        .any(|p| device.starts_with(p))
 }
 
 fn disk_busy(scene: &Scene<'_>) -> Made {
-    let mut disks = scene.figures.rates("node_disk_io_time_seconds_total", "device")?;
+    let mut disks = scene
+        .figures
+        .rates("node_disk_io_time_seconds_total", "device")?;
     disks.retain(|(device, _)| is_disk(device));
     disks.sort_by(|a, b| mean(&b.1).total_cmp(&mean(&a.1)));
     let mut draft = scene.draft("busy", "Disk busy", Unit::PERCENT);
     draft.cap = Some(100.0);
-    let busy = |c: &Column| c.iter().map(|v| v.map(|v| (v * 100.0).min(100.0))).collect();
+    let busy = |c: &Column| {
+        c.iter()
+            .map(|v| v.map(|v| (v * 100.0).min(100.0)))
+            .collect()
+    };
     for (device, column) in disks.iter().take(SERIES_MAX) {
         draft = draft.line(device, Kind::Line, busy(column));
     }
@@ -182,7 +240,11 @@ fn pressure(scene: &Scene<'_>) -> Made {
         ("for memory", "node_pressure_memory_waiting_seconds_total"),
         ("for disks", "node_pressure_io_waiting_seconds_total"),
     ] {
-        draft = draft.line(label, Kind::Line, scaled(&scene.figures.rate(metric)?, 100.0));
+        draft = draft.line(
+            label,
+            Kind::Line,
+            scaled(&scene.figures.rate(metric)?, 100.0),
+        );
     }
     Ok(scene.finish(draft))
 }
@@ -190,8 +252,16 @@ fn pressure(scene: &Scene<'_>) -> Made {
 fn processes(scene: &Scene<'_>) -> Made {
     let draft = scene
         .draft("procs", "Processes", Unit::NONE)
-        .line("running", Kind::Line, scene.figures.gauge("node_procs_running")?)
-        .line("blocked", Kind::Line, scene.figures.gauge("node_procs_blocked")?);
+        .line(
+            "running",
+            Kind::Line,
+            scene.figures.gauge("node_procs_running")?,
+        )
+        .line(
+            "blocked",
+            Kind::Line,
+            scene.figures.gauge("node_procs_blocked")?,
+        );
     Ok(scene.finish(draft))
 }
 
@@ -210,12 +280,20 @@ pub(crate) fn log_bars(
 ) -> ChartSpec {
     const LABELS: [&str; 4] = ["errors", "warnings", "notices", "other"];
     let mut draft = Draft::new(id, title, Unit::LINES, range.from, range.to, logs.grid);
-    draft.sub = format!("lines per {}, by severity", crate::chart::units::duration(logs.grid.step_ms));
+    draft.sub = format!(
+        "lines per {}, by severity",
+        crate::chart::units::duration(logs.grid.step_ms)
+    );
     draft.shape = Shape::Bars;
     draft.value_ticks = 3;
     draft.time_ticks = 9;
     for ((label, color), ys) in LABELS.iter().zip(Color::SEVERITY).zip(&logs.columns) {
-        let line = Line { label: (*label).to_owned(), color, kind: Kind::Area, ys: ys.clone() };
+        let line = Line {
+            label: (*label).to_owned(),
+            color,
+            kind: Kind::Area,
+            ys: ys.clone(),
+        };
         draft.lines.push(line);
     }
     draft.finish(zone)

@@ -48,7 +48,9 @@ fn range(given: &Pairs, ctx: &Context) -> (Range, Option<String>) {
 }
 
 fn expressions(given: &Pairs) -> impl Iterator<Item = &str> {
-    let all = given.iter().filter(|(n, v)| n == "s" && !v.trim().is_empty());
+    let all = given
+        .iter()
+        .filter(|(n, v)| n == "s" && !v.trim().is_empty());
     all.map(|(_, v)| v.trim()).take(CHARTS_MAX)
 }
 
@@ -63,25 +65,45 @@ fn chart(
     let parsed = promql::parse(expr).map_err(|e| e.to_string())?;
     let grid = Grid::covering(range.from, range.to, POINTS);
     let params = Params {
-        limits: Limits { deadline: Some(bounds.deadline), ..Limits::default() },
+        limits: Limits {
+            deadline: Some(bounds.deadline),
+            ..Limits::default()
+        },
         cancel: Some(&bounds.cancel),
         ..Params::default()
     };
-    let answer = promql::range(source.figures(), &parsed, grid.start, grid.end(), grid.step_ms, &params);
+    let answer = promql::range(
+        source.figures(),
+        &parsed,
+        grid.start,
+        grid.end(),
+        grid.step_ms,
+        &params,
+    );
     let Value::Matrix(mut series) = answer.map_err(|e| e.to_string())?.value else {
         return Err("the answer has no curve".to_owned());
     };
     let hidden = series.len().saturating_sub(SERIES_MAX);
     series.truncate(SERIES_MAX);
     let lookup = promql::selectors(&parsed);
-    let metric = lookup.iter().flat_map(|s| &s.matchers).find(|m| m.name == "__name__");
+    let metric = lookup
+        .iter()
+        .flat_map(|s| &s.matchers)
+        .find(|m| m.name == "__name__");
     let metric = metric.map_or("", |m| m.value.as_str());
     let plain = expr == metric || expr.starts_with(&format!("{metric}{{"));
     let unit = match lookup.len() {
         1 if plain || expr.contains("rate(") => Unit::of_metric(metric, !plain),
         _ => Unit::COUNT,
     };
-    let mut spec = ChartSpec::from_series(expr, unit, &series, (grid.start, grid.end()), grid.step_ms, zone);
+    let mut spec = ChartSpec::from_series(
+        expr,
+        unit,
+        &series,
+        (grid.start, grid.end()),
+        grid.step_ms,
+        zone,
+    );
     spec.rename(&format!("x{at}"));
     let note = match (series.is_empty(), hidden) {
         (true, _) => "No series matches in this range.".to_owned(),
@@ -123,12 +145,36 @@ pub(crate) fn explore_page(
     for (i, expr) in expressions(given).enumerate() {
         shell.keep("s", expr);
         let (chart, complaint) = match chart(source, i, expr, &range, &ctx.zone, bounds) {
-            Ok((spec, note)) => (panel(&spec, Place { class: "c12", height: 240 }), note),
+            Ok((spec, note)) => (
+                panel(
+                    &spec,
+                    Place {
+                        class: "c12",
+                        height: 240,
+                    },
+                ),
+                note,
+            ),
             Err(complaint) => (String::new(), complaint),
         };
-        asked.push(Asked { expr: expr.to_owned(), chart, complaint });
+        asked.push(Asked {
+            expr: expr.to_owned(),
+            chart,
+            complaint,
+        });
     }
-    let names = source.metadata()?.into_iter().map(|m| m.name).take(NAMES_MAX).collect();
+    let names = source
+        .metadata()?
+        .into_iter()
+        .map(|m| m.name)
+        .take(NAMES_MAX)
+        .collect();
     let next = String::new();
-    Ok(ExplorePage { shell, asked, names, next }.render()?)
+    Ok(ExplorePage {
+        shell,
+        asked,
+        names,
+        next,
+    }
+    .render()?)
 }

@@ -132,9 +132,20 @@ fn errors(logs: &LogCounts) -> (String, String) {
     let mut x = 0.0;
     for value in column {
         let value = value.unwrap_or(0.0);
-        let height = if value > 0.0 { (value.ln_1p() / top * 15.0).max(2.0) } else { 0.6 };
-        let path = if value > 10.0 && value > 4.0 * median { &mut hot } else { &mut calm };
-        path.push_str(&format!("M{x:.1} 16v-{height:.1}h{:.1}v{height:.1}z", width * 0.8));
+        let height = if value > 0.0 {
+            (value.ln_1p() / top * 15.0).max(2.0)
+        } else {
+            0.6
+        };
+        let path = if value > 10.0 && value > 4.0 * median {
+            &mut hot
+        } else {
+            &mut calm
+        };
+        path.push_str(&format!(
+            "M{x:.1} 16v-{height:.1}h{:.1}v{height:.1}z",
+            width * 0.8
+        ));
         x += width;
     }
     (calm, hot)

@@ -2,11 +2,13 @@
 
 use askama::Template;
 use vigie_query::log::printable;
-use vigie_store::incidents::{Alert, Entry, Incident, IncidentFilter, IncidentId, IncidentState, What};
+use vigie_store::incidents::{
+    Alert, Entry, Incident, IncidentFilter, IncidentId, IncidentState, What,
+};
 
+use super::PageError;
 use super::parts::level;
 use super::shell::{Context, Shell};
-use super::PageError;
 use crate::chart::time::{clock, zoned};
 use crate::chart::units::{duration, significant};
 use crate::html::url;
@@ -48,20 +50,33 @@ pub(crate) fn incidents_page(
         limit: PAGE,
         ..IncidentFilter::default()
     })?;
-    let older = (all.len() == PAGE).then(|| all.last().map(|i| i.id.0)).flatten();
+    let older = (all.len() == PAGE)
+        .then(|| all.last().map(|i| i.id.0))
+        .flatten();
     let item = |i: &Incident| Item {
-        level: if i.resolved.is_some() { "off" } else { level(i).as_str() },
+        level: if i.resolved.is_some() {
+            "off"
+        } else {
+            level(i).as_str()
+        },
         id: i.id.0,
         title: i.title.clone(),
         state: i.state().as_str(),
         since: clock(i.onset, ctx.now, &ctx.zone),
         lasting: duration(i.duration_ms(ctx.now)),
-        by: i.acknowledged.as_ref().map_or(String::new(), |a| a.by.clone()),
+        by: i
+            .acknowledged
+            .as_ref()
+            .map_or(String::new(), |a| a.by.clone()),
     };
     let page = IncidentsPage {
         shell,
         open: open.iter().map(item).collect(),
-        past: all.iter().filter(|i| i.resolved.is_some()).map(item).collect(),
+        past: all
+            .iter()
+            .filter(|i| i.resolved.is_some())
+            .map(item)
+            .collect(),
         older,
     };
     Ok(page.render()?)
@@ -119,20 +134,32 @@ pub(crate) fn incident_page(
         ("Incidents".to_owned(), "/incidents".to_owned()),
         (id.to_string(), String::new()),
     ];
-    let until = incident.resolved.as_ref().map_or(ctx.now, |r| r.at).plus_ms(60_000);
+    let until = incident
+        .resolved
+        .as_ref()
+        .map_or(ctx.now, |r| r.at)
+        .plus_ms(60_000);
     let from = incident.onset.plus_ms(-BEFORE_MS);
     let alerts = source.alerts(id)?;
     let page = IncidentPage {
         shell,
         id: id.0,
         title: incident.title.clone(),
-        level: if incident.resolved.is_some() { "ok" } else { level(&incident).as_str() },
+        level: if incident.resolved.is_some() {
+            "ok"
+        } else {
+            level(&incident).as_str()
+        },
         state: incident.state().as_str(),
         open: incident.state() != IncidentState::Resolved,
         taken: incident.acknowledged.is_some(),
         facts: facts(&incident, ctx),
         alerts: alerts.iter().map(|a| alert_row(a, ctx)).collect(),
-        entries: source.timeline(id)?.iter().map(|e| entry_row(e, ctx)).collect(),
+        entries: source
+            .timeline(id)?
+            .iter()
+            .map(|e| entry_row(e, ctx))
+            .collect(),
         logs: format!(
             "/logs?q={}&from={}&to={}",
             url("level>=warn"),
@@ -145,16 +172,37 @@ pub(crate) fn incident_page(
 }
 
 fn facts(i: &Incident, ctx: &Context) -> Vec<(&'static str, String)> {
-    let at = |t| zoned(t, &ctx.zone).strftime("%a %-d %b %H:%M:%S").to_string();
+    let at = |t| {
+        zoned(t, &ctx.zone)
+            .strftime("%a %-d %b %H:%M:%S")
+            .to_string()
+    };
     let mut out = vec![
         ("Severity", i.severity.as_str().to_owned()),
         ("Onset", at(i.onset)),
-        ("Opened", format!("{}, after {}", at(i.opened), duration(i.opened.since_ms(i.onset)))),
-        (if i.resolved.is_some() { "Lasted" } else { "Lasting" }, duration(i.duration_ms(ctx.now))),
+        (
+            "Opened",
+            format!(
+                "{}, after {}",
+                at(i.opened),
+                duration(i.opened.since_ms(i.onset))
+            ),
+        ),
+        (
+            if i.resolved.is_some() {
+                "Lasted"
+            } else {
+                "Lasting"
+            },
+            duration(i.duration_ms(ctx.now)),
+        ),
         ("Alerts firing", i.firing.to_string()),
     ];
     if let Some(a) = &i.acknowledged {
-        out.push(("Taken by", format!("{}, {}", a.by, clock(a.at, ctx.now, &ctx.zone))));
+        out.push((
+            "Taken by",
+            format!("{}, {}", a.by, clock(a.at, ctx.now, &ctx.zone)),
+        ));
     }
     if let Some(r) = &i.resolved {
         let by = r.by.as_deref().unwrap_or("itself");
@@ -189,13 +237,22 @@ fn alert_row(a: &Alert, ctx: &Context) -> AlertRow {
             .iter()
             .map(|(n, v)| (n.clone(), printable(v.as_bytes()).into_owned()))
             .collect(),
-        frozen: a.frozen.as_ref().map_or(String::new(), |f| f.reason.clone()),
+        frozen: a
+            .frozen
+            .as_ref()
+            .map_or(String::new(), |f| f.reason.clone()),
     }
 }
 
 fn entry_row(e: &Entry, ctx: &Context) -> EntryRow {
-    let name = e.alert.as_ref().and_then(|l| l.get("alertname")).unwrap_or("an alert");
-    let value = e.value.map_or(String::new(), |v| format!(", at {}", significant(v)));
+    let name = e
+        .alert
+        .as_ref()
+        .and_then(|l| l.get("alertname"))
+        .unwrap_or("an alert");
+    let value = e
+        .value
+        .map_or(String::new(), |v| format!(", at {}", significant(v)));
     let words = match e.what {
         What::Opened => "Incident opened".to_owned(),
         What::Reopened => "Reopened".to_owned(),

@@ -2,7 +2,7 @@
 
 use vigie_parsers::{Severity, Timestamp};
 use vigie_query::log::{FieldName, Filter};
-use vigie_query::{EventSource as _, GroupBy, Scan, SourceError, Step};
+use vigie_query::{GroupBy, Scan, SourceError, Step};
 
 use crate::chart::Grid;
 use crate::range::Range;
@@ -35,7 +35,10 @@ impl LogCounts {
         let fields = [FieldName::new("level")];
         let by = GroupBy {
             fields: &fields,
-            step: Some(Step { ms: grid.step_ms, origin: grid.begin() }),
+            step: Some(Step {
+                ms: grid.step_ms,
+                origin: grid.begin(),
+            }),
             max_groups: GROUPS_MAX,
         };
         let mut scan = Scan::new(range.from, range.to, filter);
@@ -49,7 +52,10 @@ impl LogCounts {
             incomplete: found.stats.incomplete,
         };
         for group in &found.groups {
-            let level = group.key.first().and_then(|k| Severity::from_word(k.as_deref()?));
+            let level = group
+                .key
+                .first()
+                .and_then(|k| Severity::from_word(k.as_deref()?));
             let row = row(level);
             counts.totals[row] += group.count;
             for (start, n) in &group.steps {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use askama::Template;
 use vigie_parsers::{Event, Severity, Timestamp};
 use vigie_query::log::{FieldName, Filter, printable};
-use vigie_query::{EventSource as _, GroupBy, Scan, ScanStats, SourceError};
+use vigie_query::{GroupBy, Scan, ScanStats, SourceError};
 
 use super::PageError;
 use super::charts::log_bars;
@@ -24,8 +24,13 @@ use crate::source::{Bounds, Source};
 /// Lines on a page.
 pub(crate) const ROWS: usize = 100;
 /// Fields whose values can be chosen.
-const FACETS: &[(&str, &str)] =
-    &[("level", "Level"), ("host", "Host"), ("app", "Program"), ("source", "Source"), ("status", "Status")];
+const FACETS: &[(&str, &str)] = &[
+    ("level", "Level"),
+    ("host", "Host"),
+    ("app", "Program"),
+    ("source", "Source"),
+    ("status", "Status"),
+];
 /// Values of each.
 const FACET_VALUES: usize = 8;
 /// Distinct values that are counted.
@@ -102,7 +107,10 @@ pub(crate) struct Cursor {
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let (time, id) = text.split_once('.')?;
-        Some(Self { time: Timestamp(time.parse().ok()?), id: id.parse().ok()? })
+        Some(Self {
+            time: Timestamp(time.parse().ok()?),
+            id: id.parse().ok()?,
+        })
     }
 }
 
@@ -113,7 +121,13 @@ struct Found {
 }
 
 fn understand(q: &str, asked: &Asked, ctx: &Context) -> Found {
-    let parsed = Range::parse(asked.from.as_deref(), asked.to.as_deref(), "1h", ctx.now, &ctx.zone);
+    let parsed = Range::parse(
+        asked.from.as_deref(),
+        asked.to.as_deref(),
+        "1h",
+        ctx.now,
+        &ctx.zone,
+    );
     let (mut range, complaint) = match parsed {
         Ok(range) => (range, None),
         Err(complaint) => (Range::last("1h", ctx.now), Some(complaint)),
@@ -124,7 +138,11 @@ fn understand(q: &str, asked: &Asked, ctx: &Context) -> Found {
         (range.from, range.to) = (from, to.max(from.plus_ms(1000)));
         (range.from_text, range.to_text) = (from.0.to_string(), to.0.to_string());
     }
-    Found { range, complaint, understood }
+    Found {
+        range,
+        complaint,
+        understood,
+    }
 }
 
 /// The histogram alone.
@@ -138,7 +156,13 @@ pub(crate) fn logs_charts(
     let found = understand(q, asked, ctx);
     let filter = found.understood.map_or(Filter::All, |u| u.filter);
     let counts = LogCounts::read(source, &found.range, &filter, bounds)?;
-    Ok(vec![log_bars("loghist", "Events", &counts, &found.range, &ctx.zone)])
+    Ok(vec![log_bars(
+        "loghist",
+        "Events",
+        &counts,
+        &found.range,
+        &ctx.zone,
+    )])
 }
 
 /// The page.
@@ -184,12 +208,26 @@ pub(crate) fn logs_page(
     let chart = log_bars("loghist", "Events", &counts, range, &ctx.zone);
     let cursor = before.and_then(Cursor::parse);
     let keep = range_query(asked);
-    let (rows, older, stats) = rows(source, &filter, range, cursor, &Linker { q, keep: &keep }, ctx, bounds)?;
+    let (rows, older, stats) = rows(
+        source,
+        &filter,
+        range,
+        cursor,
+        &Linker { q, keep: &keep },
+        ctx,
+        bounds,
+    )?;
     let incomplete = counts.incomplete.or(stats.incomplete);
     let page = LogsPage {
         q: q.to_owned(),
         complaint,
-        chart: panel(&chart, Place { class: "loghist", height: 132 }),
+        chart: panel(
+            &chart,
+            Place {
+                class: "loghist",
+                height: 132,
+            },
+        ),
         facets: facets(source, &filter, range, &Linker { q, keep: &keep }, bounds)?,
         rows,
         total: count(counts.totals.iter().sum()),
@@ -204,7 +242,8 @@ pub(crate) fn logs_page(
 
 fn range_query(asked: &Asked) -> String {
     let part = |name: &str, v: &Option<String>| {
-        v.as_ref().map_or(String::new(), |v| format!("&{name}={}", url(v)))
+        v.as_ref()
+            .map_or(String::new(), |v| format!("&{name}={}", url(v)))
     };
     part("from", &asked.from) + &part("to", &asked.to)
 }
@@ -218,14 +257,22 @@ pub(crate) struct Linker<'a> {
 
 impl Linker<'_> {
     fn with(&self, term: &str) -> String {
-        format!("?q={}{}", url(format!("{} {term}", self.q).trim()), self.keep)
+        format!(
+            "?q={}{}",
+            url(format!("{} {term}", self.q).trim()),
+            self.keep
+        )
     }
 
     /// The query without a term, if it is there as it stands.
     fn without(&self, term: &str) -> Option<String> {
         let padded = format!(" {} ", self.q);
         let found = padded.find(&format!(" {term} "))?;
-        let rest = format!("{}{}", padded.get(..found)?, padded.get(found + term.len() + 1..)?);
+        let rest = format!(
+            "{}{}",
+            padded.get(..found)?,
+            padded.get(found + term.len() + 1..)?
+        );
         Some(format!("?q={}{}", url(rest.trim()), self.keep))
     }
 }
@@ -256,7 +303,10 @@ pub(crate) fn rows(
             more = true;
             return ControlFlow::Break(());
         }
-        last = Some(Cursor { time: event.time, id: event.id });
+        last = Some(Cursor {
+            time: event.time,
+            id: event.id,
+        });
         out.push(row(event, linker, ctx));
         ControlFlow::Continue(())
     })?;
@@ -290,10 +340,19 @@ pub(crate) fn row(event: &Event, linker: &Linker<'_>, ctx: &Context) -> Row {
         ("source".to_owned(), event.origin.source.clone()),
         ("format".to_owned(), event.format.to_string()),
     ];
-    let own = names.into_iter().map(|n| (text(&n), n)).map(|(v, n)| (n, v));
+    let own = names
+        .into_iter()
+        .map(|n| (text(&n), n))
+        .map(|(v, n)| (n, v));
     Row {
         id: event.id,
-        time: at.strftime(if near { "%H:%M:%S%.3f" } else { "%-d %b %H:%M:%S" }).to_string(),
+        time: at
+            .strftime(if near {
+                "%H:%M:%S%.3f"
+            } else {
+                "%-d %b %H:%M:%S"
+            })
+            .to_string(),
         stamp: at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
         class,
         level,
@@ -302,7 +361,12 @@ pub(crate) fn row(event: &Event, linker: &Linker<'_>, ctx: &Context) -> Row {
         app: text("app"),
         message: cut(message),
         line: cut(printable(&event.line).into_owned()),
-        fields: own.chain(built_in).filter(|(_, v)| !v.is_empty()).take(FIELDS_MAX).map(|(n, v)| field(n, v, linker)).collect(),
+        fields: own
+            .chain(built_in)
+            .filter(|(_, v)| !v.is_empty())
+            .take(FIELDS_MAX)
+            .map(|(n, v)| field(n, v, linker))
+            .collect(),
     }
 }
 
@@ -339,7 +403,11 @@ fn facets(
     let mut out = Vec::new();
     for (name, title) in FACETS {
         let fields = [FieldName::new(name)];
-        let by = GroupBy { fields: &fields, step: None, max_groups: GROUPS_MAX };
+        let by = GroupBy {
+            fields: &fields,
+            step: None,
+            max_groups: GROUPS_MAX,
+        };
         let mut scan = Scan::new(range.from, range.to, filter);
         scan.deadline = Some(bounds.deadline);
         scan.cancel = Some(&bounds.cancel);
@@ -370,7 +438,11 @@ fn facets(
         });
         let values: Vec<_> = values.collect();
         if !values.is_empty() {
-            out.push(Facet { title, values, more });
+            out.push(Facet {
+                title,
+                values,
+                more,
+            });
         }
     }
     Ok(out)
@@ -382,15 +454,27 @@ mod tests {
 
     #[test]
     fn terms_are_added_and_taken_away() {
-        let linker = Linker { q: "level>=warn app=sshd x", keep: "&from=now-1h" };
-        assert_eq!(linker.with("host=a"), "?q=level%3E%3Dwarn%20app%3Dsshd%20x%20host%3Da&from=now-1h");
-        assert_eq!(linker.without("app=sshd").as_deref(), Some("?q=level%3E%3Dwarn%20x&from=now-1h"));
+        let linker = Linker {
+            q: "level>=warn app=sshd x",
+            keep: "&from=now-1h",
+        };
+        assert_eq!(
+            linker.with("host=a"),
+            "?q=level%3E%3Dwarn%20app%3Dsshd%20x%20host%3Da&from=now-1h"
+        );
+        assert_eq!(
+            linker.without("app=sshd").as_deref(),
+            Some("?q=level%3E%3Dwarn%20x&from=now-1h")
+        );
         assert_eq!(linker.without("app=ssh"), None);
     }
 
     #[test]
     fn cursors_come_back_from_addresses() {
-        let cursor = Cursor { time: Timestamp(12), id: 34 };
+        let cursor = Cursor {
+            time: Timestamp(12),
+            id: 34,
+        };
         assert_eq!(Cursor::parse("12.34"), Some(cursor));
         assert_eq!(Cursor::parse("12"), None);
         assert_eq!(Cursor::parse("a.b"), None);

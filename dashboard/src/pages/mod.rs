@@ -70,7 +70,7 @@ pub const PAGES: &[Page] = &[
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
-pub enum PageError {
+pub(crate) enum PageError {
     /// The store cannot answer.
     #[error(transparent)]
     Store(#[from] vigie_store::Error),

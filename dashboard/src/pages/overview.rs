@@ -6,13 +6,13 @@ use vigie_query::log::Filter;
 use vigie_store::incidents::{Change, Incident, IncidentFilter, IncidentState};
 use vigie_store::{SourceReport, SourceState};
 
+use super::PageError;
 use super::charts::{self, Scene};
 use super::horizon::{Horizon, shape};
 use super::logcounts::LogCounts;
 use super::parts::{Place, ago, level, panel, spans};
 use super::shell::{Context, Shell, as_f64};
 use super::vitals::{Disk, Vital, disks, vitals};
-use super::PageError;
 use crate::chart::time::clock;
 use crate::chart::units::{count, duration};
 use crate::chart::{ChartSpec, Grid, Unit, columns, spark};
@@ -109,7 +109,12 @@ fn choose(
     ctx: &Context,
 ) -> Result<(Option<String>, Vec<Option<String>>), SourceError> {
     let all = hosts(source, ctx.now.plus_ms(-7 * 86_400_000), ctx.now)?;
-    let known = |name: &str| all.iter().find(|h| h.as_deref() == Some(name)).cloned().flatten();
+    let known = |name: &str| {
+        all.iter()
+            .find(|h| h.as_deref() == Some(name))
+            .cloned()
+            .flatten()
+    };
     let chosen = asked.and_then(known).or_else(|| known(&ctx.host));
     let chosen = match chosen {
         Some(host) => Some(host),
@@ -131,8 +136,17 @@ fn range(
         true => "24h",
         false => {
             let day = Grid::with_step(ctx.now.plus_ms(-86_400_000), ctx.now, 300_000);
-            let figures = Figures { source, bounds, host: None, grid: day };
-            let first = figures.select("node_load1")?.iter().filter_map(|s| Some(s.samples.first()?.time)).min();
+            let figures = Figures {
+                source,
+                bounds,
+                host: None,
+                grid: day,
+            };
+            let first = figures
+                .select("node_load1")?
+                .iter()
+                .filter_map(|s| Some(s.samples.first()?.time))
+                .min();
             match ctx.now.since_ms(first.unwrap_or(ctx.now)) {
                 ..1_500_000 => "15m",
                 ..7_200_000 => "1h",
@@ -141,7 +155,13 @@ fn range(
             }
         }
     };
-    Ok(Range::parse(asked.from.as_deref(), asked.to.as_deref(), default, ctx.now, &ctx.zone))
+    Ok(Range::parse(
+        asked.from.as_deref(),
+        asked.to.as_deref(),
+        default,
+        ctx.now,
+        &ctx.zone,
+    ))
 }
 
 struct Gathered {
@@ -173,11 +193,29 @@ fn gather(
         limit: STRIP_MAX,
         ..IncidentFilter::default()
     })?;
-    let figures = Figures { source, bounds, host: host.as_deref(), grid: charts::grid(&range) };
+    let figures = Figures {
+        source,
+        bounds,
+        host: host.as_deref(),
+        grid: charts::grid(&range),
+    };
     let spans = spans(&incidents);
-    let scene = Scene { figures: &figures, range: &range, zone: &ctx.zone, spans: &spans };
+    let scene = Scene {
+        figures: &figures,
+        range: &range,
+        zone: &ctx.zone,
+        spans: &spans,
+    };
     let charts = charts::host(&scene, &logs)?;
-    Ok(Gathered { range, complaint, host, hosts, logs, incidents, charts })
+    Ok(Gathered {
+        range,
+        complaint,
+        host,
+        hosts,
+        logs,
+        incidents,
+        charts,
+    })
 }
 
 /// The charts of the overview alone.
@@ -210,15 +248,26 @@ pub(crate) fn overview_page(
     let (mut shell, open) = Shell::new("/", "Overview", Some(&g.range), source, ctx)?;
     shell.view = "overview";
     shell.keep("host", asked.host.as_deref().unwrap_or_default());
-    shell.banners.extend(g.complaint.map(|text| super::shell::Banner {
-        level: "warn",
-        title: "This range cannot be shown.".to_owned(),
-        text,
-    }));
+    shell
+        .banners
+        .extend(g.complaint.map(|text| super::shell::Banner {
+            level: "warn",
+            title: "This range cannot be shown.".to_owned(),
+            text,
+        }));
     let recent = Grid::with_step(ctx.now.plus_ms(-30_000), ctx.now, 5000);
-    let figures = Figures { source, bounds, host: g.host.as_deref(), grid: recent };
+    let figures = Figures {
+        source,
+        bounds,
+        host: g.host.as_deref(),
+        grid: recent,
+    };
     let reports = source.reports()?;
-    let last_seen = figures.select("node_load1")?.iter().filter_map(|s| Some(s.samples.last()?.time)).max();
+    let last_seen = figures
+        .select("node_load1")?
+        .iter()
+        .filter_map(|s| Some(s.samples.last()?.time))
+        .max();
     let changes = source.changes(g.range.from, g.range.to, STRIP_MAX)?;
     let name = g.host.clone().unwrap_or_else(|| ctx.host.clone());
     let silent = last_seen.is_none_or(|at| ctx.now.since_ms(at) > SILENT_MS);
@@ -231,9 +280,21 @@ pub(crate) fn overview_page(
         horizon: Horizon::new(&g.range, &g.incidents, &changes, &g.logs, &ctx.zone),
         vitals: with_sparks(vitals, &g.charts),
         incidents_more: open.len().saturating_sub(INCIDENTS_SHOWN),
-        incidents: open.iter().take(INCIDENTS_SHOWN).map(|i| incident_row(i, ctx)).collect(),
-        changes: changes.iter().take(CHANGES_SHOWN).map(|c| change_row(c, ctx)).collect(),
-        charts: g.charts.iter().map(|spec| panel(spec, place(&spec.id))).collect(),
+        incidents: open
+            .iter()
+            .take(INCIDENTS_SHOWN)
+            .map(|i| incident_row(i, ctx))
+            .collect(),
+        changes: changes
+            .iter()
+            .take(CHANGES_SHOWN)
+            .map(|c| change_row(c, ctx))
+            .collect(),
+        charts: g
+            .charts
+            .iter()
+            .map(|spec| panel(spec, place(&spec.id)))
+            .collect(),
         disks: disks(&figures)?,
         interfaces: interfaces(&figures)?,
         hosts: host_rows(&figures, &g.hosts, &name, ctx)?,
@@ -245,10 +306,22 @@ pub(crate) fn overview_page(
 
 fn place(id: &str) -> Place {
     match id {
-        "net" => Place { class: "c6 w12", height: 228 },
-        "cpu" => Place { class: "c6 w12", height: 228 },
-        "logs" => Place { class: "c12", height: 150 },
-        _ => Place { class: "c4 w6", height: 140 },
+        "net" => Place {
+            class: "c6 w12",
+            height: 228,
+        },
+        "cpu" => Place {
+            class: "c6 w12",
+            height: 228,
+        },
+        "logs" => Place {
+            class: "c12",
+            height: 150,
+        },
+        _ => Place {
+            class: "c4 w6",
+            height: 140,
+        },
     }
 }
 
@@ -259,13 +332,27 @@ fn headline(
     host: &str,
     silent: bool,
 ) -> (&'static str, String) {
-    let worst = open.iter().max_by_key(|i| (i.severity, std::cmp::Reverse(i.onset)));
-    let failed = reports.iter().filter(|r| r.state == SourceState::Failed).count();
+    let worst = open
+        .iter()
+        .max_by_key(|i| (i.severity, std::cmp::Reverse(i.onset)));
+    let failed = reports
+        .iter()
+        .filter(|r| r.state == SourceState::Failed)
+        .count();
     match worst {
         Some(incident) => (level(incident).as_str(), incident.title.clone()),
-        None if silent => ("unk", format!("Nothing has been heard of {host} for a while")),
-        None if failed == 1 => ("warn", "Nothing is open, but one source cannot be read".to_owned()),
-        None if failed > 1 => ("warn", format!("Nothing is open, but {failed} sources cannot be read")),
+        None if silent => (
+            "unk",
+            format!("Nothing has been heard of {host} for a while"),
+        ),
+        None if failed == 1 => (
+            "warn",
+            "Nothing is open, but one source cannot be read".to_owned(),
+        ),
+        None if failed > 1 => (
+            "warn",
+            format!("Nothing is open, but {failed} sources cannot be read"),
+        ),
         None => ("ok", format!("Nothing is open; {host} is being watched")),
     }
 }
@@ -277,7 +364,10 @@ fn sub(
     host: &str,
     ctx: &Context,
 ) -> Result<Vec<String>, SourceError> {
-    let taken = open.iter().filter(|i| i.state() == IncidentState::Acknowledged).count();
+    let taken = open
+        .iter()
+        .filter(|i| i.state() == IncidentState::Acknowledged)
+        .count();
     let incidents = match (open.len(), taken) {
         (0, _) => "no incident open".to_owned(),
         (1, 0) => "1 incident open, not acknowledged".to_owned(),
@@ -299,7 +389,9 @@ fn sub(
 fn uptime(figures: &Figures<'_>, ctx: &Context) -> Result<Option<String>, SourceError> {
     let booted = last(&figures.gauge("node_boot_time_seconds")?);
     #[expect(clippy::cast_possible_truncation, reason = "checked to be a date")]
-    let ms = booted.filter(|s| (0.0..1e11).contains(s)).map(|s| (s * 1000.0) as i64);
+    let ms = booted
+        .filter(|s| (0.0..1e11).contains(s))
+        .map(|s| (s * 1000.0) as i64);
     Ok(ms.map(|ms| duration(ctx.now.0 - ms)))
 }
 
@@ -311,7 +403,10 @@ fn with_sparks(vitals: Vec<Vital>, charts: &[ChartSpec]) -> Vec<(Vital, String)>
             let chart = charts.iter().find(|c| c.id == v.id);
             let curve = chart.map_or(String::new(), |c| match v.id {
                 "cpu" | "logs" => spark(&columns::sum(&all(c)), (v.id == "cpu").then_some(100.0)),
-                _ => c.lines.first().map_or(String::new(), |l| spark(&l.ys, c.cap)),
+                _ => c
+                    .lines
+                    .first()
+                    .map_or(String::new(), |l| spark(&l.ys, c.cap)),
             });
             (v, curve)
         })
@@ -360,7 +455,11 @@ fn interfaces(figures: &Figures<'_>) -> Result<Vec<Interface>, SourceError> {
     Ok(received
         .iter()
         .map(|(name, _)| {
-            let own: Vec<f64> = faults.iter().filter(|(d, _)| d == name).filter_map(|(_, c)| last(c)).collect();
+            let own: Vec<f64> = faults
+                .iter()
+                .filter(|(d, _)| d == name)
+                .filter_map(|(_, c)| last(c))
+                .collect();
             Interface {
                 name: name.clone(),
                 received: of(&received, name).map(|b| b * 8.0),
@@ -382,39 +481,56 @@ fn host_rows(
     }
     // Other hosts are read less often than this one: look a little further back.
     let grid = Grid::with_step(ctx.now.plus_ms(-180_000), ctx.now, 60_000);
-    hosts.iter().flatten().take(HOSTS_SHOWN).map(|name| {
-        let of = Figures { source: figures.source, bounds: figures.bounds, host: Some(name), grid };
-        let idle = of.rates("node_cpu_seconds_total", "mode")?;
-        let every: Vec<_> = idle.iter().map(|(_, c)| c.clone()).collect();
-        let total = last(&columns::sum(&every)).filter(|t| *t > 0.0);
-        let idle = idle.iter().find(|(m, _)| m == "idle").and_then(|(_, c)| last(c));
-        let cpu = idle.zip(total).map(|(i, t)| 100.0 * (1.0 - i / t));
-        let available = last(&of.gauge("node_memory_MemAvailable_bytes")?);
-        let memory = last(&of.gauge("node_memory_MemTotal_bytes")?).zip(available);
-        let load = last(&of.gauge("node_load5")?);
-        let disk = disks(&of)?.into_iter().next().map(|d| (d.mount, d.share));
-        let worst = disk.as_ref().map_or(0.0, |d| d.1);
-        Ok(HostRow {
-            name: name.clone(),
-            state: match load {
-                None => "unk",
-                Some(_) if worst >= 95.0 => "crit",
-                Some(_) if worst >= 85.0 => "warn",
-                Some(_) => "ok",
-            },
-            cpu,
-            memory: memory.map(|(t, a)| 100.0 * (t - a) / t.max(1.0)),
-            disk,
-            load,
-            uptime: uptime(&of, ctx)?.unwrap_or_default(),
-            here: name == shown,
+    hosts
+        .iter()
+        .flatten()
+        .take(HOSTS_SHOWN)
+        .map(|name| {
+            let of = Figures {
+                source: figures.source,
+                bounds: figures.bounds,
+                host: Some(name),
+                grid,
+            };
+            let idle = of.rates("node_cpu_seconds_total", "mode")?;
+            let every: Vec<_> = idle.iter().map(|(_, c)| c.clone()).collect();
+            let total = last(&columns::sum(&every)).filter(|t| *t > 0.0);
+            let idle = idle
+                .iter()
+                .find(|(m, _)| m == "idle")
+                .and_then(|(_, c)| last(c));
+            let cpu = idle.zip(total).map(|(i, t)| 100.0 * (1.0 - i / t));
+            let available = last(&of.gauge("node_memory_MemAvailable_bytes")?);
+            let memory = last(&of.gauge("node_memory_MemTotal_bytes")?).zip(available);
+            let load = last(&of.gauge("node_load5")?);
+            let disk = disks(&of)?.into_iter().next().map(|d| (d.mount, d.share));
+            let worst = disk.as_ref().map_or(0.0, |d| d.1);
+            Ok(HostRow {
+                name: name.clone(),
+                state: match load {
+                    None => "unk",
+                    Some(_) if worst >= 95.0 => "crit",
+                    Some(_) if worst >= 85.0 => "warn",
+                    Some(_) => "ok",
+                },
+                cpu,
+                memory: memory.map(|(t, a)| 100.0 * (t - a) / t.max(1.0)),
+                disk,
+                load,
+                uptime: uptime(&of, ctx)?.unwrap_or_default(),
+                here: name == shown,
+            })
         })
-    }).collect()
+        .collect()
 }
 
 fn source_row(r: &SourceReport, ctx: &Context) -> SourceRow {
     let safe = |t: &str| vigie_query::log::printable(t.as_bytes()).into_owned();
-    let lost: Vec<String> = r.dropped.iter().map(|(why, n)| format!("{} {}", count(*n), safe(why))).collect();
+    let lost: Vec<String> = r
+        .dropped
+        .iter()
+        .map(|(why, n)| format!("{} {}", count(*n), safe(why)))
+        .collect();
     SourceRow {
         name: safe(&r.source),
         state: match r.state {

@@ -27,7 +27,11 @@ pub(crate) fn panel(spec: &ChartSpec, place: Place) -> String {
         escape(&spec.title)
     );
     if !spec.sub.is_empty() {
-        let _ = write!(out, " <span class=\"muted small\">{}</span>", escape(&spec.sub));
+        let _ = write!(
+            out,
+            " <span class=\"muted small\">{}</span>",
+            escape(&spec.sub)
+        );
     }
     let _ = write!(
         out,
@@ -77,13 +81,18 @@ pub(crate) fn meter(share: f64, label: &str) -> String {
         85.0.. => " warn",
         _ => "",
     };
-    format!("<span class=\"meter{level}\" style=\"--p:{share:.1}\"><i></i><b>{}</b></span>", escape(label))
+    format!(
+        "<span class=\"meter{level}\" style=\"--p:{share:.1}\"><i></i><b>{}</b></span>",
+        escape(label)
+    )
 }
 
 /// The level of an incident's severity.
 pub(crate) fn level(incident: &Incident) -> Level {
     match incident.severity {
-        vigie_store::incidents::Severity::Critical | vigie_store::incidents::Severity::Page => Level::Crit,
+        vigie_store::incidents::Severity::Critical | vigie_store::incidents::Severity::Page => {
+            Level::Crit
+        }
         vigie_store::incidents::Severity::Warning => Level::Warn,
         _ => Level::Info,
     }

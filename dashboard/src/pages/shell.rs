@@ -21,7 +21,7 @@ const SOURCES_SHOWN: usize = 8;
 
 /// What every page is made with.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// Now.
     pub now: Timestamp,
     /// The zone of all times shown.
@@ -121,14 +121,24 @@ impl Shell {
         let mut shell = Self::bare(path, title, ctx);
         shell.range = range.map(|r| range_view(r, ctx));
         for item in &mut shell.menu {
-            item.open = if item.path == "/incidents" { open.len() } else { 0 };
+            item.open = if item.path == "/incidents" {
+                open.len()
+            } else {
+                0
+            };
         }
         shell.banners = banners(&reports, ctx);
         shell.more_sources = reports.len().saturating_sub(SOURCES_SHOWN);
-        let (events, bytes) = reports.iter().fold((0, 0), |(n, b), r| (n + r.items, b + r.bytes));
+        let (events, bytes) = reports
+            .iter()
+            .fold((0, 0), |(n, b), r| (n + r.items, b + r.bytes));
         shell.items_words = match events {
             0 => String::new(),
-            _ => format!("{} records, {} read", count(events), crate::chart::Unit::BYTES.format(as_f64(bytes))),
+            _ => format!(
+                "{} records, {} read",
+                count(events),
+                crate::chart::Unit::BYTES.format(as_f64(bytes))
+            ),
         };
         shell.sources = worst_first(reports, ctx.now);
         shell.zone_short = at.strftime("%Z").to_string();
@@ -174,7 +184,8 @@ impl Shell {
     /// Keeps a parameter of the address when the range changes.
     pub(crate) fn keep(&mut self, name: &'static str, value: &str) {
         if !value.is_empty() {
-            self.keep_query.push_str(&format!("&{name}={}", crate::html::url(value)));
+            self.keep_query
+                .push_str(&format!("&{name}={}", crate::html::url(value)));
             self.keep.push((name, value.to_owned()));
         }
     }
@@ -241,14 +252,20 @@ fn banners(reports: &[SourceReport], ctx: &Context) -> Vec<Banner> {
         .collect();
     if let Some(first) = failed.first() {
         let others = failed.len() - 1;
-        let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+        let more = if others > 0 {
+            format!(" and {others} more")
+        } else {
+            String::new()
+        };
         out.push(Banner {
             level: "warn",
             title: format!("{first}{more} cannot be read."),
             text: reports
                 .iter()
                 .find(|r| r.state == SourceState::Failed)
-                .map_or(String::new(), |r| vigie_query::log::printable(r.detail.as_bytes()).into_owned()),
+                .map_or(String::new(), |r| {
+                    vigie_query::log::printable(r.detail.as_bytes()).into_owned()
+                }),
         });
     }
     out
@@ -279,7 +296,10 @@ fn worst_first(mut reports: Vec<SourceReport>, now: Timestamp) -> Vec<RailSource
                 words.push_str(&format!(", {lag} behind"));
             }
             RailSource {
-                href: format!("/logs?q={}", crate::html::url(&crate::logquery::term("source", &r.source))),
+                href: format!(
+                    "/logs?q={}",
+                    crate::html::url(&crate::logquery::term("source", &r.source))
+                ),
                 name: vigie_query::log::printable(r.source.as_bytes()).into_owned(),
                 state,
                 words,

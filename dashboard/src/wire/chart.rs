@@ -66,12 +66,25 @@ impl<'a> Chart<'a> {
                 .map(|l| Series {
                     label: &l.label,
                     color: l.color.token(),
-                    kind: if l.kind == Kind::Dash { "dash" } else { l.kind.as_str() },
+                    kind: if l.kind == Kind::Dash {
+                        "dash"
+                    } else {
+                        l.kind.as_str()
+                    },
                     ys: l.ys.iter().map(|v| v.map(rounded)).collect(),
                 })
                 .collect(),
-            y: Y { min: spec.y.min, max: spec.y.max, ticks: &spec.y.ticks, labels: &spec.y.labels },
-            x: spec.x.iter().map(|t| (seconds(t.at.0), t.label.as_str())).collect(),
+            y: Y {
+                min: spec.y.min,
+                max: spec.y.max,
+                ticks: &spec.y.ticks,
+                labels: &spec.y.labels,
+            },
+            x: spec
+                .x
+                .iter()
+                .map(|t| (seconds(t.at.0), t.label.as_str()))
+                .collect(),
             limits: spec
                 .limits
                 .iter()
@@ -85,7 +98,11 @@ impl<'a> Chart<'a> {
                     (seconds(s.from.0), seconds(to.0), s.level.as_str())
                 })
                 .collect(),
-            gaps: spec.gaps.iter().map(|g| (seconds(g.from.0), seconds(g.to.0))).collect(),
+            gaps: spec
+                .gaps
+                .iter()
+                .map(|g| (seconds(g.from.0), seconds(g.to.0)))
+                .collect(),
             words: spec.words(),
         }
     }
@@ -118,7 +135,13 @@ mod tests {
 
     #[test]
     fn columns_keep_five_digits() {
-        for (v, expected) in [(0.123_456_789, 0.12346), (1_234_567.0, 1_234_600.0), (0.0, 0.0), (-2.5, -2.5), (1e300, 1e300)] {
+        for (v, expected) in [
+            (0.123_456_789, 0.12346),
+            (1_234_567.0, 1_234_600.0),
+            (0.0, 0.0),
+            (-2.5, -2.5),
+            (1e300, 1e300),
+        ] {
             assert_eq!(rounded(v), expected);
         }
     }

@@ -20,12 +20,19 @@ pub(crate) struct Success<T> {
 
 impl<T> Success<T> {
     pub(crate) fn new(data: T) -> Self {
-        Self { status: "success", data, warnings: Vec::new(), infos: Vec::new() }
+        Self {
+            status: "success",
+            data,
+            warnings: Vec::new(),
+            infos: Vec::new(),
+        }
     }
 
     /// With what the engine has to say, sorted as Prometheus sorts it.
     pub(crate) fn noting(mut self, notes: Vec<String>) -> Self {
-        (self.infos, self.warnings) = notes.into_iter().partition(|n| n.starts_with("PromQL info"));
+        (self.infos, self.warnings) = notes
+            .into_iter()
+            .partition(|n| n.starts_with("PromQL info"));
         self
     }
 }
@@ -62,7 +69,10 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("resultType", "vector")?;
                 let rows: Vec<_> = elements
                     .iter()
-                    .map(|e| One { metric: Metric(&e.labels), value: Point(e.sample) })
+                    .map(|e| One {
+                        metric: Metric(&e.labels),
+                        value: Point(e.sample),
+                    })
                     .collect();
                 map.serialize_entry("result", &rows)?;
             }
@@ -70,7 +80,10 @@ impl Serialize for Data<'_> {
                 map.serialize_entry("resultType", "matrix")?;
                 let rows: Vec<_> = series
                     .iter()
-                    .map(|s| Many { metric: Metric(&s.labels), values: Points(&s.samples) })
+                    .map(|s| Many {
+                        metric: Metric(&s.labels),
+                        values: Points(&s.samples),
+                    })
                     .collect();
                 map.serialize_entry("result", &rows)?;
             }
