@@ -13,6 +13,7 @@ mod scan;
 mod severity;
 mod stamp;
 mod time;
+pub mod web;
 
 pub use event::{Event, Origin};
 pub use record::{Field, Flags, Kind, Name, Record, Span};

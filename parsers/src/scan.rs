@@ -88,16 +88,9 @@ impl<'a> Scan<'a> {
         self.run(|b| b == b' ')
     }
 
-    /// The bytes up to `stop`, which is stepped over; `None` and no step if it does not come.
-    #[inline]
-    pub(crate) fn until(&mut self, stop: u8) -> Option<Range<usize>> {
-        let n = memchr::memchr(stop, self.rest())?;
-        let start = self.at;
-        self.at += n + 1;
-        Some(start..start + n)
-    }
 
-    /// The same for short pieces, where a plain loop is faster.
+    /// The bytes up to `stop`, which is stepped over; `None` and no step if it does not come. For short
+    /// pieces, where a plain loop is fastest.
     #[inline]
     pub(crate) fn until_near(&mut self, stop: u8) -> Option<Range<usize>> {
         let n = self.rest().iter().position(|&b| b == stop)?;

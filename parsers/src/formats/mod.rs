@@ -5,10 +5,21 @@ use crate::{Context, Record};
 
 mod access;
 mod ansi;
+mod containers;
+mod errorlog;
 mod extras;
+mod haproxy;
+mod json;
+mod keepalived;
+mod keys;
+mod logfmt;
+mod postgresql;
+mod programs;
 mod raw;
+mod redis;
 mod rfc3164;
 mod rfc5424;
+mod sshd;
 mod syslog;
 
 /// A log format: how to read one line of it.
@@ -30,11 +41,26 @@ pub struct Format {
 /// takes everything, last.
 pub const FORMATS: &[&Format] = &[
     &rfc5424::FORMAT,
+    &containers::DOCKERJSON,
+    &json::FORMAT,
+    &containers::CRI,
     &access::COMBINED,
     &access::VHOST_COMBINED,
     &access::COMMON,
     &access::WERKZEUG,
+    &haproxy::FORMAT,
+    &errorlog::NGINX,
+    &errorlog::APACHE,
+    &redis::FORMAT,
+    &postgresql::FORMAT,
     &rfc3164::FORMAT,
+    &keepalived::FORMAT,
+    &programs::DPKG,
+    &programs::APT,
+    &programs::PYTHON,
+    &programs::ISO,
+    &containers::COMPOSE,
+    &logfmt::FORMAT,
     &raw::FORMAT,
 ];
 
@@ -98,6 +124,21 @@ fn detect(cx: &mut Context, line: &[u8], out: &mut Record, mask: u32) -> &'stati
     out.clear();
     (raw::FORMAT.parse)(cx, line, out);
     &raw::FORMAT
+}
+
+/// Reads a line that another one has wrapped, which begins at `at` of it, with whatever format takes it.
+fn detect_within(cx: &mut Context, text: &[u8], at: usize, out: &mut Record) {
+    let first = text.first().copied().unwrap_or_default();
+    let candidates = BY_FIRST_BYTE.get(usize::from(first)).copied().unwrap_or(0);
+    for (index, format) in FORMATS.iter().enumerate() {
+        let wrapper = matches!(format.name, "compose" | "cri" | "dockerjson");
+        if candidates & (1 << index) != 0
+            && !wrapper
+            && out.within(at, |out| (format.parse)(cx, text, out))
+        {
+            return;
+        }
+    }
 }
 
 /// Reads a message that came over a syslog transport: RFC 5424 if it is, else RFC 3164 at its loosest

@@ -1,7 +1,7 @@
 //! `raw`: any line at all, all of it message.
 
 use super::Format;
-use crate::{Context, Record, record};
+use crate::{Context, Record};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
@@ -13,6 +13,6 @@ pub(super) const FORMAT: Format = Format {
 };
 
 fn parse(_cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    out.message = 0..record::offset(line.len());
+    out.set_message(0, line.len());
     true
 }

@@ -70,6 +70,7 @@ fn with_pri(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
         after_pri(cx, s, out);
     } else {
         // No end, or above 191: all of it is the message, so that nothing is lost.
+        syslog::set_pri(PRI_DEFAULT, out);
         out.flags.bad_pri = true;
         out.set_message(0, line.len());
     }

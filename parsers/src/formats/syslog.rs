@@ -1,6 +1,6 @@
 //! What the two syslog formats share: PRI, and what well-known programs write inside the message.
 
-use super::access;
+use super::{access, errorlog, haproxy, json, keepalived, postgresql, redis, sshd};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, Facility, Severity};
@@ -39,15 +39,19 @@ pub(super) fn set_pri(number: u8, out: &mut Record) {
 /// message and the time of the record stay syslog's.
 pub(super) fn inner(cx: &mut Context, app: &[u8], text: &[u8], at: usize, out: &mut Record) {
     let read: fn(&mut Context, &[u8], &mut Record) -> bool = match app {
-        b"nginx" | b"apache2" | b"httpd" => access::any,
+        b"nginx" => |cx, text, out| access::any(cx, text, out) || errorlog::nginx(cx, text, out),
+        b"apache2" | b"httpd" | b"apache" => {
+            |cx, text, out| access::any(cx, text, out) || errorlog::apache(cx, text, out)
+        }
+        b"haproxy" => haproxy::message,
+        b"postgres" | b"postgresql" => postgresql::message,
+        b"redis" | b"redis-server" | b"valkey" => redis::message,
+        b"sshd" | b"sshd-session" => sshd::message,
+        b"Keepalived" | b"Keepalived_vrrp" | b"Keepalived_healthcheckers" => keepalived::message,
+        _ if text.first() == Some(&b'{') => json::message,
         _ => return,
     };
-    let keep = (
-        out.message.clone(),
-        out.time,
-        out.time_span.clone(),
-        out.flags,
-    );
+    let keep = (out.message.clone(), out.time, out.time_span.clone(), out.flags);
     out.within(at, |out| {
         out.time.get_or_insert_default();
         read(cx, text, out)

@@ -3,4 +3,5 @@
 mod dump;
 mod framing;
 mod properties;
+mod samples;
 mod syslog;

@@ -1,0 +1,100 @@
+//! `postgresql`: stderr with the default `log_line_prefix` (`%m [%p] `), users and databases welcome.
+
+use super::Format;
+use crate::record::{Field, Kind, Record};
+use crate::scan::Scan;
+use crate::{Context, Severity, stamp};
+
+/// See the module.
+pub(super) const FORMAT: Format = Format {
+    name: "postgresql",
+    about: "PostgreSQL's server log",
+    starts: |b| b.is_ascii_digit(),
+    sure: true,
+    parse,
+};
+
+/// Words of the prefix between the process and the level.
+const PREFIX_WORDS_MAX: usize = 4;
+
+fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    if line.get(10) != Some(&b' ') {
+        return false;
+    }
+    let Some(found) = stamp::iso(line) else {
+        return false;
+    };
+    let mut s = Scan::from(line, found.len);
+    if !s.eat(b' ') {
+        return false;
+    }
+    // The name of a zone other than UTC: the source's zone is meant.
+    let zone = s.run(|b| b.is_ascii_uppercase() || matches!(b, b'+' | b'-' | b'0'..=b'9'));
+    if !zone.is_empty() && !s.eat(b' ') {
+        return false;
+    }
+    if !s.eat(b'[') {
+        return false;
+    }
+    let pid = s.digits();
+    if s.eat(b'-') {
+        s.digits();
+    }
+    if pid.is_empty() || !s.eat_all(b"] ") {
+        return false;
+    }
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, 0, found.len);
+    out.flags.time_guessed |= guessed;
+    out.push(Field::Pid, pid.start, pid.end, Kind::Plain);
+    level(s, out)
+}
+
+/// The same within syslog: `[5-1] LOG:  text`.
+pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+    let mut s = Scan::new(text);
+    if s.eat(b'[') {
+        s.run(|b| b.is_ascii_digit() || b == b'-');
+        if !s.eat_all(b"] ") {
+            return false;
+        }
+    }
+    level(s, out)
+}
+
+/// `user@database LEVEL:  text`, the level within the first words.
+fn level(mut s: Scan<'_>, out: &mut Record) -> bool {
+    for _ in 0..PREFIX_WORDS_MAX {
+        s.spaces();
+        let word = s.word();
+        let text = s.text(word.clone());
+        if let Some(name) = text.strip_suffix(b":")
+            && let Some(severity) = severity(name)
+        {
+            out.push(Field::Level, word.start, word.end - 1, Kind::Plain);
+            out.worsen(Some(severity));
+            s.spaces();
+            out.set_message(s.at(), s.len());
+            return true;
+        }
+        if let Some(at) = memchr::memchr(b'@', text) {
+            out.push(Field::User, word.start, word.start + at, Kind::Plain);
+            out.push(Field::Database, word.start + at + 1, word.end, Kind::Plain);
+        }
+    }
+    false
+}
+
+fn severity(name: &[u8]) -> Option<Severity> {
+    Some(match name {
+        b"DEBUG" | b"DEBUG1" | b"DEBUG2" | b"DEBUG3" | b"DEBUG4" | b"DEBUG5" => Severity::Debug,
+        b"LOG" | b"INFO" | b"DETAIL" | b"HINT" | b"CONTEXT" | b"STATEMENT" | b"QUERY"
+        | b"LOCATION" => Severity::Info,
+        b"NOTICE" => Severity::Notice,
+        b"WARNING" => Severity::Warn,
+        b"ERROR" => Severity::Err,
+        b"FATAL" => Severity::Crit,
+        b"PANIC" => Severity::Emerg,
+        _ => return None,
+    })
+}

@@ -1,0 +1,34 @@
+//! What sshd says in syslog: who, from where.
+
+use crate::Context;
+use crate::record::{Field, Kind, Record};
+use crate::scan::find;
+
+/// `… for [invalid user] NAME from ADDRESS port N …` and its relatives. The name is what a stranger
+/// typed, spaces and all: the address is looked for from the end.
+pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+    let Some(at) = memchr::memmem::rfind(text, b" port ") else {
+        return false;
+    };
+    let head = text.get(..at).unwrap_or_default();
+    let ip = memchr::memrchr(b' ', head).map_or(0, |n| n + 1);
+    let address = head.get(ip..).unwrap_or_default();
+    let valid = std::str::from_utf8(address).is_ok_and(|t| t.parse::<std::net::IpAddr>().is_ok());
+    let port = at + 6;
+    let tail = text.get(port..).unwrap_or_default();
+    let digits = tail.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !valid || !(1..=5).contains(&digits) {
+        return false;
+    }
+    let before = text.get(..ip).unwrap_or_default().trim_ascii_end();
+    let before = before.strip_suffix(b" from").unwrap_or(before);
+    let name = find(before, b"user ")
+        .map(|n| n + 5)
+        .or_else(|| find(before, b" for ").map(|n| n + 5));
+    if let Some(start) = name {
+        out.push(Field::User, start, before.len(), Kind::Plain);
+    }
+    out.push(Field::Ip, ip, at, Kind::Plain);
+    out.push(Field::Port, port, port + digits, Kind::Plain);
+    true
+}

@@ -1,0 +1,121 @@
+//! What a web log says beside its fields: who is not a person, and what became of the request.
+
+/// Words that programs put into their own names, in lower case. The first group covers nearly all that
+/// declare themselves; the others have names of their own.
+const BOT_WORDS: &[&[u8]] = &[
+    // Declared robots.
+    b"bot", b"crawl", b"spider", b"slurp", b"scrap", b"archiver", b"fetcher", b"scanner", b"indexer",
+    // Crawlers for models and assistants that do not say bot.
+    b"anthropic-ai", b"claude-", b"cohere-ai", b"ai2bot", b"chatgpt-user", b"perplexity", b"google-extended", b"diffbot",
+    b"meta-externalagent", b"facebookexternalhit", b"mistralai-user", b"omgili", b"timpibot", b"youbot",
+    // Monitors and health checks.
+    b"uptime", b"pingdom", b"statuscake", b"monitor", b"nagios", b"check_http", b"blackbox", b"prometheus", b"zabbix", b"kube-probe", b"healthcheck", b"elb-health", b"googlehc", b"site24x7", b"newrelic", b"datadog",
+    // Preview and feed readers.
+    b"whatsapp", b"embedly", b"feedly", b"feedfetcher", b"mediapartners-google", b"google-inspectiontool", b"lighthouse", b"bingpreview", b"yahoo! slurp", b"ia_archiver", b"headlesschrome", b"phantomjs",
+    // Libraries and tools: nobody reads with them.
+    b"curl/", b"wget/", b"python-requests", b"python-urllib", b"aiohttp", b"httpx/", b"go-http-client", b"java/", b"okhttp", b"apache-httpclient", b"libwww-perl", b"lwp::", b"scrapy", b"guzzlehttp", b"node-fetch", b"axios/", b"ruby", b"php/", b"zgrab", b"masscan", b"nmap", b"nikto", b"nuclei", b"censys", b"sqlmap",
+];
+
+/// Products in which a word of the table is part of another name.
+const NO_BOTS: &[&[u8]] = &[b"cubot"];
+
+/// Whether the agent declares itself a program: a crawler, a monitor, a library. An empty agent (or
+/// `-`) is none of a browser either. What pretends to be a browser is not found out here.
+#[must_use]
+pub fn is_bot(agent: &[u8]) -> bool {
+    /// Real agents are far shorter; the rest of a longer one is not looked at.
+    const AGENT_MAX: usize = 512;
+    if matches!(agent, b"" | b"-") {
+        return true;
+    }
+    let mut lower = agent.get(..AGENT_MAX).unwrap_or(agent).to_ascii_lowercase();
+    for name in NO_BOTS {
+        while let Some(at) = memchr::memmem::find(&lower, name) {
+            lower.drain(at..at + name.len());
+        }
+    }
+    BOT_WORDS
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word).is_some())
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatusClass {
+    /// 1xx.
+    Informational,
+    /// 2xx.
+    Success,
+    /// 3xx.
+    Redirect,
+    /// 4xx: the client's fault.
+    ClientError,
+    /// 5xx: the server's.
+    ServerError,
+    /// Anything else (nginx writes 000 when the client left first).
+    Other,
+}
+
+impl StatusClass {
+    /// The class of a status code as it is written in a log.
+    #[must_use]
+    pub fn of(status: &[u8]) -> Self {
+        match status {
+            [first, b'0'..=b'9', b'0'..=b'9'] => match first {
+                b'1' => Self::Informational,
+                b'2' => Self::Success,
+                b'3' => Self::Redirect,
+                b'4' => Self::ClientError,
+                b'5' => Self::ServerError,
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+
+    /// `1xx` to `5xx`, as in labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "1xx",
+            Self::Success => "2xx",
+            Self::Redirect => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_and_programs() {
+        for (agent, bot) in [
+            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", true),
+            ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)", true),
+            ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0)", true),
+            ("Mozilla/5.0 (compatible; ChatGPT-User/1.0)", true),
+            ("meta-externalagent/1.1", true),
+            ("kube-probe/1.29", true),
+            ("check_http/v2.3.3 (monitoring-plugins 2.3.3)", true),
+            ("Prometheus/2.42.0", true),
+            ("curl/8.5.0", true),
+            ("-", true),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", false),
+            ("Mozilla/5.0 (Linux; Android 9; CUBOT_X19) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36", false),
+            ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1", false),
+        ] {
+            assert_eq!(is_bot(agent.as_bytes()), bot, "{agent}");
+        }
+    }
+
+    #[test]
+    fn classes() {
+        for (status, class) in [("200", "2xx"), ("404", "4xx"), ("502", "5xx"), ("000", "other"), ("20", "other"), ("-", "other")] {
+            assert_eq!(StatusClass::of(status.as_bytes()).as_str(), class);
+        }
+    }
+}
