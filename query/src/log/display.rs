@@ -6,8 +6,7 @@ use vigie_parsers::{Severity, Timestamp};
 
 use super::field::{self, FieldKind, FieldName, LevelSet};
 use super::filter::{Exact, Filter, Test};
-use super::number::show_duration;
-use super::query::{Aggregate, Pipe, Query, SortKey};
+use super::query::Query;
 use super::text::TextPattern;
 use super::time::Moment;
 
@@ -208,7 +207,7 @@ fn is_plain(text: &str, in_field: bool) -> bool {
         && !["and", "or", "not", "AND", "OR", "NOT"].contains(&text)
 }
 
-fn quote(f: &mut Formatter<'_>, text: &str) -> Result {
+pub(super) fn quote(f: &mut Formatter<'_>, text: &str) -> Result {
     f.write_char('"')?;
     for c in text.chars() {
         if matches!(c, '"' | '\\') {
@@ -240,10 +239,10 @@ fn show_regex(f: &mut Formatter<'_>, source: &str) -> Result {
 }
 
 /// A name, quoted where it would be taken for something else.
-fn show_name(f: &mut Formatter<'_>, name: &FieldName) -> Result {
+pub(super) fn show_name(f: &mut Formatter<'_>, name: &FieldName) -> Result {
     let text = name.as_str();
     let plain = text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && text.chars().all(super::parse::is_name)
+        && text.chars().all(super::lex::is_name)
         && !text.ends_with('-')
         && ![
             "by", "every", "since", "or", "and", "not", "OR", "AND", "NOT",
@@ -254,113 +253,5 @@ fn show_name(f: &mut Formatter<'_>, name: &FieldName) -> Result {
         f.write_str(text)
     } else {
         quote(f, text)
-    }
-}
-
-struct List<'a>(&'a [FieldName]);
-
-impl Display for List<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        for (i, name) in self.0.iter().enumerate() {
-            f.write_str(if i > 0 { ", " } else { "" })?;
-            show_name(f, name)?;
-        }
-        Ok(())
-    }
-}
-
-struct By<'a>(&'a [FieldName]);
-
-impl Display for By<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " by {}", List(self.0))
-        }
-    }
-}
-
-impl Display for Aggregate {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.write_str(&self.word())?;
-        let Some(field) = self.field() else {
-            return Ok(());
-        };
-        f.write_char(' ')?;
-        show_name(f, field)
-    }
-}
-
-impl Display for SortKey {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.write_str(if self.descending { "-" } else { "" })?;
-        show_name(f, &self.field)
-    }
-}
-
-impl Display for Pipe {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self {
-            Self::Stats { aggregates, by } => {
-                let list: Vec<String> = aggregates.iter().map(ToString::to_string).collect();
-                // A leading `uniq` is a pipe of its own.
-                let lead = if list.first().is_some_and(|a| a.starts_with("uniq")) {
-                    "stats "
-                } else {
-                    ""
-                };
-                write!(f, "{lead}{}{}", list.join(", "), By(by))
-            }
-            Self::Rate { per_ms, by } => write!(f, "rate {}{}", show_duration(*per_ms), By(by)),
-            Self::Chart {
-                aggregate,
-                by,
-                every_ms,
-            } => {
-                write!(f, "chart {aggregate}{}", By(by))?;
-                every_ms.map_or(Ok(()), |ms| write!(f, " every {}", show_duration(ms)))
-            }
-            Self::Top { n, fields, .. } => write!(f, "{} {n} {}", self.word(), List(fields)),
-            Self::Uniq(fields) | Self::Fields(fields) => {
-                write!(f, "{} {}", self.word(), List(fields))
-            }
-            Self::Where(filter) => write!(f, "where {filter}"),
-            Self::Sort(keys) => {
-                let list: Vec<String> = keys.iter().map(ToString::to_string).collect();
-                write!(f, "sort {}", list.join(", "))
-            }
-            Self::Head(n) | Self::Tail(n) | Self::Limit(n) | Self::Context(n) => {
-                write!(f, "{} {n}", self.word())
-            }
-            Self::Around(ms) | Self::Diff(ms) => {
-                write!(f, "{} {}", self.word(), show_duration(*ms))
-            }
-            Self::Parse { from, pattern } => {
-                f.write_str("parse ")?;
-                if let Some(from) = from {
-                    show_name(f, from)?;
-                    f.write_char(' ')?;
-                }
-                quote(f, pattern.source())
-            }
-            Self::Json(from) | Self::Kv(from) => {
-                f.write_str(self.word())?;
-                let Some(from) = from else { return Ok(()) };
-                f.write_char(' ')?;
-                show_name(f, from)
-            }
-            Self::Patterns => f.write_str("patterns"),
-            Self::New { since: None } => f.write_str("new"),
-            Self::New { since: Some(since) } => write!(f, "new since {since}"),
-            Self::Sessions { gap_ms, by } => {
-                write!(
-                    f,
-                    "sessions {}{}",
-                    show_duration(*gap_ms),
-                    By(std::slice::from_ref(by))
-                )
-            }
-        }
     }
 }

@@ -144,24 +144,30 @@ impl Subject for Event {
         };
         test(behind)
             || (!before.is_empty() && test(before))
-            || self
-                .record
-                .fields
-                .iter()
-                .any(|span| decoded(span, &self.line, numbers).is_some_and(|value| test(&value)))
+            || any_decoded(self, numbers, &mut test)
             || self.origin.fields.iter().any(|(_, v)| test(v.as_bytes()))
             || test(self.origin.source.as_bytes())
     }
 }
 
-/// A value that has to be searched on its own, because the line shows it otherwise.
-fn decoded<'a>(span: &Span, line: &'a [u8], numbers: bool) -> Option<Cow<'a, [u8]>> {
-    let alone = || text::stands_alone(line, span.start as usize, span.end as usize);
-    match span.kind {
-        Kind::Plain => None,
-        Kind::Millis | Kind::Micros if !numbers && alone() => None,
-        _ => Some(span.value(line)).filter(|v| matches!(v, Cow::Owned(_)) || !alone()),
-    }
+/// Searches the values that the line shows otherwise than they are.
+fn any_decoded(event: &Event, numbers: bool, test: &mut impl FnMut(&[u8]) -> bool) -> bool {
+    let line = event.line.as_slice();
+    let escapes = memchr::memchr(b'\\', line).is_some();
+    event.record.fields.iter().any(|span| {
+        let differs = match span.kind {
+            Kind::Plain => return false,
+            Kind::Millis | Kind::Micros => numbers,
+            Kind::Quoted | Kind::Json | Kind::SdParam => escapes,
+        };
+        // What stands as it is between signs was found in the line, if it is there at all.
+        let alone = text::stands_alone(line, span.start as usize, span.end as usize);
+        if alone && !differs {
+            return false;
+        }
+        let value = span.value(line);
+        (!alone || matches!(value, Cow::Owned(_))) && test(&value)
+    })
 }
 
 /// The text that people read, its escapes undone where it is one field of the line.

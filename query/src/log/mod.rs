@@ -1,11 +1,14 @@
 //! The log query: parse, plan, evaluate.
 
+mod condition;
 mod display;
+mod display_pipe;
 mod eval;
 mod extract;
 mod field;
 mod filter;
 mod groups;
+mod lex;
 mod memory;
 mod number;
 mod parse;
@@ -19,6 +22,7 @@ mod template;
 mod tests;
 mod text;
 mod time;
+mod value;
 
 pub use eval::{Subject, message};
 pub use extract::{Capture, Extracted};

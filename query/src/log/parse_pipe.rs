@@ -2,8 +2,9 @@
 
 use super::extract::Capture;
 use super::field::{self, FieldName};
+use super::lex::is_name;
 use super::number;
-use super::parse::{Parser, Result, is_name};
+use super::parse::{Parser, Result};
 use super::query::{Aggregate, PERCENTILES, Pipe, SortKey};
 use super::time::Moment;
 

@@ -37,7 +37,7 @@ struct Part {
 #[derive(Clone, Debug)]
 enum Search {
     /// As it stands: it has no case, or the text was folded before.
-    Exact(Finder<'static>),
+    Exact(Box<Finder<'static>>),
     /// By its rarest byte, in both cases, and then compared.
     Rare { at: usize, lower: u8, upper: u8 },
 }
@@ -150,7 +150,7 @@ impl Part {
                 lower: bytes[at],
                 upper: bytes[at].to_ascii_uppercase(),
             },
-            _ => Search::Exact(Finder::new(&bytes).into_owned()),
+            _ => Search::Exact(Box::new(Finder::new(&bytes).into_owned())),
         };
         Self { bytes, search }
     }

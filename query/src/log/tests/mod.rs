@@ -1,6 +1,10 @@
 //! Queries and their answers, on lines written for it.
 
+#![expect(clippy::cast_possible_truncation, reason = "short lines, near times")]
+
+mod errors;
 mod language;
+mod pipes;
 mod properties;
 mod questions;
 

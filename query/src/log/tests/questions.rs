@@ -120,3 +120,92 @@ fn the_ten_of_the_design() {
          1 1 0%",
     );
 }
+
+#[test]
+fn ten_more() {
+    let (web, system) = (web(), system());
+    check(
+        &system,
+        r#"app:sshd "invalid user" | parse "invalid user <name> from" | top name"#,
+        "name count share\nx 1 100%",
+    );
+    check(
+        &web,
+        "status>=500 ip:203.0.113.0/24 | count by ip",
+        "ip count\n203.0.113.9 2",
+    );
+    check(
+        &system,
+        "level>=warn | rare 2 pattern",
+        "pattern count share
+         Out of memory: Killed process <*> 1 20%
+         job <*> slow 1 20%",
+    );
+    check(
+        &web,
+        "* | sum bytes by method | sort -sum",
+        "method sum
+         GET 602
+         POST 34",
+    );
+    check(
+        &web,
+        "level>=err @1h | chart by method every 30m",
+        "time method count
+         -3600s GET 1
+         -1800s GET 1
+         -1800s POST 2",
+    );
+    check(
+        &web,
+        "* | sessions 30m | sort -duration | head 1",
+        "ip start end duration count\n203.0.113.9 -540s -30s 510s 3",
+    );
+    check(
+        &system,
+        "restarting | context 1",
+        "~Nov 21 11:59:50 data1 redis: connection 13 lost
+         Nov 21 11:59:46 data1 redis: restarting
+         ~Nov 21 11:59:45 data1 redis: connection 12 lost",
+    );
+    check(
+        &web,
+        "status=503 | stats count, uniq ip by path",
+        "path count uniq\n/api/pay 2 1",
+    );
+    let cron = events(
+        "-9m - s | {app:cron} job=backup elapsed=1m30s
+         -8m - s | {app:cron} job=mail elapsed=4s
+         -7m - s | {app:cron} job=index elapsed=2h",
+    );
+    check(
+        &cron,
+        "app:cron | kv | where elapsed>1m | sort -elapsed | fields job, elapsed",
+        "job elapsed\nindex 2h\nbackup 1m30s",
+    );
+    check(
+        &system,
+        "@1h | rate 1m by host | sort -rate",
+        "host count rate
+         data1 5 0.083
+         web1 3 0.05",
+    );
+}
+
+#[test]
+fn the_documentation_speaks_the_language() {
+    let text = include_str!("../../../../docs/log-query.md");
+    let blocks = text.split("```query\n").skip(1);
+    let in_blocks = blocks.flat_map(|b| b.split("```").next().unwrap_or_default().lines());
+    let numbered = text
+        .lines()
+        .filter(|l| l.starts_with("1") || l.starts_with("20."));
+    let in_lines = numbered.filter_map(|l| Some(l.split_once("? `")?.1.trim_end_matches('`')));
+    let queries: Vec<&str> = in_blocks.chain(in_lines).collect();
+    assert!(queries.len() >= 25, "{queries:?}");
+    for query in queries {
+        if let Err(error) = crate::log::Query::parse(query) {
+            panic!("{query}: {error}");
+        }
+    }
+}
