@@ -1,106 +1,19 @@
 //! Aggregations: `sum by (…)` and its kin, group by group.
 
+use std::cmp::Ordering;
+
 use promql_parser::parser::token::{
-    T_AVG, T_BOTTOMK, T_COUNT, T_COUNT_VALUES, T_GROUP, T_LIMIT_RATIO, T_LIMITK, T_MAX, T_MIN,
-    T_QUANTILE, T_STDDEV, T_STDVAR, T_SUM, T_TOPK,
+    T_AVG, T_BOTTOMK, T_COUNT, T_COUNT_VALUES, T_GROUP, T_LIMIT_RATIO, T_MAX, T_MIN, T_QUANTILE,
+    T_STDDEV, T_STDVAR, T_SUM, T_TOPK,
 };
 use promql_parser::parser::{AggregateExpr, LabelModifier};
 
-use super::eval::{
-    Column, Columns, Evaluator, Grid, LabelMap, fail, holes, quiet, remove_identity,
-};
+use super::columns::{Column, Columns, Grid, LabelMap, holes, quiet, remove_identity};
+use super::eval::{Evaluator, fail};
+use super::fold::{Any, Count, Extreme, Fold, Spread};
 use super::stats::{self, Mean, Sum};
 use super::{Error, format_value, is_stale};
 use crate::{Labels, LabelsBuilder, METRIC_NAME};
-
-/// Collects the values of one group at one step.
-trait Fold: Clone + Default {
-    fn add(&mut self, value: f64);
-    fn get(&self) -> f64;
-}
-
-impl Fold for Sum {
-    fn add(&mut self, value: f64) {
-        Sum::add(self, value);
-    }
-    fn get(&self) -> f64 {
-        self.total()
-    }
-}
-
-impl Fold for Mean {
-    fn add(&mut self, value: f64) {
-        Mean::add(self, value);
-    }
-    fn get(&self) -> f64 {
-        Mean::get(*self)
-    }
-}
-
-#[derive(Clone, Default)]
-struct Count(f64);
-impl Fold for Count {
-    fn add(&mut self, _: f64) {
-        self.0 += 1.0;
-    }
-    fn get(&self) -> f64 {
-        self.0
-    }
-}
-
-/// That there was any.
-#[derive(Clone, Default)]
-struct Any;
-impl Fold for Any {
-    fn add(&mut self, _: f64) {}
-    fn get(&self) -> f64 {
-        1.0
-    }
-}
-
-/// The extreme; any number beats NaN.
-#[derive(Clone)]
-struct Extreme<const LARGEST: bool>(f64);
-impl<const LARGEST: bool> Default for Extreme<LARGEST> {
-    fn default() -> Self {
-        Self(f64::NAN)
-    }
-}
-impl<const LARGEST: bool> Fold for Extreme<LARGEST> {
-    fn add(&mut self, value: f64) {
-        let beats = if LARGEST {
-            value > self.0
-        } else {
-            value < self.0
-        };
-        if beats || self.0.is_nan() {
-            self.0 = value;
-        }
-    }
-    fn get(&self) -> f64 {
-        self.0
-    }
-}
-
-/// Uncompensated, as Prometheus has it for aggregations, unlike over time.
-#[derive(Clone, Default)]
-struct Spread<const ROOT: bool> {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-impl<const ROOT: bool> Fold for Spread<ROOT> {
-    fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        let delta = value - self.mean;
-        self.mean += delta / self.count;
-        self.squares += delta * (value - self.mean);
-    }
-    fn get(&self) -> f64 {
-        let variance = self.squares / self.count;
-        if ROOT { variance.sqrt() } else { variance }
-    }
-}
 
 /// Columns that are aggregated together.
 struct Group {
@@ -260,12 +173,17 @@ impl Evaluator<'_> {
                 present.clear();
                 let members = group.members.iter().copied();
                 present.extend(members.filter(|&m| !is_stale(value(m))));
-                match op {
-                    T_TOPK => present.sort_by(|&a, &b| nan_last(value(b), value(a))),
-                    T_BOTTOMK => present.sort_by(|&a, &b| nan_last_up(value(a), value(b))),
-                    T_LIMITK => {}
-                    _ => return fail("unknown aggregation with a parameter"),
-                }
+                // Of equals the first by labels, so that the order of arrival, which differs between
+                // one time and a range, decides nothing.
+                let by_labels = |a: usize, b: usize| columns[a].labels.cmp(&columns[b].labels);
+                present.sort_by(|&a, &b| {
+                    let by_value = match op {
+                        T_TOPK => stats::nan_first(value(b), value(a)),
+                        T_BOTTOMK => nan_last(value(a), value(b)),
+                        _ => Ordering::Equal,
+                    };
+                    by_value.then_with(|| by_labels(a, b))
+                });
                 present.truncate(k);
                 for &m in &present {
                     kept[m][step] = value(m);
@@ -414,13 +332,8 @@ fn whole(parameter: f64) -> Result<usize, Error> {
     Ok(parameter as usize)
 }
 
-/// Descending when called with swapped arguments: NaN is the least.
-fn nan_last(a: f64, b: f64) -> std::cmp::Ordering {
-    stats::nan_first(a, b)
-}
-
 /// Ascending, NaN after all numbers.
-fn nan_last_up(a: f64, b: f64) -> std::cmp::Ordering {
+fn nan_last(a: f64, b: f64) -> Ordering {
     match (a.is_nan(), b.is_nan()) {
         (false, false) => stats::nan_first(a, b),
         (a, b) => a.cmp(&b),

@@ -1,101 +1,65 @@
 //! Evaluation: each node of an expression becomes columns over a grid of times.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use foldhash::fast::RandomState;
 use promql_parser::parser::Expr as Node;
 use promql_parser::parser::value::ValueType;
-use vigie_parsers::Timestamp;
 
-use super::parse::{Expr, children};
-use super::{Answer, Element, Error, Params, STALE, Value, is_stale};
-use crate::{Labels, LabelsBuilder, METRIC_NAME, Sample, Series, SeriesSource};
+use super::columns::{
+    Column, Columns, Grid, elements, finished, merge_same, negate, samples, without_name_if,
+};
+use super::parse::{Expr, MILLIS_MAX, children};
+use super::{Answer, Error, Params, Value};
+use crate::{Labels, Series, SeriesSource};
 
-/// The times of an evaluation: `start`, `start + step`, …
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
-    pub(super) start: i64,
-    pub(super) step: i64,
-    pub(super) len: usize,
-}
-
-impl Grid {
-    pub(super) fn time(&self, step: usize) -> i64 {
-        self.start + i64::try_from(step).unwrap_or(i64::MAX) * self.step
-    }
-
-    pub(super) fn end(&self) -> i64 {
-        self.time(self.len.saturating_sub(1))
-    }
-
-    pub(super) fn times(self) -> impl Iterator<Item = i64> {
-        (0..self.len).map(move |i| self.time(i))
-    }
-}
-
-/// One series over the grid.
-#[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub(super) labels: Labels,
-    /// The name is no longer true, but later nodes may still ask for it; it goes at the end.
-    pub(super) drop_name: bool,
-    /// One per step; [`STALE`] where there is none. No arithmetic yields these bits: they are a
-    /// signalling NaN, and operations answer quiet ones.
-    pub(super) values: Vec<f64>,
-}
-
-/// What a node evaluates to.
-#[derive(Clone, Debug)]
-pub(super) enum Columns {
-    Scalar(Vec<f64>),
-    Vector(Vec<Column>),
-    Text(String),
-}
-
-pub(super) type LabelMap<V> = HashMap<Labels, V, RandomState>;
+/// Samples between two looks at the clock: a millisecond at most.
+const CLOCK_WORK: usize = 32_768;
+/// What a series costs in samples, however few it has.
+const SERIES_WORK: usize = 512;
 
 /// One query under way.
 pub(super) struct Evaluator<'a> {
     pub(super) source: &'a dyn SeriesSource,
+    pub(super) expr: &'a Expr,
     pub(super) params: &'a Params<'a>,
     /// Start, end and step of the whole query, for `@ start()` and the functions of these names.
     pub(super) query: (i64, i64, i64),
     pub(super) samples_left: usize,
     warnings: Vec<String>,
-    polls: u32,
+    /// Samples looked at since the clock was.
+    work: usize,
 }
 
 pub(super) fn fail<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error::Evaluation(text.into()))
 }
 
-pub(super) const SAME_LABELSET: &str = "vector cannot contain metrics with the same labelset";
-
 impl<'a> Evaluator<'a> {
     pub(super) fn new(
         source: &'a dyn SeriesSource,
         params: &'a Params<'a>,
+        expr: &'a Expr,
         query: (i64, i64, i64),
     ) -> Self {
         Self {
             source,
+            expr,
             params,
             query,
             samples_left: params.limits.samples_max,
             warnings: Vec::new(),
-            polls: 0,
+            work: CLOCK_WORK,
         }
     }
 
-    pub(super) fn instant(mut self, expr: &Expr, at: i64) -> Result<Answer, Error> {
+    pub(super) fn instant(mut self, at: i64) -> Result<Answer, Error> {
         let grid = Grid {
             start: at,
             step: 0,
             len: 1,
         };
-        let root = strip(&expr.root);
+        let root = strip(&self.expr.root);
         let value = if root.value_type() == ValueType::Matrix {
             Value::Matrix(self.raw_matrix(root, grid)?)
         } else {
@@ -108,8 +72,8 @@ impl<'a> Evaluator<'a> {
         Ok(self.answer(value))
     }
 
-    pub(super) fn range(mut self, expr: &Expr, grid: Grid) -> Result<Answer, Error> {
-        let root = strip(&expr.root);
+    pub(super) fn range(mut self, grid: Grid) -> Result<Answer, Error> {
+        let root = strip(&self.expr.root);
         if !matches!(root.value_type(), ValueType::Scalar | ValueType::Vector) {
             return fail(format!(
                 "invalid expression type {:?} for range query, must be Scalar or instant Vector",
@@ -140,6 +104,9 @@ impl<'a> Evaluator<'a> {
 
     fn raw_matrix(&mut self, root: &Node, grid: Grid) -> Result<Vec<Series>, Error> {
         let ranges = self.ranges(root, grid, true)?;
+        if ranges.extension.is_some() {
+            return fail("anchored and smoothed ranges need a function such as increase()");
+        }
         let end = ranges.reference(grid.start);
         let mut found = Vec::new();
         for mut series in ranges.series {
@@ -172,6 +139,11 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// How far an instant selector looks back, held to what cannot overflow.
+    pub(super) fn lookback(&self) -> i64 {
+        self.params.lookback_ms.clamp(1, MILLIS_MAX)
+    }
+
     /// To be called at least once per series and node: ends the query if it must end.
     pub(super) fn poll(&mut self) -> Result<(), Error> {
         if self
@@ -181,15 +153,21 @@ impl<'a> Evaluator<'a> {
         {
             return Err(Error::Stopped("cancelled"));
         }
-        self.polls = self.polls.wrapping_add(1);
-        // The clock costs more than the flag.
-        let due = self.polls % 64 == 1;
-        if due
-            && self
-                .params
-                .limits
-                .deadline
-                .is_some_and(|d| Instant::now() >= d)
+        self.spend(SERIES_WORK)
+    }
+
+    /// Accounts for samples looked at; ends the query if its time is up.
+    pub(super) fn spend(&mut self, samples: usize) -> Result<(), Error> {
+        self.work += samples;
+        if self.work < CLOCK_WORK {
+            return Ok(());
+        }
+        self.work = 0;
+        if self
+            .params
+            .limits
+            .deadline
+            .is_some_and(|d| Instant::now() >= d)
         {
             return Err(Error::Stopped("its time was up"));
         }
@@ -293,119 +271,4 @@ pub(super) fn strip(node: &Node) -> &Node {
         Node::Paren(paren) => strip(&paren.expr),
         other => other,
     }
-}
-
-fn negate(columns: Columns) -> Columns {
-    match columns {
-        Columns::Scalar(values) => Columns::Scalar(values.into_iter().map(|v| -v).collect()),
-        Columns::Vector(columns) => Columns::Vector(map_values(columns, |v| -v)),
-        text @ Columns::Text(_) => text,
-    }
-}
-
-/// Applies a function to each value there is; the name no longer holds.
-pub(super) fn map_values(mut columns: Vec<Column>, f: impl Fn(f64) -> f64) -> Vec<Column> {
-    for column in &mut columns {
-        column.drop_name = true;
-        for value in &mut column.values {
-            if !is_stale(*value) {
-                *value = quiet(f(*value));
-            }
-        }
-    }
-    columns
-}
-
-/// Keeps a computed value from being taken for a hole. Only copies of holes can have their bits.
-pub(super) fn quiet(value: f64) -> f64 {
-    if is_stale(value) { f64::NAN } else { value }
-}
-
-/// The labels that tell what a metric is, and that a computed figure has no right to: its name, and
-/// the type and unit that Prometheus can add to it.
-const IDENTITY: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
-
-pub(super) fn remove_identity(builder: &mut LabelsBuilder) {
-    for label in IDENTITY {
-        builder.remove(label);
-    }
-}
-
-pub(super) fn without_name_if(drop_name: bool, labels: Labels) -> Labels {
-    if drop_name && IDENTITY.iter().any(|l| labels.get(l).is_some()) {
-        let mut builder = labels.to_builder();
-        remove_identity(&mut builder);
-        builder.build()
-    } else {
-        labels
-    }
-}
-
-fn finished(column: Column) -> Column {
-    Column {
-        labels: without_name_if(column.drop_name, column.labels),
-        drop_name: false,
-        values: column.values,
-    }
-}
-
-fn elements(columns: Vec<Column>, at: i64) -> Result<Vec<Element>, Error> {
-    let mut seen = LabelMap::default();
-    let mut found = Vec::with_capacity(columns.len());
-    for column in columns.into_iter().map(finished) {
-        let value = column.values[0];
-        if is_stale(value) {
-            continue;
-        }
-        if seen.insert(column.labels.clone(), ()).is_some() {
-            return fail(SAME_LABELSET);
-        }
-        found.push(Element {
-            labels: column.labels,
-            sample: Sample {
-                time: Timestamp(at),
-                value,
-            },
-        });
-    }
-    Ok(found)
-}
-
-/// Columns of equal labels become one, which is only possible where they never speak at once.
-pub(super) fn merge_same(columns: Vec<Column>) -> Result<Vec<Column>, Error> {
-    let mut places: LabelMap<usize> = LabelMap::default();
-    let mut merged: Vec<Column> = Vec::with_capacity(columns.len());
-    for column in columns {
-        let Some(&place) = places.get(&column.labels) else {
-            places.insert(column.labels.clone(), merged.len());
-            merged.push(column);
-            continue;
-        };
-        for (into, from) in merged[place].values.iter_mut().zip(column.values) {
-            if is_stale(from) {
-                continue;
-            }
-            if !is_stale(*into) {
-                return fail(SAME_LABELSET);
-            }
-            *into = from;
-        }
-    }
-    Ok(merged)
-}
-
-/// The values there are, with their times.
-pub(super) fn samples(values: &[f64], grid: Grid) -> Vec<Sample> {
-    let present = grid.times().zip(values).filter(|(_, v)| !is_stale(**v));
-    present
-        .map(|(time, &value)| Sample {
-            time: Timestamp(time),
-            value,
-        })
-        .collect()
-}
-
-/// A column without any value yet.
-pub(super) fn holes(len: usize) -> Vec<f64> {
-    vec![STALE; len]
 }

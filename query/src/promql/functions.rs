@@ -1,20 +1,21 @@
 //! Function calls.
 
-use std::cmp::Ordering;
-
 use jiff::civil::DateTime;
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{Call, Expr as Node};
 
-use super::eval::{Column, Columns, Evaluator, Grid, fail, holes, map_values, quiet, strip};
+use super::columns::{Column, Columns, Grid, holes, map_values, quiet};
+use super::eval::{Evaluator, fail, strip};
 use super::parse::matchers;
-use super::stats::nan_first;
 use super::window::{self, Window, WindowFunction};
 use super::{Error, STALE, calendar, is_stale};
 use crate::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
 
+type OfNumber = fn(f64) -> f64;
+type OfDate = fn(DateTime) -> i64;
+
 /// Functions of one number.
-const MATHS: &[(&str, fn(f64) -> f64)] = &[
+const MATHS: &[(&str, OfNumber)] = &[
     ("abs", f64::abs),
     ("acos", f64::acos),
     ("acosh", f64::acosh),
@@ -41,7 +42,7 @@ const MATHS: &[(&str, fn(f64) -> f64)] = &[
 ];
 
 /// Functions of one time, in UTC.
-const DATES: &[(&str, fn(DateTime) -> i64)] = &[
+const DATES: &[(&str, OfDate)] = &[
     ("day_of_month", |t| t.day().into()),
     ("day_of_week", |t| {
         t.weekday().to_sunday_zero_offset().into()
@@ -156,12 +157,21 @@ impl Evaluator<'_> {
         self.check_arguments(name, grid, at_step)?;
         let ranges = self.ranges(matrix, grid, function.finest)?;
         self.admit(ranges.series.len(), grid.len)?;
+        if let Some(extension) = ranges.extension {
+            let allowed = window::allowed(extension);
+            if !allowed.contains(&name) {
+                return fail(format!(
+                    "{} modifier can only be used with: {} - not with {name}",
+                    format!("{extension:?}").to_lowercase(),
+                    allowed.join(", ")
+                ));
+            }
+        }
         let mut columns = Vec::with_capacity(ranges.series.len());
         let mut args = Vec::new();
         for series in &ranges.series {
-            self.poll()?;
             let mut values = holes(grid.len);
-            ranges.walk(&series.samples, grid, |step, time, end, samples| {
+            ranges.walk(self, &series.samples, grid, |step, time, end, samples| {
                 args.clear();
                 args.extend(at_step(step));
                 let window = Window {
@@ -171,8 +181,12 @@ impl Evaluator<'_> {
                     time,
                     args: &args,
                 };
-                values[step] = (function.apply)(&window).map_or(STALE, quiet);
-            });
+                let value = match ranges.extension {
+                    Some(extension) => window::extended(name, &window, extension),
+                    None => (function.apply)(&window),
+                };
+                values[step] = value.map_or(STALE, quiet);
+            })?;
             columns.push(Column {
                 labels: series.labels.clone(),
                 drop_name: series.drop_name || !function.keeps_name,
@@ -192,7 +206,7 @@ impl Evaluator<'_> {
             for (i, arg) in at_step(step).enumerate() {
                 match name {
                     "quantile_over_time" => self.warn_quantile(arg),
-                    "double_exponential_smoothing" if arg.is_nan() || arg < 0.0 || arg > 1.0 => {
+                    "double_exponential_smoothing" if !(0.0..=1.0).contains(&arg) => {
                         let what = ["smoothing", "trend"][i.min(1)];
                         return fail(format!(
                             "invalid {what} factor. Expected: 0 <= {} <= 1, got: {arg}",
@@ -260,8 +274,9 @@ impl Evaluator<'_> {
         let ranges = self.ranges(arg, grid, false)?;
         let mut present = holes(grid.len);
         for series in &ranges.series {
-            self.poll()?;
-            ranges.walk(&series.samples, grid, |step, _, _, _| present[step] = 1.0);
+            ranges.walk(self, &series.samples, grid, |step, _, _, _| {
+                present[step] = 1.0
+            })?;
         }
         Ok(absent(arg, std::iter::once(present.as_slice()), grid))
     }
@@ -302,42 +317,6 @@ impl Evaluator<'_> {
                     let inverse = 1.0 / to;
                     *value = quiet((*value * inverse + 0.5).floor() / inverse);
                 }
-            }
-        }
-        Ok(Columns::Vector(columns))
-    }
-
-    /// Matters at one time only: over a range, series are sorted by their labels.
-    fn sort(&mut self, name: &str, args: &[&Node], grid: Grid) -> Result<Columns, Error> {
-        let mut columns = self.vector(args[0], grid)?;
-        if self.query.2 > 0 {
-            self.warn(
-                "PromQL warning: sort is ineffective for range queries since results are always \
-                 ordered by labels"
-                    .to_owned(),
-            );
-        }
-        let mut by = Vec::new();
-        for arg in &args[1..] {
-            by.push(self.text(arg, grid)?);
-        }
-        if grid.len == 1 {
-            let value = |c: &Column| c.values[0];
-            let numbers_first = |a: f64, b: f64, order: Ordering| match (a.is_nan(), b.is_nan()) {
-                (false, false) => order,
-                (a, b) => a.cmp(&b),
-            };
-            match name {
-                "sort" => columns.sort_by(|a, b| {
-                    let (a, b) = (value(a), value(b));
-                    numbers_first(a, b, nan_first(a, b))
-                }),
-                "sort_desc" => columns.sort_by(|a, b| {
-                    let (a, b) = (value(a), value(b));
-                    numbers_first(a, b, nan_first(b, a))
-                }),
-                "sort_by_label" => columns.sort_by(|a, b| by_labels(&a.labels, &b.labels, &by)),
-                _ => columns.sort_by(|a, b| by_labels(&b.labels, &a.labels, &by)),
             }
         }
         Ok(Columns::Vector(columns))
@@ -409,49 +388,4 @@ fn clamped(value: f64, low: f64, high: f64) -> f64 {
     } else {
         value.min(high).max(low)
     }
-}
-
-fn by_labels(a: &Labels, b: &Labels, names: &[String]) -> Ordering {
-    for name in names {
-        let (a, b) = (
-            a.get(name).unwrap_or_default(),
-            b.get(name).unwrap_or_default(),
-        );
-        let order = natural(a, b);
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-    a.cmp(b)
-}
-
-/// As people sort: `10` after `9`.
-fn natural(mut a: &str, mut b: &str) -> Ordering {
-    loop {
-        let (x, y) = (chunk(&mut a), chunk(&mut b));
-        if x.is_empty() || y.is_empty() {
-            return x.len().cmp(&y.len());
-        }
-        let digits = |s: &str| s.starts_with(|c: char| c.is_ascii_digit());
-        let order = if digits(x) && digits(y) {
-            let (p, q) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
-            let by_value = p.len().cmp(&q.len()).then(p.cmp(q));
-            by_value.then(x.len().cmp(&y.len()))
-        } else {
-            x.cmp(y)
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-/// Splits off the leading run of digits or of other characters.
-fn chunk<'a>(text: &mut &'a str) -> &'a str {
-    let digit = |c: char| c.is_ascii_digit();
-    let first = text.starts_with(digit);
-    let len = text.find(|c| digit(c) != first).unwrap_or(text.len());
-    let (chunk, rest) = text.split_at(len);
-    *text = rest;
-    chunk
 }

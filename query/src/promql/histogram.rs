@@ -3,7 +3,8 @@
 
 use promql_parser::parser::Expr as Node;
 
-use super::eval::{Column, Columns, Evaluator, Grid, LabelMap, fail, holes, quiet};
+use super::columns::{Column, Columns, Grid, LabelMap, holes, quiet};
+use super::eval::{Evaluator, fail};
 use super::{Error, format_value, is_stale};
 use crate::Labels;
 
@@ -18,6 +19,9 @@ struct Bucket {
     upper: f64,
     count: f64,
 }
+
+/// A quantile at each step, and the label that its results carry if there are several.
+type Quantile = (Vec<f64>, Option<(String, String)>);
 
 /// The series of one histogram.
 struct Histogram {
@@ -72,7 +76,7 @@ impl Evaluator<'_> {
 
     fn histogram_quantiles(
         &mut self,
-        quantiles: &[(Vec<f64>, Option<(String, String)>)],
+        quantiles: &[Quantile],
         columns: &[Column],
         grid: Grid,
     ) -> Result<Columns, Error> {

@@ -3,8 +3,9 @@
 use promql_parser::parser::{Expr as Node, VectorSelector};
 
 use super::Error;
-use super::eval::{Column, Columns, Evaluator, Grid, LabelMap, fail, holes};
-use super::parse::{at_millis, children, matchers, offset_millis};
+use super::columns::{Column, Columns, Grid, LabelMap, holes};
+use super::eval::{Evaluator, fail};
+use super::parse::{at_millis, children, matchers};
 use super::select::latest;
 use crate::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Sample};
 
@@ -97,16 +98,18 @@ impl Evaluator<'_> {
         base: &Node,
         grid: Grid,
     ) -> Result<LabelMap<Vec<Info>>, Error> {
-        let mut shifts = Vec::new();
-        shifts_of(base, &mut shifts);
-        let (start, end, _) = self.query;
+        let mut found = Vec::new();
+        shifts_of(base, &mut found);
+        let mut shifts: Vec<(Option<i64>, i64)> = Vec::new();
+        for (at, offset) in found {
+            let at = at_millis(at, self.query.0, self.query.1);
+            shifts.push((at, self.expr.offset_millis(offset, self.query)?));
+        }
         let reference = |time: i64| {
-            let shift = |time, &(at, offset): &(Option<_>, _)| {
-                at_millis(at, start, end).unwrap_or(time) - offset_millis(offset)
-            };
+            let shift = |time, &(at, offset): &(Option<i64>, i64)| at.unwrap_or(time) - offset;
             shifts.iter().fold(time, shift)
         };
-        let lookback = self.params.lookback_ms;
+        let lookback = self.lookback();
         let span = (reference(grid.start) - lookback + 1, reference(grid.end()));
         let all: Vec<Matcher> = wanted.names.iter().chain(&wanted.data).cloned().collect();
         let found = self.select(&all, span, grid.step.min(lookback))?;

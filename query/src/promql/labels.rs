@@ -1,10 +1,12 @@
 //! Functions that write labels: `label_replace` and `label_join`.
 
 use promql_parser::parser::Expr as Node;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::Error;
-use super::eval::{Column, Columns, Evaluator, Grid, fail, merge_same};
+use super::columns::{Column, Columns, Grid, merge_same};
+use super::eval::{Evaluator, fail};
+use super::scan::REGEX_SIZE_MAX;
 use crate::METRIC_NAME;
 
 impl Evaluator<'_> {
@@ -17,7 +19,7 @@ impl Evaluator<'_> {
         let [destination, replacement, source, pattern] = texts.as_slice() else {
             return fail("label_replace() needs five arguments");
         };
-        let Ok(regex) = Regex::new(&format!("^(?s:{pattern})$")) else {
+        let Ok(regex) = regex(pattern) else {
             return fail(format!(
                 "invalid regular expression in label_replace(): {pattern}"
             ));
@@ -80,4 +82,11 @@ impl Column {
             self.drop_name = false;
         }
     }
+}
+
+/// Anchored at both ends, `.` matching line ends too.
+fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(&format!("^(?s:{pattern})$"))
+        .size_limit(REGEX_SIZE_MAX)
+        .build()
 }

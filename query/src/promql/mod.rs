@@ -12,15 +12,21 @@
 mod aggregate;
 mod binary;
 mod calendar;
+mod columns;
 mod eval;
+mod extend;
+mod fold;
 mod format;
 mod functions;
 mod histogram;
 mod info;
 mod labels;
+mod length;
+mod matching;
 mod parse;
 mod scan;
 mod select;
+mod sort;
 mod stats;
 mod window;
 
@@ -173,7 +179,7 @@ pub fn instant(
     params: &Params<'_>,
 ) -> Result<Answer, Error> {
     let at = within_calendar(at)?;
-    eval::Evaluator::new(source, params, (at, at, 0)).instant(expr, at)
+    eval::Evaluator::new(source, params, expr, (at, at, 0)).instant(at)
 }
 
 /// Evaluates an expression at `from`, `from + step_ms` and so on up to `until`, included.
@@ -208,12 +214,12 @@ pub fn range(
             params.limits.steps_max
         )));
     }
-    let grid = eval::Grid {
+    let grid = columns::Grid {
         start: from,
         step: step_ms,
         len: steps + 1,
     };
-    eval::Evaluator::new(source, params, (from, until, step_ms)).range(expr, grid)
+    eval::Evaluator::new(source, params, expr, (from, until, step_ms)).range(grid)
 }
 
 /// Times beyond are refused, so that no sum of a time, an offset and a range can overflow:

@@ -10,6 +10,8 @@ use promql_parser::label as grammar_label;
 use promql_parser::parser::{self as grammar, AtModifier, Offset};
 use regex::Regex;
 
+use super::eval::fail;
+use super::extend::{self, Extension, Slot};
 use super::scan::{Kind, Token};
 use super::{Error, scan};
 use crate::{METRIC_NAME, MatchOp, Matcher};
@@ -18,6 +20,8 @@ use crate::{METRIC_NAME, MatchOp, Matcher};
 #[derive(Clone, Debug)]
 pub struct Expr {
     pub(super) root: grammar::Expr,
+    /// What the grammar does not know; see [`extend`].
+    pub(super) slots: Vec<Slot>,
 }
 
 /// One selector of an expression.
@@ -39,29 +43,32 @@ const DEPTH_MAX: usize = 128;
 /// nested deeper than anyone writes.
 pub fn parse(text: &str) -> Result<Expr, Error> {
     let tokens = scan::scan(text)?;
-    let root = grammar::parse(text).map_err(|message| explain(text, &tokens, message))?;
+    let (plain, slots) = extend::take_out(text, &tokens)?;
+    let root = grammar::parse(&plain).map_err(|message| explain(text, &tokens, message))?;
     check(&root, 0).map_err(|complaint| match complaint {
         Complaint::Depth => Error::Limit(format!("the expression nests deeper than {DEPTH_MAX}")),
         Complaint::Text(message) => explain(text, &tokens, message),
     })?;
-    Ok(Expr { root })
+    Ok(Expr { root, slots })
 }
 
 /// All selectors of an expression, in the order they are written.
 #[must_use]
 pub fn selectors(expr: &Expr) -> Vec<Selector> {
     let mut found = Vec::new();
-    collect(&expr.root, &mut found);
+    collect(expr, &expr.root, &mut found);
     found
 }
 
-fn collect(expr: &grammar::Expr, found: &mut Vec<Selector>) {
+fn collect(whole: &Expr, expr: &grammar::Expr, found: &mut Vec<Selector>) {
     let (selector, range_ms) = match expr {
         grammar::Expr::VectorSelector(vs) => (vs, None),
-        grammar::Expr::MatrixSelector(ms) => (&ms.vs, Some(millis(ms.range))),
+        grammar::Expr::MatrixSelector(ms) => {
+            (&ms.vs, Some(whole.millis(ms.range, (0, 0, 0)).unwrap_or(0)))
+        }
         _ => {
             for child in children(expr) {
-                collect(child, found);
+                collect(whole, child, found);
             }
             return;
         }
@@ -187,18 +194,51 @@ fn dot_all(re: &Regex) -> Result<Regex, String> {
         .map_err(|_| format!("illegal regex {}", re.as_str()))
 }
 
-/// Longest duration: 317 years. [`scan`] refuses longer ones.
-const MILLIS_MAX: i64 = 10_000_000_000_000;
+/// Longest duration: 317 years.
+pub(super) const MILLIS_MAX: i64 = 10_000_000_000_000;
 
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).map_or(MILLIS_MAX, |ms| ms.min(MILLIS_MAX))
-}
+impl Expr {
+    /// A duration in milliseconds, in a query of this start, end and step.
+    pub(super) fn millis(&self, d: Duration, query: (i64, i64, i64)) -> Result<i64, Error> {
+        let Some(slot) = extend::slot(&self.slots, d.as_secs()) else {
+            let ms = i64::try_from(d.as_millis()).unwrap_or(MILLIS_MAX);
+            return Ok(ms.min(MILLIS_MAX));
+        };
+        let (step, range) = (query.2 as f64 / 1e3, (query.1 - query.0) as f64 / 1e3);
+        let ms = (slot.length.seconds(step, range) * 1e3).round();
+        if ms.is_nan() || ms.abs() > MILLIS_MAX as f64 {
+            return fail("duration out of range");
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
+        Ok(ms as i64)
+    }
 
-pub(super) fn offset_millis(offset: Option<&Offset>) -> i64 {
-    match offset {
-        None => 0,
-        Some(Offset::Pos(duration)) => millis(*duration),
-        Some(Offset::Neg(duration)) => -millis(*duration),
+    pub(super) fn offset_millis(
+        &self,
+        offset: Option<&Offset>,
+        query: (i64, i64, i64),
+    ) -> Result<i64, Error> {
+        match offset {
+            None => Ok(0),
+            Some(Offset::Pos(duration)) => self.millis(*duration, query),
+            Some(Offset::Neg(duration)) => Ok(-self.millis(*duration, query)?),
+        }
+    }
+
+    /// How a selector treats the borders of its window, if it says so.
+    pub(super) fn extension(
+        &self,
+        selector: &grammar::VectorSelector,
+        range: Option<Duration>,
+    ) -> Option<Extension> {
+        let offset = match &selector.offset {
+            Some(Offset::Pos(duration) | Offset::Neg(duration)) => Some(*duration),
+            None => None,
+        };
+        let slots = [range, offset].into_iter().flatten();
+        slots
+            .filter_map(|d| extend::slot(&self.slots, d.as_secs())?.extension)
+            .next()
     }
 }
 
@@ -261,6 +301,8 @@ mod tests {
             ("{}", 1, 1),
             ("{a=\"x\" or b=\"y\"}", 1, 1),
             ("é", 1, 1),
+            ("a{b=~\"\\é\"}", 1, 8),
+            ("a{b=~\"\\\\w{9999}\"}", 1, 6),
         ] {
             match parse(text) {
                 Err(Error::Parse { position, .. }) => {

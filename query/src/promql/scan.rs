@@ -1,5 +1,8 @@
 //! The tokens of an expression, as far as limits and positions need them.
 
+use promql_parser::util::unquote_string;
+use regex::RegexBuilder;
+
 use super::Error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +29,14 @@ const TEXT_MAX: usize = 64 << 10;
 const BRACKETS_MAX: usize = 100;
 /// Operators and calls in all; keeps the grammar's own recursion short.
 const OPERATORS_MAX: usize = 1_000;
-/// No duration is longer, in seconds: 317 years.
-const DURATION_MAX_S: f64 = 1e10;
+/// Regular expressions in all, and the compiled size of one: together 64 MiB.
+const REGEXES_MAX: usize = 64;
+pub(super) const REGEX_SIZE_MAX: usize = 1 << 20;
+/// No duration is longer, in seconds: 285 years. Longer ones stand for what
+/// [`take_out`](super::extend::take_out) took out.
+const DURATION_MAX_S: f64 = 9e9;
 
-fn error<T>(text: &str, at: usize, said: impl Into<String>) -> Result<T, Error> {
+pub(super) fn error<T>(text: &str, at: usize, said: impl Into<String>) -> Result<T, Error> {
     Err(Error::Parse {
         position: position(text, at),
         text: said.into(),
@@ -53,7 +60,7 @@ pub(super) fn scan(text: &str) -> Result<Vec<Token<'_>>, Error> {
     }
     let tokens = split(text)?;
     check_brackets(text, &tokens)?;
-    check_durations(text, &tokens)?;
+    check_regexes(text, &tokens)?;
     let operators = tokens.iter().filter(|t| t.kind == Kind::Symbol).count();
     if operators > OPERATORS_MAX {
         return Err(Error::Limit(format!(
@@ -78,8 +85,8 @@ fn split(text: &str) -> Result<Vec<Token<'_>>, Error> {
                 continue;
             }
             '"' | '\'' | '`' => match string_len(rest, c) {
-                Some(len) => (Kind::String, len),
-                None => return error(text, at, "unterminated string"),
+                Ok(len) => (Kind::String, len),
+                Err((place, said)) => return error(text, at + place, said),
             },
             '0'..='9' | '.' => (Kind::Number, number_len(rest)),
             c if c.is_ascii_alphabetic() || c == '_' => (Kind::Word, word_len(rest)),
@@ -96,18 +103,46 @@ fn split(text: &str) -> Result<Vec<Token<'_>>, Error> {
     Ok(tokens)
 }
 
-fn string_len(rest: &str, quote: char) -> Option<usize> {
+/// The length of a quoted string, or what is wrong and where.
+fn string_len(rest: &str, quote: char) -> Result<usize, (usize, &'static str)> {
     let mut escaped = false;
     for (i, c) in rest.char_indices().skip(1) {
         if escaped {
+            // Others would reach code of the grammar crate that expects ASCII here.
+            if !"abfnrtvxuU01234567\\'\"".contains(c) {
+                return Err((i, "unknown escape sequence"));
+            }
             escaped = false;
         } else if c == '\\' && quote != '`' {
             escaped = true;
         } else if c == quote {
-            return Some(i + 1);
+            return Ok(i + 1);
         }
     }
-    None
+    Err((0, "unterminated string"))
+}
+
+/// Compiled expressions can be a million times as large as their text.
+fn check_regexes(text: &str, tokens: &[Token<'_>]) -> Result<(), Error> {
+    let pairs = tokens.windows(2);
+    let regexes = pairs.filter(|p| matches!(p[0].text, "=~" | "!~") && p[1].kind == Kind::String);
+    for (i, pair) in regexes.enumerate() {
+        if i == REGEXES_MAX {
+            return Err(Error::Limit(format!(
+                "the expression has more than {REGEXES_MAX} regular expressions"
+            )));
+        }
+        let Ok(pattern) = unquote_string(pair[1].text) else {
+            continue;
+        };
+        let built = RegexBuilder::new(&format!("^(?s:{pattern})$"))
+            .size_limit(REGEX_SIZE_MAX)
+            .build();
+        if matches!(built, Err(regex::Error::CompiledTooBig(_))) {
+            return error(text, pair[1].at, "the regular expression is too large");
+        }
+    }
+    Ok(())
 }
 
 fn word_len(rest: &str) -> usize {
@@ -166,40 +201,19 @@ fn check_brackets(text: &str, tokens: &[Token<'_>]) -> Result<(), Error> {
     }
 }
 
-/// A duration stands after `[`, after `:` in brackets, and after `offset` with its sign.
-fn check_durations(text: &str, tokens: &[Token<'_>]) -> Result<(), Error> {
-    let mut expected = false;
-    let mut bracketed = false;
-    for token in tokens {
-        match token.text {
-            "[" => (expected, bracketed) = (true, true),
-            "]" => (expected, bracketed) = (false, false),
-            ":" => expected = bracketed,
-            "+" | "-" if expected => {}
-            word if word.eq_ignore_ascii_case("offset") => expected = true,
-            word if expected => {
-                let seconds = duration_s(word);
-                // As a matcher's label or in a list, `offset` is a name like any other.
-                let is_name = token.kind == Kind::Symbol || token.kind == Kind::String;
-                if !is_name && !seconds.is_some_and(|s| s <= DURATION_MAX_S) {
-                    return error(text, token.at, format!("not a duration: {word:?}"));
-                }
-                expected = false;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+/// Seconds of `90`, `1.5`, `0x1f`, `1h30m`; `None` if it is no duration or too long a one.
+pub(super) fn duration_s(text: &str) -> Option<f64> {
+    let seconds = if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        u64::from_str_radix(hex, 16).ok()? as f64
+    } else if let Ok(seconds) = text.parse() {
+        seconds
+    } else {
+        units_s(text)?
+    };
+    Some(seconds).filter(|s| *s <= DURATION_MAX_S)
 }
 
-/// Seconds of `90`, `1.5`, `0x1f`, `1h30m`.
-fn duration_s(text: &str) -> Option<f64> {
-    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return u64::from_str_radix(hex, 16).ok().map(|n| n as f64);
-    }
-    if let Ok(seconds) = text.parse() {
-        return Some(seconds).filter(|s: &f64| s.is_finite());
-    }
+fn units_s(text: &str) -> Option<f64> {
     let mut total = 0.0;
     let mut rest = text;
     while !rest.is_empty() {

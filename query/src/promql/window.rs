@@ -1,5 +1,7 @@
 //! Functions over a window of samples: `rate`, `avg_over_time` and their kin.
 
+use super::extend::Extension;
+use super::select::interpolated;
 use super::stats::{self, Mean, Sum, Variance};
 use crate::Sample;
 
@@ -142,6 +144,82 @@ const FUNCTIONS: &[WindowFunction] = &[
 /// The function of a name.
 pub(super) fn find(name: &str) -> Option<&'static WindowFunction> {
     FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+/// A function over a window that reaches over its borders: of the value on the left border, those
+/// inside and the value on the right border. `None` if nothing happens inside.
+pub(super) fn extended(name: &str, w: &Window<'_>, extension: Extension) -> Option<f64> {
+    let is_counter = matches!(name, "increase" | "rate");
+    let values = bordered(w, extension, is_counter)?;
+    let pairs = values.windows(2);
+    let count = |holds: fn(f64, f64) -> bool| {
+        let holding = pairs.clone().filter(|p| holds(p[0], p[1]));
+        holding.count() as f64
+    };
+    let mut change = values.last()? - values.first()?;
+    match name {
+        "changes" => return Some(count(|a, b| a != b && !(a.is_nan() && b.is_nan()))),
+        "resets" => return Some(count(|a, b| b < a)),
+        "delta" => return Some(change),
+        _ => {}
+    }
+    let falls = pairs.clone().filter(|p| p[1] < p[0]);
+    change += falls.fold(0.0, |lost, p| lost + p[0]);
+    if name == "rate" {
+        change /= w.range as f64 / 1e3;
+    }
+    Some(change)
+}
+
+/// The functions that an extension may be used with.
+pub(super) fn allowed(extension: Extension) -> &'static [&'static str] {
+    match extension {
+        Extension::Anchored => &["changes", "delta", "increase", "rate", "resets"],
+        Extension::Smoothed => &["delta", "increase", "rate"],
+    }
+}
+
+fn bordered(w: &Window<'_>, extension: Extension, is_counter: bool) -> Option<Vec<f64>> {
+    let smoothed = extension == Extension::Smoothed;
+    let (start, samples) = (w.end - w.range, w.samples);
+    let mut first = samples
+        .partition_point(|s| s.time.0 <= start)
+        .saturating_sub(1);
+    let mut last = samples.len() - 1;
+    if smoothed {
+        last = last.min(samples.partition_point(|s| s.time.0 < w.end));
+    }
+    if samples[last].time.0 <= start || samples[first].time.0 > w.end {
+        return None;
+    }
+    // A counter that was reset in between has risen from nought.
+    let between = |a: Sample, b: Sample, time: i64| {
+        let reset = is_counter && b.value < a.value;
+        let a = if reset { Sample { value: 0.0, ..a } } else { a };
+        interpolated(a, b, time)
+    };
+    let left = if smoothed && samples[first].time.0 < start {
+        between(samples[first], samples[first + 1], start)
+    } else {
+        samples[first].value
+    };
+    let right = if smoothed && last > 0 && samples[last].time.0 > w.end {
+        between(samples[last - 1], samples[last], w.end)
+    } else {
+        samples[last].value
+    };
+    if samples[first].time.0 <= start {
+        first += 1;
+    }
+    let end = if samples[last].time.0 >= w.end {
+        last
+    } else {
+        last + 1
+    };
+    let mut values = vec![left];
+    values.extend(samples.iter().take(end).skip(first).map(|s| s.value));
+    values.push(right);
+    Some(values)
 }
 
 fn seconds(sample: Sample) -> f64 {

@@ -24,16 +24,19 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         r#"\{(data|non_existent)=~"\.\*"\}|data=~"\.\*"\}|\{__name__!="target_info"\}"#,
         "the grammar crate refuses matchers that match the empty text, also as argument of info()",
     ),
-    (
-        "duration_expression.test",
-        r"(?i)\[[^\]]*[-+*/%^(]|offset [-+]*(\(|step|range|min_of|max_of)",
-        "durations computed by an expression are experimental: not in the grammar crate",
-    ),
-    (
-        "extended_vectors.test",
-        "anchored|smoothed",
-        "anchored and smoothed ranges are experimental: not in the grammar crate",
-    ),
+];
+
+/// Statements of each file that fail for want of native histograms. More would mean that something
+/// else is broken and hides among them.
+const NATIVE: &[(&str, usize)] = &[
+    ("aggregators.test", 35),
+    ("extended_vectors.test", 46),
+    ("functions.test", 51),
+    ("histograms.test", 92),
+    ("info.test", 1),
+    ("limit.test", 22),
+    ("operators.test", 69),
+    ("range_queries.test", 1),
 ];
 
 /// What became of the statements of one file.
@@ -66,6 +69,9 @@ fn upstream_scripts() {
             "{name:28} {:4} passed {:4} native histograms {:4} unsupported {:4} failed",
             tally.passed, tally.native, tally.unsupported, tally.failed
         );
+        if let Some((_, native)) = NATIVE.iter().find(|(file, _)| *file == name) {
+            assert!(tally.native <= *native, "{name}: more than {native} fail");
+        }
         total.passed += tally.passed;
         total.native += tally.native;
         total.unsupported += tally.unsupported;
@@ -184,15 +190,16 @@ fn judge(memory: &Memory, eval: &Eval) -> Result<(), String> {
         (Err(error), true) => {
             let said = error.to_string();
             let heard = eval.expects.iter().filter(|(kind, _)| kind == "fail");
-            return heard
-                .map(|(_, how)| match how {
-                    Match::Exactly(text) => said.contains(text.trim_matches('"')),
-                    Match::Like(regex) => regex.is_match(&said),
-                    Match::Any => true,
-                })
-                .all(|ok| ok)
-                .then_some(())
-                .ok_or_else(|| format!("fails with: {said}"));
+            let mut heard = heard.map(|(_, how)| match how {
+                Match::Exactly(text) => said.contains(text.trim_matches('"')),
+                Match::Like(regex) => regex.is_match(&said),
+                Match::Any => true,
+            });
+            return if heard.all(|ok| ok) {
+                Ok(())
+            } else {
+                Err(format!("fails with: {said}"))
+            };
         }
         (Ok(_), true) => return Err("should fail".to_owned()),
         (Err(error), false) => return Err(format!("fails: {error}")),

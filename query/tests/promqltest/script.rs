@@ -183,6 +183,7 @@ fn without_position(text: &str) -> String {
 /// Milliseconds of `90`, `1h30m`, `-5m`.
 fn duration(text: &str) -> i64 {
     if let Ok(seconds) = text.parse::<f64>() {
+        #[expect(clippy::cast_possible_truncation, reason = "scripts last hours")]
         return (seconds * 1e3).round() as i64;
     }
     let (sign, text) = match text.strip_prefix('-') {

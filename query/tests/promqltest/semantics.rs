@@ -99,6 +99,27 @@ fn one_time() {
         ("load[2m]", "load{host=\"a\"} 9@1740 0@1800"),
         ("avg_over_time(load[10m:5m])", "{host=\"a\"} 2.5"),
         ("absent(nothing{a=\"b\"})", "{a=\"b\"} 1"),
+        ("load @ 1m40s", "load{host=\"a\"} 1"),
+        ("load offset 1m @ 120", "load{host=\"a\"} 1"),
+        ("load @ end() offset 1m", "load{host=\"a\"} 9"),
+        ("sum_over_time(load[100s] @ 150)", "{host=\"a\"} 3"),
+        ("timestamp(load @ 61)", "{host=\"a\"} 60"),
+        ("timestamp(timestamp(load @ 61))", "{host=\"a\"} 1800"),
+        ("sum_over_time(vector(time())[100s:1m] @ 300)", "{} 540"),
+        ("minute(vector(1136239445))", "{} 4"),
+        ("-2 ^ 2", "-4"),
+        ("2 ^ 3 ^ 2", "512"),
+        ("1 + 2 > bool 2 * 2", "0"),
+        (
+            "sum(octets_total) + on () group_right load",
+            "{host=\"a\"} 5400",
+        ),
+        (
+            "increase(octets_total[10m] anchored)",
+            "{dir=\"in\",port=\"1\"} 600; {dir=\"in\",port=\"2\"} 1200",
+        ),
+        ("max_over_time(load[2 * 5m])", "{host=\"a\"} 9"),
+        ("load @ 90 smoothed", "load{host=\"a\"} 1.5"),
         ("\"text\"", "\"text\""),
     ] {
         check(text, expected);
