@@ -17,6 +17,8 @@ const AHEAD_MS: i64 = 60_000;
 const VHOSTS_MAX: usize = 200;
 /// The virtual host of a line that names none.
 const VHOST_DEFAULT: &str = "default";
+/// Agents remembered; cleared when there are more.
+const AGENTS_MAX: usize = 4096;
 const OTHER: &str = "other";
 /// Methods with a series of their own: RFC 9110, PATCH and WebDAV's most usual.
 const METHODS: [&str; 11] = [
@@ -47,8 +49,16 @@ pub(crate) struct Figures {
     host: String,
     vhost: String,
     vhosts: HashMap<Box<[u8]>, u16>,
-    series: HashMap<Key, Option<SeriesId>>,
-    sums: HashMap<(SeriesId, i64), f64>,
+    /// Whether an agent is a robot.
+    agents: HashMap<Box<[u8]>, bool>,
+    /// The place of each series in `counts`.
+    places: HashMap<Key, usize>,
+    /// What was counted in `slot`.
+    counts: Vec<(Option<SeriesId>, f64)>,
+    slot: i64,
+    /// The places in `counts` that are not 0.
+    counted: Vec<usize>,
+    rows: Vec<SampleRow>,
 }
 
 /// What is counted.
@@ -87,7 +97,7 @@ struct Request<'a> {
     status: Option<u16>,
     bytes: Option<f64>,
     duration: Option<f64>,
-    bot: bool,
+    agent: &'a [u8],
 }
 
 impl Figures {
@@ -98,8 +108,12 @@ impl Figures {
             host: host.to_owned(),
             vhost: VHOST_DEFAULT.to_owned(),
             vhosts: HashMap::default(),
-            series: HashMap::default(),
-            sums: HashMap::default(),
+            agents: HashMap::default(),
+            places: HashMap::default(),
+            counts: Vec::new(),
+            slot: i64::MIN,
+            counted: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
@@ -114,17 +128,17 @@ impl Figures {
             .filter(|t| t.since_ms(recv) <= AHEAD_MS)
             .unwrap_or(recv);
         let slot = time.0.div_euclid(STEP_MS);
-        self.add(
-            slot,
-            Key::Events(record.severity.map_or(8, |s| s as u8)),
-            1.0,
-        );
+        if slot != self.slot {
+            self.end_slot();
+            self.slot = slot;
+        }
+        self.add(Key::Events(record.severity.map_or(8, |s| s as u8)), 1.0);
         if let Some(request) = Request::read(line, record) {
-            self.count_request(slot, &request);
+            self.count_request(&request);
         }
     }
 
-    fn count_request(&mut self, slot: i64, request: &Request<'_>) {
+    fn count_request(&mut self, request: &Request<'_>) {
         let vhost = self.vhost(request.vhost);
         let method = METHODS.iter().position(|m| m.as_bytes() == request.method);
         let method = u8::try_from(method.unwrap_or(METHODS.len() - 1)).unwrap_or(0);
@@ -133,7 +147,6 @@ impl Figures {
             .filter(|c| (100..600).contains(c))
             .unwrap_or(0);
         self.add(
-            slot,
             Key::Requests {
                 vhost,
                 method,
@@ -142,20 +155,33 @@ impl Figures {
             1.0,
         );
         if let Some(bytes) = request.bytes {
-            self.add(slot, Key::Bytes { vhost }, bytes);
+            self.add(Key::Bytes { vhost }, bytes);
         }
-        if request.bot {
-            self.add(slot, Key::Bots { vhost }, 1.0);
+        if self.is_bot(request.agent) {
+            self.add(Key::Bots { vhost }, 1.0);
         }
         if let Some(duration) = request.duration {
             let first = BUCKETS.partition_point(|&(le, _)| le < duration);
             for le in first..=INFINITY {
                 let le = u8::try_from(le).unwrap_or(u8::MAX);
-                self.add(slot, Key::Bucket { vhost, le }, 1.0);
+                self.add(Key::Bucket { vhost, le }, 1.0);
             }
-            self.add(slot, Key::DurationSum { vhost }, duration);
-            self.add(slot, Key::DurationCount { vhost }, 1.0);
+            self.add(Key::DurationSum { vhost }, duration);
+            self.add(Key::DurationCount { vhost }, 1.0);
         }
+    }
+
+    /// Agents are long and few, so each is looked through once.
+    fn is_bot(&mut self, agent: &[u8]) -> bool {
+        if let Some(&known) = self.agents.get(agent) {
+            return known;
+        }
+        if self.agents.len() >= AGENTS_MAX {
+            self.agents.clear();
+        }
+        let bot = is_bot(agent);
+        self.agents.insert(agent.into(), bot);
+        bot
     }
 
     fn vhost(&mut self, name: Option<&[u8]>) -> u16 {
@@ -172,19 +198,41 @@ impl Figures {
         *self.vhosts.entry(name.into()).or_insert(next)
     }
 
-    fn add(&mut self, slot: i64, key: Key, n: f64) {
-        let id = match self.series.get(&key) {
-            Some(&id) => id,
+    fn add(&mut self, key: Key, n: f64) {
+        let place = match self.places.get(&key) {
+            Some(&place) => place,
             None => {
-                let def = self.definition(key);
                 // Beyond the store's limit the registry counts the refusal.
-                let id = self.registry.intern(&def).ok();
-                self.series.insert(key, id);
-                id
+                let id = self.registry.intern(&self.definition(key)).ok();
+                self.counts.push((id, 0.0));
+                self.places.insert(key, self.counts.len() - 1);
+                self.counts.len() - 1
             }
         };
-        if let Some(id) = id {
-            *self.sums.entry((id, slot)).or_default() += n;
+        if let Some((_, count)) = self.counts.get_mut(place) {
+            if *count == 0.0 {
+                self.counted.push(place);
+            }
+            *count += n;
+        }
+    }
+
+    /// Turns the counts of the slot into rows.
+    fn end_slot(&mut self) {
+        let time = Timestamp(self.slot.saturating_mul(STEP_MS));
+        for place in self.counted.drain(..) {
+            let Some((Some(series), count)) = self.counts.get_mut(place) else {
+                continue;
+            };
+            // A series may stand here twice when a sum of nothing was added to.
+            let n = std::mem::take(count);
+            if n > 0.0 {
+                self.rows.push(SampleRow {
+                    series: *series,
+                    time,
+                    reading: Reading::Increase(n),
+                });
+            }
         }
     }
 
@@ -261,18 +309,12 @@ impl Figures {
         }
     }
 
-    /// What was counted since the last time, in time order for each series.
+    /// What was counted since the last time, in time order for each series. Lines out of order may
+    /// bring several increases for one time.
     pub(crate) fn take(&mut self) -> SampleBatch {
-        let mut rows: Vec<_> = self
-            .sums
-            .drain()
-            .map(|((series, slot), n)| SampleRow {
-                series,
-                time: Timestamp(slot.saturating_mul(STEP_MS)),
-                reading: Reading::Increase(n),
-            })
-            .collect();
-        rows.sort_unstable_by_key(|row| (row.series, row.time));
+        self.end_slot();
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.sort_by_key(|row| (row.series, row.time));
         SampleBatch { rows }
     }
 }
@@ -298,7 +340,7 @@ impl<'a> Request<'a> {
                 }
                 Field::Bytes => request.bytes = number(text).map(float),
                 Field::Duration => request.duration = seconds(&span.value(line)),
-                Field::Agent => request.bot = is_bot(text),
+                Field::Agent => request.agent = text,
                 _ => {}
             }
         }
@@ -335,4 +377,144 @@ fn float(n: u64) -> f64 {
 fn seconds(text: &[u8]) -> Option<f64> {
     let seconds: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (seconds.is_finite() && seconds >= 0.0).then_some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use vigie_parsers::formats::Detector;
+    use vigie_parsers::{Context, Record};
+    use vigie_store::{Options, Writer};
+
+    use super::*;
+
+    /// Counts lines that come at 2026-11-21T06:00Z; what came of it, by series and unix seconds.
+    fn count(lines: &[&str]) -> BTreeMap<String, Vec<(i64, f64)>> {
+        let dir = tempfile::tempdir().unwrap();
+        let recv = Timestamp(1_795_240_800_000);
+        let writer = Writer::open(dir.path(), &Options::default(), recv).unwrap();
+        let registry = writer.registry().clone();
+        let mut figures = Figures::new(registry.clone(), "file:a", "vm");
+        let mut context = Context::new(recv, jiff::tz::TimeZone::UTC);
+        let (mut detector, mut record) = (Detector::default(), Record::default());
+        for line in lines {
+            detector.parse(&mut context, line.as_bytes(), &mut record);
+            figures.count(recv, line.as_bytes(), &record);
+        }
+        let rows = figures.take().rows;
+        assert!(rows.is_sorted_by_key(|r| (r.series, r.time)));
+        let keys: Vec<_> = figures
+            .places
+            .iter()
+            .map(|(k, p)| (*k, figures.counts[*p].0))
+            .collect();
+        let mut found = BTreeMap::<String, Vec<(i64, f64)>>::new();
+        for row in rows {
+            let key = keys
+                .iter()
+                .find(|(_, id)| *id == Some(row.series))
+                .unwrap()
+                .0;
+            let labels = figures
+                .definition(key)
+                .labels
+                .to_string()
+                .replace("instance=\"vm\",", "");
+            let labels = labels.replace("{instance=\"vm\"}", "");
+            let Reading::Increase(n) = row.reading else {
+                panic!()
+            };
+            found
+                .entry(labels)
+                .or_default()
+                .push((row.time.0 / 1000, n));
+        }
+        found
+    }
+
+    fn access(time: &str, request: &str, rest: &str) -> String {
+        format!("192.0.2.7 - - [21/Nov/2026:{time} +0000] \"{request}\" {rest}")
+    }
+
+    #[test]
+    fn access_lines_by_host_method_and_code() {
+        let lines = [
+            access(
+                "05:59:51",
+                "GET / HTTP/1.1",
+                "200 100 \"-\" \"Mozilla/5.0\"",
+            ),
+            access(
+                "05:59:59",
+                "GET /x HTTP/1.1",
+                "200 50 \"-\" \"GoogleBot/2\"",
+            ),
+            access("05:59:40", "BREW /pot HTTP/1.1", "418 7 \"-\" \"-\""),
+        ];
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let found = count(&lines);
+        let get = |series: &str| found.get(series).map(Vec::as_slice).unwrap_or_default();
+        let (t, earlier) = (1_795_240_790, 1_795_240_780);
+        let requests = |m: &str, c: &str| {
+            format!("http_requests_total{{code=\"{c}\",method=\"{m}\",vhost=\"default\"}}")
+        };
+        let requests = |m: &str, c: &str| {
+            // Labels are sorted: `code` comes before `instance`.
+            let name = requests(m, c);
+            get(&name).to_vec()
+        };
+        assert_eq!(requests("GET", "200"), [(t, 2.0)], "{found:#?}");
+        assert_eq!(requests("other", "418"), [(earlier, 1.0)]);
+        let bytes = "http_response_size_bytes_total{vhost=\"default\"}";
+        assert_eq!(get(bytes), [(earlier, 7.0), (t, 150.0)]);
+        assert_eq!(
+            get("http_bot_requests_total{vhost=\"default\"}"),
+            [(t, 1.0)]
+        );
+        let events: f64 = found
+            .iter()
+            .filter(|(k, _)| k.starts_with("vigie_log_events_total"))
+            .flat_map(|(_, rows)| rows.iter().map(|r| r.1))
+            .sum();
+        assert!((events - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_line_from_the_future_counts_when_it_arrives() {
+        let found = count(&[&access("09:00:00", "GET / HTTP/1.1", "200 1")]);
+        assert!(
+            found.values().flatten().all(|(t, _)| *t == 1_795_240_800),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn hosts_that_clients_make_up_are_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::open(dir.path(), &Options::default(), Timestamp(0)).unwrap();
+        let mut figures = Figures::new(writer.registry().clone(), "x", "vm");
+        let places: Vec<_> = (0..1000)
+            .map(|i| figures.vhost(Some(format!("h{i}").as_bytes())))
+            .collect();
+        assert_eq!(figures.vhosts.len(), VHOSTS_MAX + 1);
+        assert_eq!(places[999], places[500]);
+        assert_ne!(places[0], places[1]);
+    }
+
+    #[test]
+    fn robots_say_so() {
+        for (agent, expected) in [
+            (
+                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+                true,
+            ),
+            ("Mozilla/5.0 (X11; Linux x86_64) Firefox/115.0", false),
+            ("AhrefsSPIDER", true),
+            ("bo", false),
+            ("", false),
+        ] {
+            assert_eq!(is_bot(agent.as_bytes()), expected, "{agent}");
+        }
+    }
 }

@@ -24,5 +24,5 @@ pub mod units;
 pub use config::Config;
 pub use runtime::{Collector, Setup, host_name, start};
 pub use sockets::{BindError, Sockets};
-pub use sources::{INPUTS, Input};
+pub use sources::{INPUTS, Input, read_once};
 pub use status::{Source, Status};

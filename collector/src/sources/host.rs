@@ -26,6 +26,8 @@ mod memory;
 mod net;
 mod netclass;
 mod netstat;
+#[cfg(test)]
+mod oracle;
 mod procfile;
 mod stat;
 mod system;

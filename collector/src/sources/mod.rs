@@ -7,6 +7,7 @@ use crate::outlet::Outlet;
 use crate::sockets::Sockets;
 
 pub(crate) use host::{emitter, text};
+pub use tail::read_once;
 pub(crate) use text::number;
 
 mod host;

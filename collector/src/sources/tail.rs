@@ -15,6 +15,7 @@ use super::{Input, Start};
 use crate::budget::Patience;
 use crate::config::Config;
 use crate::outlet::{Ended, Outlet};
+use crate::status::Status;
 use patterns::Patterns;
 use tailer::{Group, Tailer};
 
@@ -54,51 +55,76 @@ fn start(s: &mut Start<'_>) {
         .spawn_blocking("files", move || run(tailer, &outlet, &runtime));
 }
 
+/// Reads files from their beginning to their end, whatever their last line looks like, and returns:
+/// imports and searches without a daemon. Batches carry events, the figures from them, and positions (a
+/// caller that wants none clears them); `take` says whether to go on.
+///
+/// # Errors
+/// When a pattern is none.
+pub fn read_once(
+    files: &crate::config::Files,
+    host: &str,
+    registry: &vigie_store::Registry,
+    now: vigie_parsers::Timestamp,
+    take: &mut dyn FnMut(vigie_store::Batch) -> bool,
+) -> Result<Status, globset::Error> {
+    let patterns = Patterns::new(&files.paths, &files.exclude)?;
+    let status = Status::default();
+    let group = Group::of(files, patterns, host, u64::MAX);
+    let mut tailer = Tailer::new(vec![group], &[], registry.clone(), status.clone());
+    let mut sink = |batch| if take(batch) { Ok(()) } else { Err(Ended) };
+    // Ended early is as the caller wished.
+    let _ = tailer.finish(now, &mut sink);
+    Ok(status)
+}
+
+impl Group {
+    fn of(files: &crate::config::Files, patterns: Patterns, host: &str, backlog: u64) -> Self {
+        let zone = files
+            .zone
+            .as_ref()
+            .map_or_else(TimeZone::system, |z| z.0.clone());
+        Self {
+            name: files.paths.join(" "),
+            patterns,
+            format: files
+                .format
+                .as_deref()
+                .and_then(vigie_parsers::formats::find),
+            zone,
+            host: files.host.clone().unwrap_or_else(|| host.to_owned()),
+            vhost: files.vhost.clone(),
+            backlog,
+        }
+    }
+}
+
 fn groups(config: &Config, host: &str, outlet: &Outlet) -> Vec<Group> {
     let mut groups = Vec::new();
-    let mut add = |name: String,
-                   patterns: Result<Patterns, globset::Error>,
-                   fill: &dyn Fn(&mut Group)| match patterns {
-        Ok(patterns) => {
-            let mut group = Group {
+    // Config::validate has refused such a pattern before.
+    let refuse = |name: &str, e: globset::Error| outlet.status.source(name).fail(&e.to_string());
+    // What the operator says of a file comes before what we would guess.
+    for files in &config.files {
+        match Patterns::new(&files.paths, &files.exclude) {
+            Ok(patterns) => groups.push(Group::of(files, patterns, host, files.backlog.0)),
+            Err(e) => refuse("files", e),
+        }
+    }
+    let known = &config.known_files;
+    if known.enabled {
+        let name = format!("known:{}", known.dir.display());
+        match Patterns::known(&known.dir) {
+            Ok(patterns) => groups.push(Group {
                 name,
                 patterns,
                 format: None,
                 zone: TimeZone::system(),
                 host: host.to_owned(),
                 vhost: None,
-                backlog: 0,
-            };
-            fill(&mut group);
-            groups.push(group);
+                backlog: known.backlog.0,
+            }),
+            Err(e) => refuse(&name, e),
         }
-        // Config::validate has refused such a pattern before.
-        Err(e) => outlet.status.source(&name).fail(&e.to_string()),
-    };
-    // What the operator says of a file comes before what we would guess.
-    for files in &config.files {
-        let patterns = Patterns::new(&files.paths, &files.exclude);
-        add(files.paths.join(" "), patterns, &|group| {
-            group.format = files
-                .format
-                .as_deref()
-                .and_then(vigie_parsers::formats::find);
-            group.backlog = files.backlog.0;
-            group.vhost.clone_from(&files.vhost);
-            if let Some(zone) = &files.zone {
-                group.zone = zone.0.clone();
-            }
-            if let Some(host) = &files.host {
-                group.host.clone_from(host);
-            }
-        });
-    }
-    let known = &config.known_files;
-    if known.enabled {
-        let name = format!("known:{}", known.dir.display());
-        add(name, Patterns::known(&known.dir), &|group| {
-            group.backlog = known.backlog.0
-        });
     }
     groups
 }

@@ -564,7 +564,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn every_line_once(ops in prop::collection::vec(op(), 1..40), everything: bool) {
         let pattern = if everything { "app.log*" } else { "app.log" };
