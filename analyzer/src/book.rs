@@ -37,6 +37,11 @@ pub fn apply(state: &mut State<'_>, transitions: &[Transition], now: Timestamp) 
     Ok(())
 }
 
+/// What an incident is called after this alert.
+fn title(alert: &Alert) -> &str {
+    alert.annotation("summary").unwrap_or(alert.name())
+}
+
 /// What makes alerts belong together.
 fn key(alert: &Alert) -> String {
     match alert.labels.get("instance") {
@@ -65,10 +70,9 @@ fn began_again(incident: &Incident, now: Timestamp) -> bool {
 }
 
 fn opened(state: &mut State<'_>, key: String, alert: &Alert, now: Timestamp) -> Result<IncidentId> {
-    let title = alert.annotation("summary").unwrap_or(alert.name());
     let id = state.open_incident(&NewIncident {
         key,
-        title: title.to_owned(),
+        title: title(alert).to_owned(),
         severity: alert.severity(),
         labels: alert.labels.clone(),
         onset: alert.active_at,
@@ -101,6 +105,7 @@ fn reopened(
     now: Timestamp,
 ) -> Result<IncidentId> {
     state.reopen_incident(incident.id, now)?;
+    state.set_title(incident.id, title(alert))?;
     let entry = NewEntry {
         at: now,
         who: VIGIE,
@@ -124,6 +129,7 @@ fn raise(state: &mut State<'_>, incident: &Incident, alert: &Alert, now: Timesta
         return Ok(());
     }
     state.set_severity(incident.id, severity)?;
+    state.set_title(incident.id, title(alert))?;
     let reason = format!("from {} to {severity}", incident.severity);
     note(state, incident.id, What::Raised, Some(alert), &reason, now)
 }

@@ -13,7 +13,7 @@ use vigie_query::{Labels, METRIC_NAME, SeriesSource};
 use vigie_store::incidents::Alert;
 
 use crate::lifecycle::{Absence, Evaluation, Gap, Seen, Transition};
-use crate::rules::{Rule, Rules};
+use crate::rules::{INTERVAL_MS, Rule, Rules};
 
 /// One expression may take so long; a rule that needs more starves the others.
 const RULE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -117,10 +117,22 @@ impl Engine {
         self.counts
     }
 
-    /// When the next group is due; [`Timestamp::MAX`] without rules.
+    /// When there is something to do again.
     #[must_use]
     pub fn next_due(&self) -> Timestamp {
-        self.due.iter().copied().min().unwrap_or(Timestamp::MAX)
+        let rest = self
+            .memory
+            .evaluated
+            .map_or(Timestamp::MIN, |at| at.plus_ms(INTERVAL_MS));
+        self.due.iter().copied().min().unwrap_or(rest)
+    }
+
+    /// Whether there is something to do, also after the clock was set back.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let groups = self.rules.groups.iter().zip(&self.due);
+        let mut late = groups.map(|(group, &due)| is_due(due, group.interval_ms, now));
+        late.any(|late| late) || (self.due.is_empty() && self.next_due() <= now)
     }
 
     /// Rules that fail since the last call, and why: each is told once until it works again.
@@ -145,7 +157,7 @@ impl Engine {
         // Taken apart so that the rules can be read while the counts are written.
         let rules = std::mem::take(&mut self.rules);
         for (group, due) in rules.groups.iter().zip(&mut self.due) {
-            let is_due = *due <= now || due.since_ms(now) > group.interval_ms;
+            let is_due = is_due(*due, group.interval_ms, now);
             if is_due {
                 *due = next(now, group.interval_ms);
             }
@@ -181,6 +193,10 @@ impl Engine {
             self.due.fill(now);
         }
     }
+}
+
+fn is_due(due: Timestamp, interval_ms: i64, now: Timestamp) -> bool {
+    due <= now || due.since_ms(now) > interval_ms
 }
 
 fn gap_of(memory: Memory) -> Option<Gap> {

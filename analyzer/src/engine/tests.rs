@@ -78,6 +78,7 @@ fn an_incident_opens_resolves_and_is_reopened() {
     let one = incident(&house, 1);
     assert_eq!((one.reopened, one.severity), (1, Severity::Page));
     assert_eq!(one.state(), IncidentState::Resolved);
+    assert_eq!(one.title, "/var is 97 % full", "it speaks of the worst");
     let whats: Vec<What> = house
         .reader()
         .timeline(one.id)

@@ -138,7 +138,7 @@ impl<'a> Evaluation<'a> {
             }
             if let Some(alert) = by_labels.remove(&labels) {
                 let annotations = annotate(&labels, value);
-                self.holds(alert.clone(), value, annotations);
+                self.judge(alert, |this, alert| this.holds(alert, value, annotations));
             } else if room > 0 {
                 room -= 1;
                 let annotations = annotate(&labels, value);
@@ -150,7 +150,23 @@ impl<'a> Evaluation<'a> {
         // In the order of `active`, so that the same evaluation gives the same transitions.
         for alert in active.iter().filter(|a| by_labels.contains_key(&a.labels)) {
             let absence = absence(alert);
-            self.misses(alert.clone(), absence);
+            self.judge(alert, |this, alert| this.misses(alert, absence));
+        }
+    }
+
+    /// Judges an alert that is there already. After the clock was set back, waiting begins now and
+    /// not when the clock is there again.
+    fn judge(&mut self, alert: &Alert, judge: impl FnOnce(&mut Self, Alert)) {
+        let mut kept = alert.clone();
+        kept.active_at = kept.active_at.min(self.now);
+        kept.clear_since = kept.clear_since.map(|at| at.min(self.now));
+        if let Some(frozen) = &mut kept.frozen {
+            frozen.since = frozen.since.min(self.now);
+        }
+        let told = self.out.len();
+        judge(self, kept.clone());
+        if kept != *alert && self.out.len() == told {
+            self.push(Step::Refreshed, &kept, "");
         }
     }
 

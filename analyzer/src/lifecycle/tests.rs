@@ -159,6 +159,23 @@ fn a_gap_is_neither_true_nor_false() {
 }
 
 #[test]
+fn a_clock_set_back_costs_no_waiting() {
+    let rule = rule(20, 20);
+    let mut active = Vec::new();
+    for (s, seen, expected) in [
+        (5000, 'T', 'p'),
+        (1000, 'T', 'p'),
+        (1020, 'T', 'f'),
+        (1030, 'F', 'c'),
+        (500, 'F', 'c'),
+        (520, 'F', '.'),
+    ] {
+        go(&rule, &mut active, seen, Timestamp(s * 1000), None);
+        assert_eq!(letter(&active), expected, "{s}");
+    }
+}
+
+#[test]
 fn a_limit_caps_and_never_wipes() {
     let rule = rule(0, 0);
     let label = |n: usize| Labels::new([("n", n.to_string())]);

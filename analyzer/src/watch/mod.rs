@@ -32,6 +32,7 @@ pub struct Watch {
     handle: Handle,
     reader: Reader,
     gauges: Gauges,
+    store_failures: u64,
     remembered: Timestamp,
     forgot: Timestamp,
     boots_seen: Timestamp,
@@ -51,6 +52,7 @@ impl Watch {
             gauges: Gauges::new(&handle, instance),
             handle,
             reader,
+            store_failures: 0,
             remembered: Timestamp::MIN,
             forgot: Timestamp::MIN,
             boots_seen: Timestamp::MIN,
@@ -82,12 +84,17 @@ impl Watch {
         }
         let changes = self.watch_boots(now)?;
         let taken = started.elapsed();
-        self.write(transitions, changes, now)?;
-        self.report(taken, now)
+        let written = self.write(transitions, changes, now);
+        if written.is_err() || self.handle.health().error.is_some() {
+            self.store_failures += 1;
+        }
+        // Also when it was not written: figures wait in the writer until the store takes them.
+        self.report(taken, now)?;
+        written
     }
 
     fn watch_boots(&mut self, now: Timestamp) -> Result<Option<Vec<Change>>> {
-        if now.since_ms(self.boots_seen) < BOOTS_MS {
+        if !passed(self.boots_seen, BOOTS_MS, now) {
             return Ok(None);
         }
         self.boots_seen = now;
@@ -101,8 +108,8 @@ impl Watch {
         changes: Option<Vec<Change>>,
         now: Timestamp,
     ) -> Result<()> {
-        let remember = now.since_ms(self.remembered) >= REMEMBER_MS;
-        let forget = now.since_ms(self.forgot) >= FORGET_MS;
+        let remember = passed(self.remembered, REMEMBER_MS, now);
+        let forget = passed(self.forgot, FORGET_MS, now);
         if transitions.is_empty() && changes.is_none() && !remember && !forget {
             return Ok(());
         }
@@ -142,6 +149,7 @@ impl Watch {
                 Reading::Counter(counts.failures),
                 Reading::Counter(counts.capped),
                 Reading::Counter(counts.duplicates),
+                Reading::Counter(self.store_failures),
                 Reading::Gauge(taken.as_secs_f64()),
                 gauge(count(AlertState::Pending)),
                 gauge(count(AlertState::Firing)),
@@ -164,7 +172,7 @@ impl Watch {
                 return;
             }
             let now = clock();
-            if self.next_due() > now && self.next_due().since_ms(now) <= FORGET_MS {
+            if !self.engine.is_due(now) {
                 continue;
             }
             // The store says itself why it does not take anything; once is enough.
@@ -177,7 +185,12 @@ impl Watch {
     }
 }
 
-const FIGURES: [(&str, &str, MetricKind, &str); 8] = [
+/// So long ago, or in the future: the clock was set back.
+fn passed(since: Timestamp, ms: i64, now: Timestamp) -> bool {
+    now < since || now.since_ms(since) >= ms
+}
+
+const FIGURES: [(&str, &str, MetricKind, &str); 9] = [
     (
         "vigie_rule_evaluations_total",
         "",
@@ -201,6 +214,12 @@ const FIGURES: [(&str, &str, MetricKind, &str); 8] = [
         "",
         MetricKind::Counter,
         "Results with the labels of another result.",
+    ),
+    (
+        "vigie_store_commit_failures_total",
+        "",
+        MetricKind::Counter,
+        "Times the rules found the store unable to commit.",
     ),
     (
         "vigie_rule_evaluation_duration_seconds",

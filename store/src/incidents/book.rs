@@ -63,6 +63,17 @@ impl State<'_> {
         Ok(())
     }
 
+    /// Gives an incident another title.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn set_title(&mut self, id: IncidentId, title: &str) -> Result<()> {
+        self.tx
+            .prepare_cached("UPDATE incident SET title = ?2 WHERE id = ?1")?
+            .execute(params![row_id(id), cut(title)])?;
+        Ok(())
+    }
+
     /// Narrows the labels of an incident to what its alerts have in common.
     ///
     /// # Errors
