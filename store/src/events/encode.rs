@@ -11,6 +11,7 @@ use foldhash::HashSet;
 
 use super::codec::{Packer, put_bytes, put_int, put_planes, put_runs, put_uint};
 use super::column::{Column, NUMBER, Strings, append_number};
+use super::rebuild::StreamName;
 use super::table::{Table, write_origin};
 use super::words;
 
@@ -120,7 +121,7 @@ const STRINGS: usize = 0;
 const CODES: usize = 1;
 
 /// Seals a table that is not empty. `key` is that of the word filters.
-pub(super) fn seal(table: &Table, key: u64) -> Sealed {
+pub(super) fn seal(table: &Table, key: u64, place: &StreamName) -> Sealed {
     let packer = Packer::new();
     let mut segments = Segments {
         packer,
@@ -137,15 +138,26 @@ pub(super) fn seal(table: &Table, key: u64) -> Sealed {
     segments.flush(STRINGS);
     segments.flush(CODES);
     segments.done[0] = segments.packer.pack(&head(table, &layouts));
-    let filter = words::filter(table, key);
+    let filter = words::filter(table, key, place);
     let mut sealed = measure(table);
-    sealed.summary = super::summary::write(table);
-    let bytes = |parts: &[Vec<u8>]| -> usize { parts.iter().map(|p| p.len() + 16).sum() };
+    sealed.summary = super::summary::write(table, &place.format);
+    let bytes = |parts: &[Vec<u8>]| -> usize { parts.iter().map(|p| occupied(p.len())).sum() };
     let disk = bytes(&segments.done) + bytes(&filter) + sealed.summary.len() + 128;
     sealed.disk_bytes = disk as u64;
     sealed.segments = segments.done;
     sealed.filter = filter;
     sealed
+}
+
+/// What a row of that size takes in the file, at worst: large ones have pages of their own.
+fn occupied(len: usize) -> usize {
+    /// SQLite's page, see `file.rs`.
+    const PAGE: usize = 8192;
+    if len < PAGE / 4 {
+        len + 64
+    } else {
+        (len + 64).next_multiple_of(PAGE)
+    }
 }
 
 fn measure(table: &Table) -> Sealed {

@@ -6,7 +6,9 @@ use foldhash::HashMap;
 use rusqlite::{Connection, Transaction, params};
 use vigie_parsers::Timestamp;
 
+use super::compact;
 use super::encode::{SEGMENTS_MAX, Sealed, seal};
+use super::evict::{Limits, Room};
 use super::open::{Line, OpenBlock};
 use super::rebuild::StreamName;
 use super::{FILTER_CHUNKS_MAX, counts, journal_id, replay};
@@ -35,6 +37,7 @@ pub(crate) struct Ingest {
     next_block: i64,
     next_seq: i64,
     pending_bytes: usize,
+    limits: Limits,
     clock: u64,
     expired_hour: i64,
     planned_hour: i64,
@@ -83,7 +86,7 @@ struct Route {
 
 impl Ingest {
     /// Takes up the open blocks from the journal.
-    pub(crate) fn open(conn: &Connection, _options: &Options, _now: Timestamp) -> Result<Self> {
+    pub(crate) fn open(conn: &Connection, options: &Options, _now: Timestamp) -> Result<Self> {
         let key = super::key(conn)?;
         let max = |sql: &str| -> Result<i64> { Ok(conn.query_row(sql, [], |r| r.get(0))?) };
         let mut ingest = Self {
@@ -94,6 +97,7 @@ impl Ingest {
             next_block: 1 + max("SELECT coalesce(max(id), 0) FROM ev_block")?,
             next_seq: 1 + max("SELECT coalesce(max(last_seq), 0) FROM ev_block")?,
             pending_bytes: 0,
+            limits: Limits::new(options),
             clock: 0,
             expired_hour: i64::MIN,
             planned_hour: i64::MIN,
@@ -188,7 +192,8 @@ impl Ingest {
             stream.used = self.clock;
             self.next_seq += 1;
         }
-        self.pending_bytes += batch.size();
+        // An empty line waits as well.
+        self.pending_bytes += batch.line_bytes() + batch.len();
         self.relieve();
     }
 
@@ -226,9 +231,22 @@ impl Ingest {
     pub(crate) fn write(&mut self, tx: &Transaction<'_>, now: Timestamp) -> Result<()> {
         self.seal_old(now);
         let mut sealed = false;
+        let mut room = None;
         for stream in self.streams.iter_mut().filter(|s| s.dirty) {
             sealed |= !stream.sealed.is_empty();
-            stream.write(tx, &mut self.next_block)?;
+            stream.write(tx, &mut self.next_block, &mut room, self.limits)?;
+            if !stream.sealed.is_empty()
+                && let Some((block, merged)) = compact::run(tx, stream.id, &stream.name, self.key)?
+            {
+                write_block(tx, stream.id, block, &merged)?;
+            }
+        }
+        // The journal of open blocks takes room as well.
+        let journal = self.pending_bytes as u64;
+        if room.is_some() || self.limits.is_passed(tx, journal)? {
+            let mut room = Room::load(tx, self.limits)?;
+            room.make(tx, 0, journal)?;
+            room.finish(tx)?;
         }
         let hour = now.0.div_euclid(3_600_000);
         if sealed && hour != self.expired_hour {
@@ -271,7 +289,8 @@ impl Ingest {
     /// Keeps the memory and the number of open blocks below their limits.
     fn relieve(&mut self) {
         let memory = |streams: &[Stream]| streams.iter().map(|s| s.open.memory).sum::<usize>();
-        while memory(&self.streams) > MEMORY_MAX {
+        let most = MEMORY_MAX.min(self.limits.open_bytes());
+        while memory(&self.streams) > most {
             let largest = self.streams.iter_mut().max_by_key(|s| s.open.memory);
             let Some(stream) = largest.filter(|s| s.open.table.len() > 0) else {
                 break;
@@ -313,12 +332,18 @@ impl Stream {
     /// Seals the open block and begins a new one. The sealed bytes wait for a commit.
     fn rotate(&mut self, key: u64) {
         let full = std::mem::replace(&mut self.open, OpenBlock::new(key));
-        self.sealed.push(seal(&full.table, key));
+        self.sealed.push(seal(&full.table, key, &self.name));
         self.since = None;
         self.dirty = true;
     }
 
-    fn write(&mut self, tx: &Transaction<'_>, next_block: &mut i64) -> Result<()> {
+    fn write(
+        &mut self,
+        tx: &Transaction<'_>,
+        next_block: &mut i64,
+        room: &mut Option<Room>,
+        limits: Limits,
+    ) -> Result<()> {
         self.plan = Plan {
             generation: self.generation,
             journal_rows: self.journal_rows,
@@ -330,6 +355,12 @@ impl Stream {
         }
         let anew = !self.sealed.is_empty();
         for sealed in &self.sealed {
+            let room = match room {
+                Some(room) => room,
+                None => room.insert(Room::load(tx, limits)?),
+            };
+            room.make(tx, self.id, sealed.disk_bytes)?;
+            room.add(*next_block, self.id, sealed);
             write_block(tx, self.id, *next_block, sealed)?;
             counts::add(tx, self.id, &sealed.counts)?;
             *next_block += 1;

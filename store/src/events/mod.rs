@@ -7,8 +7,12 @@
 
 mod codec;
 mod column;
+mod compact;
 mod counts;
 mod encode;
+mod evict;
+mod fields;
+mod groups;
 mod hash;
 mod ingest;
 mod open;
@@ -16,6 +20,7 @@ mod rebuild;
 mod replay;
 mod scan;
 mod sealed;
+mod select;
 mod split;
 mod stamp;
 mod summary;
@@ -23,6 +28,7 @@ mod table;
 mod template;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
 mod words;
 
@@ -32,6 +38,7 @@ use crate::Result;
 
 pub use counts::EventCount;
 pub(crate) use ingest::Ingest;
+pub use verify::EventReport;
 pub(crate) use view::View;
 
 pub(crate) const SCHEMA: &str = "
@@ -42,7 +49,8 @@ CREATE TABLE ev_block(
   id INTEGER PRIMARY KEY, stream INT NOT NULL, rows INT NOT NULL, raw_bytes INT NOT NULL,
   disk_bytes INT NOT NULL, first_time INT NOT NULL, last_time INT NOT NULL, first_seq INT NOT NULL,
   last_seq INT NOT NULL, severities INT NOT NULL, filter_rows INT NOT NULL, summary BLOB NOT NULL);
-CREATE INDEX ev_block_use ON ev_block(stream, disk_bytes, rows);
+CREATE INDEX ev_block_age ON ev_block(last_time, stream, disk_bytes, rows);
+CREATE INDEX ev_block_stream ON ev_block(stream, id, rows, raw_bytes);
 CREATE TABLE ev_seg(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE ev_filter(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE ev_count(unit INT, start INT, stream INT, data BLOB NOT NULL,

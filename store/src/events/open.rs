@@ -272,7 +272,8 @@ impl OpenBlock {
         self.column_named(name, earlier.count(), span.kind)
     }
 
-    fn column_named(&mut self, name: Box<str>, nth: usize, kind: Kind) -> Option<u8> {
+    /// A column by its name; `None` when there are too many.
+    pub(super) fn column_named(&mut self, name: Box<str>, nth: usize, kind: Kind) -> Option<u8> {
         let nth = u8::try_from(nth).ok().filter(|&n| n <= NTH_MAX);
         let column = nth.map(|nth| ColumnName { name, nth, kind });
         if let Some(&known) = column.as_ref().and_then(|c| self.names.get(c)) {

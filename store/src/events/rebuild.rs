@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use super::column::Column;
+use super::stamp::Stamp;
 use super::table::{ColumnName, Rows, Table};
 use super::template::{ANONYMOUS, Part, Template};
 use super::{Fault, open::STAMP_NAME};
@@ -25,6 +26,8 @@ pub(super) trait Block {
     fn values(&self, number: u32) -> usize;
     /// The bytes that occur in a column, see [`super::words::byte_mask`].
     fn mask(&self, number: u32) -> u64;
+    /// Bytes of all lines.
+    fn raw_bytes(&self) -> u64;
     /// How it is called.
     fn place(&self) -> &Arc<StreamName>;
 }
@@ -159,9 +162,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Writes the next row's line for the search of words, with blanks for time stamps, or passes
+    /// Writes the next row's line, with blanks for time stamps unless `stamps` are wanted, or passes
     /// it over.
-    pub(super) fn next(&mut self, mut out: Option<&mut Vec<u8>>) {
+    pub(super) fn next(&mut self, mut out: Option<&mut Vec<u8>>, stamps: bool) {
+        let time = self.table.rows.times.get(self.row).copied().unwrap_or(0);
         let Some(&template) = self.table.rows.templates.get(self.row) else {
             return;
         };
@@ -177,6 +181,10 @@ impl<'a> Walk<'a> {
                         Part::Text(start, end) => {
                             out.extend_from_slice(&template.text[start as usize..end as usize]);
                         }
+                        Part::Time(stamp) if stamps => {
+                            stamp.render(time.div_euclid(1000), out);
+                        }
+                        Part::Millis if stamps => Stamp::render_ms(time, out),
                         _ => out.push(b' '),
                     }
                 }
@@ -190,7 +198,7 @@ impl<'a> Walk<'a> {
                 .names
                 .get(number as usize)
                 .is_some_and(|n| *n.name == *STAMP_NAME);
-            if is_stamp {
+            if is_stamp && !stamps {
                 out.push(b' ');
             } else if let Some(column) = self.table.column(number)
                 && let Some(&code) = column.codes.get(index)
@@ -235,6 +243,9 @@ impl Block for Open {
     }
     fn mask(&self, _number: u32) -> u64 {
         u64::MAX
+    }
+    fn raw_bytes(&self) -> u64 {
+        self.table.raw_bytes
     }
     fn place(&self) -> &Arc<StreamName> {
         &self.place

@@ -12,11 +12,13 @@ use rusqlite::Connection;
 use vigie_parsers::{Context, Event, Timestamp, formats};
 use vigie_query::{Order, Scan, ScanStats, SourceError};
 
-use super::Fault;
 use super::rebuild::{self, Block, Open, Places, StreamName};
 use super::sealed::{SealedBlock, Stored};
+use super::select::{Selection, select};
+use super::summary::{self, Summary};
 use super::table::severity_of;
 use super::view::Snapshot;
+use super::{FILTER_CHUNKS_MAX, Fault, words};
 
 /// Columns of all blocks that are open at a time; above, those of blocks that wait are forgotten.
 const MEMORY_MAX: usize = 64 << 20;
@@ -41,36 +43,73 @@ fn key(order: Order, time: i64, seq: i64) -> Key {
 }
 
 /// A block that may have something, not opened yet.
-struct Closed<'s> {
+pub(super) struct Closed<'s> {
     /// No event of it comes earlier.
     bound: i64,
     block: Where<'s>,
 }
 
 enum Where<'s> {
-    File { id: i64, place: &'s Arc<StreamName> },
+    File {
+        id: i64,
+        filter_rows: usize,
+        place: &'s Arc<StreamName>,
+    },
     Memory(&'s Open),
 }
 
 /// An opened block's hits.
-struct Active<'c> {
+pub(super) struct Active<'c> {
     block: Reader<'c>,
     places: Places,
     parse: Parse,
     /// Rows that may match, in the order of delivery.
     hits: Vec<(Key, u32)>,
     next: usize,
-    ready: VecDeque<Event>,
+    /// All of them do match.
+    sure: bool,
+    pub ready: VecDeque<Event>,
     chunk: usize,
 }
 
-enum Reader<'c> {
+impl<'c> Active<'c> {
+    pub(super) fn new(reader: Reader<'c>, selection: &Selection, scan: &Scan<'_>) -> Self {
+        let rows = reader.block().rows();
+        let range = scan.from.0..scan.until.0;
+        let hit = |(row, (&time, &seq)): (u32, (&i64, &i64))| {
+            let wanted = range.contains(&time) && selection.has(row as usize);
+            wanted.then(|| (key(scan.order, time, seq), row))
+        };
+        let mut hits: Vec<(Key, u32)> = (0..)
+            .zip(rows.times.iter().zip(&rows.seqs))
+            .filter_map(hit)
+            .collect();
+        if scan.order == Order::NewestFirst {
+            hits.reverse();
+        }
+        if !hits.is_sorted() {
+            hits.sort_unstable();
+        }
+        Self {
+            places: Places::new(reader.block()),
+            parse: Parse::new(&reader.block().place().format),
+            sure: selection.sure,
+            block: reader,
+            hits,
+            next: 0,
+            ready: VecDeque::new(),
+            chunk: READY_MIN,
+        }
+    }
+}
+
+pub(super) enum Reader<'c> {
     Sealed(Box<SealedBlock<Stored<'c>>>),
     Open(&'c Open),
 }
 
 impl Reader<'_> {
-    fn block(&self) -> &dyn Block {
+    pub(super) fn block(&self) -> &dyn Block {
         match self {
             Self::Sealed(block) => &**block,
             Self::Open(open) => *open,
@@ -133,12 +172,14 @@ impl Parse {
     }
 }
 
-struct Run<'c, 'q> {
+pub(super) struct Run<'c, 'q> {
     conn: &'c Connection,
     scan: &'q Scan<'q>,
-    stats: ScanStats,
-    pool: Vec<Event>,
+    pub stats: ScanStats,
+    pub pool: Vec<Event>,
     stopped: bool,
+    /// Of the word filters.
+    key: u64,
 }
 
 /// Delivers the events of a snapshot.
@@ -148,16 +189,7 @@ pub(super) fn run(
     scan: &Scan<'_>,
     each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
 ) -> Result<ScanStats, SourceError> {
-    let mut run = Run {
-        conn,
-        scan,
-        stats: ScanStats {
-            incomplete: snapshot.damaged.clone(),
-            ..ScanStats::default()
-        },
-        pool: Vec::new(),
-        stopped: false,
-    };
+    let mut run = Run::new(conn, snapshot, scan)?;
     let mut closed = run.blocks(snapshot).map_err(crate::Error::from)?;
     // The first to be opened comes last.
     closed.sort_unstable_by_key(|c| Reverse(c.bound));
@@ -165,9 +197,37 @@ pub(super) fn run(
     Ok(run.stats)
 }
 
-impl<'c> Run<'c, '_> {
+impl<'c, 'q> Run<'c, 'q> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        snapshot: &Snapshot<'_>,
+        scan: &'q Scan<'q>,
+    ) -> Result<Self, SourceError> {
+        Ok(Self {
+            conn,
+            scan,
+            stats: ScanStats {
+                incomplete: snapshot.damaged.clone(),
+                ..ScanStats::default()
+            },
+            pool: Vec::new(),
+            stopped: false,
+            key: super::key(conn)?.unwrap_or(0),
+        })
+    }
+
+    /// Counts the bytes that a block has read.
+    pub(super) fn read(&mut self, reader: &Reader<'_>) {
+        if let Reader::Sealed(block) = reader {
+            self.stats.bytes_read += block.bytes_read.replace(0);
+        }
+    }
+
     /// The blocks of the range.
-    fn blocks<'s>(&mut self, snapshot: &'s Snapshot<'_>) -> rusqlite::Result<Vec<Closed<'s>>> {
+    pub(super) fn blocks<'s>(
+        &mut self,
+        snapshot: &'s Snapshot<'_>,
+    ) -> rusqlite::Result<Vec<Closed<'s>>> {
         let (from, until) = (self.scan.from.0, self.scan.until.0);
         let bound = |first: i64, last: i64| match self.scan.order {
             Order::OldestFirst => first,
@@ -175,17 +235,27 @@ impl<'c> Run<'c, '_> {
         };
         let mut closed = Vec::new();
         let mut stmt = self.conn.prepare_cached(
-            "SELECT id, stream, first_time, last_time FROM ev_block
-             WHERE last_time >= ?1 AND first_time < ?2",
+            "SELECT id, stream, first_time, last_time, severities, filter_rows, summary
+             FROM ev_block WHERE last_time >= ?1 AND first_time < ?2",
         )?;
         let mut rows = stmt.query([from, until])?;
         while let Some(row) = rows.next()? {
             let (first, last) = (row.get(2)?, row.get(3)?);
+            self.stats.blocks += 1;
             if let Some(place) = snapshot.names.get(&row.get(1)?) {
+                let summary = Summary {
+                    data: row.get_ref(6)?.as_blob().unwrap_or_default(),
+                    severities: row.get(4)?,
+                    place,
+                };
+                if !summary.may_match(self.scan.filter) {
+                    continue;
+                }
                 closed.push(Closed {
                     bound: bound(first, last),
                     block: Where::File {
                         id: row.get(0)?,
+                        filter_rows: usize::from(row.get::<_, u16>(5)?),
                         place,
                     },
                 });
@@ -196,13 +266,13 @@ impl<'c> Run<'c, '_> {
             let first = times.iter().copied().min().unwrap_or(0);
             let last = times.iter().copied().max().unwrap_or(0);
             if last >= from && first < until {
+                self.stats.blocks += 1;
                 closed.push(Closed {
                     bound: bound(first, last),
                     block: Where::Memory(open),
                 });
             }
         }
-        self.stats.blocks = closed.len() as u64;
         Ok(closed)
     }
 
@@ -222,9 +292,9 @@ impl<'c> Run<'c, '_> {
                 if self.must_stop() {
                     return Ok(());
                 }
-                let opened = self.open(&block)?;
+                let opened = self.select(&block)?;
                 let place = active.len();
-                active.push(opened);
+                active.push(opened.map(|(r, s)| Active::new(r, &s, self.scan)));
                 self.next(&mut active, place, &mut heap)?;
                 continue;
             }
@@ -247,7 +317,7 @@ impl<'c> Run<'c, '_> {
         }
     }
 
-    fn must_stop(&mut self) -> bool {
+    pub(super) fn must_stop(&mut self) -> bool {
         if let Some(why) = self.scan.must_stop() {
             self.stats.incomplete = Some(why.to_owned());
             self.stopped = true;
@@ -255,7 +325,7 @@ impl<'c> Run<'c, '_> {
         self.stopped
     }
 
-    fn skip(&mut self, fault: Fault, block: &str) -> Result<(), SourceError> {
+    pub(super) fn skip(&mut self, fault: Fault, block: &str) -> Result<(), SourceError> {
         match fault {
             Fault::Damaged => {
                 self.stats.incomplete = Some(format!("{block} is damaged and was left out"));
@@ -265,11 +335,46 @@ impl<'c> Run<'c, '_> {
         }
     }
 
-    /// Opens a block; `None` if nothing in it can match.
-    fn open<'s: 'c>(&mut self, closed: &Closed<'s>) -> Result<Option<Active<'c>>, SourceError> {
+    /// Asks a block's word filter.
+    fn words_allow(&mut self, block: i64, filter_rows: usize) -> Result<bool, SourceError> {
+        if filter_rows == 0 {
+            return Ok(true);
+        }
+        let allowed = (|| -> rusqlite::Result<bool> {
+            let mut stmt = self
+                .conn
+                .prepare_cached("SELECT data FROM ev_filter WHERE id = ?1")?;
+            let bytes = &mut self.stats.bytes_read;
+            let mut holds = |hash: u64| -> rusqlite::Result<bool> {
+                let chunk = i64::try_from(words::chunk_of(hash, filter_rows)).unwrap_or(0);
+                let mut rows = stmt.query([block * FILTER_CHUNKS_MAX + chunk])?;
+                let Some(row) = rows.next()? else {
+                    return Ok(true);
+                };
+                let data = row.get_ref(0)?.as_blob().unwrap_or_default();
+                *bytes += data.len() as u64;
+                Ok(words::may_hold(data, hash))
+            };
+            summary::words_allow(self.scan.filter, self.key, &mut holds)
+        })();
+        allowed.map_err(|e| crate::Error::from(e).into())
+    }
+
+    /// Opens a block and decides on its columns; `None` if nothing in it can match.
+    pub(super) fn select<'s: 'c>(
+        &mut self,
+        closed: &Closed<'s>,
+    ) -> Result<Option<(Reader<'c>, Selection)>, SourceError> {
         let reader = match closed.block {
             Where::Memory(open) => Reader::Open(open),
-            Where::File { id, place } => {
+            Where::File {
+                id,
+                filter_rows,
+                place,
+            } => {
+                if !self.words_allow(id, filter_rows)? {
+                    return Ok(None);
+                }
                 let segments = Stored {
                     conn: self.conn,
                     block: id,
@@ -284,31 +389,16 @@ impl<'c> Run<'c, '_> {
             }
         };
         self.stats.blocks_read += 1;
-        let rows = reader.block().rows();
-        let range = self.scan.from.0..self.scan.until.0;
-        let hit = |(row, (&time, &seq)): (u32, (&i64, &i64))| {
-            let inside = range.contains(&time);
-            inside.then(|| (key(self.scan.order, time, seq), row))
-        };
-        let mut hits: Vec<(Key, u32)> = (0..)
-            .zip(rows.times.iter().zip(&rows.seqs))
-            .filter_map(hit)
-            .collect();
-        if self.scan.order == Order::NewestFirst {
-            hits.reverse();
+        let selection = select(reader.block(), self.scan.filter);
+        self.read(&reader);
+        match selection {
+            Ok(selection) if selection.is_empty() => Ok(None),
+            Ok(selection) => Ok(Some((reader, selection))),
+            Err(fault) => {
+                self.skip(fault, "a block")?;
+                Ok(None)
+            }
         }
-        if !hits.is_sorted() {
-            hits.sort_unstable();
-        }
-        Ok(Some(Active {
-            places: Places::new(reader.block()),
-            parse: Parse::new(&reader.block().place().format),
-            block: reader,
-            hits,
-            next: 0,
-            ready: VecDeque::new(),
-            chunk: READY_MIN,
-        }))
     }
 
     /// Puts a block's next event into the heap, or closes the block.
@@ -347,12 +437,7 @@ impl<'c> Run<'c, '_> {
     }
 
     /// Checks rows until some events are ready.
-    fn fill(&mut self, active: &mut Active<'_>) -> Result<(), SourceError> {
-        let before = match &active.block {
-            Reader::Sealed(block) => block.bytes_read.replace(0),
-            Reader::Open(_) => 0,
-        };
-        self.stats.bytes_read += before;
+    pub(super) fn fill(&mut self, active: &mut Active<'_>) -> Result<(), SourceError> {
         let mut bytes = 0;
         while active.ready.len() < active.chunk && bytes < READY_BYTES_MAX {
             let Some(&(_, row)) = active.hits.get(active.next) else {
@@ -373,7 +458,7 @@ impl<'c> Run<'c, '_> {
                 self.skip(fault, "a block")?;
                 break;
             }
-            if self.scan.filter.matches(&event) {
+            if active.sure || self.scan.filter.matches(&event) {
                 bytes += event.line.len();
                 active.ready.push_back(event);
             } else {
@@ -381,9 +466,7 @@ impl<'c> Run<'c, '_> {
             }
         }
         active.chunk = (active.chunk * 2).min(READY_MAX);
-        if let Reader::Sealed(block) = &active.block {
-            self.stats.bytes_read += block.bytes_read.replace(0);
-        }
+        self.read(&active.block);
         Ok(())
     }
 }

@@ -195,6 +195,9 @@ impl<S: Segments> Block for SealedBlock<S> {
         let layout = self.layout_of(number).and_then(|i| self.layouts.get(i));
         layout.map_or(u64::MAX, |l| l.mask)
     }
+    fn raw_bytes(&self) -> u64 {
+        self.head.raw_bytes
+    }
     fn place(&self) -> &Arc<StreamName> {
         &self.place
     }

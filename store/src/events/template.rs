@@ -142,6 +142,18 @@ fn glued(text: &[u8], parts: &[Part]) -> bool {
         // Text is not sought in time stamps.
         Part::Time(_) | Part::Millis => false,
     };
+    // An address may be put together from slots.
+    let dots = |part: &Part| match *part {
+        Part::Text(start, end) => text[start as usize..end as usize]
+            .iter()
+            .all(|&b| b == b'.'),
+        _ => false,
+    };
+    let column = |part: &Part| matches!(part, Part::Column(_));
+    let joined = |three: &[Part]| column(&three[0]) && dots(&three[1]) && column(&three[2]);
+    if parts.windows(3).any(joined) {
+        return true;
+    }
     parts.windows(2).any(|pair| {
         let slot = pair.iter().any(|p| matches!(p, Part::Column(_)));
         slot && touches(&pair[0], true) && touches(&pair[1], false)

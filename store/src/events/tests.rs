@@ -175,7 +175,7 @@ proptest! {
         prop_assert_eq!(&replayed, &block.table);
         let open = Open { table: Arc::new(replayed), place: place() };
         check(&open, &samples);
-        let sealed = seal(&open.table, 7);
+        let sealed = seal(&open.table, 7, &place());
         let sealed = SealedBlock::open(Memory(sealed.segments), place()).expect("whole");
         check(&sealed, &samples);
     }
@@ -186,7 +186,7 @@ proptest! {
     ) {
         let mut block = OpenBlock::new(7);
         push(&mut block, &samples, 0);
-        let sealed = seal(&block.table, 7);
+        let sealed = seal(&block.table, 7, &place());
         // Damage below the checksums: the raw bytes of a segment, packed again.
         let number = at % sealed.segments.len();
         let mut segments = sealed.segments;

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use foldhash::HashMap;
 use rusqlite::{Connection, Transaction};
 use vigie_parsers::{Event, Timestamp};
-use vigie_query::{Scan, ScanStats, SourceError};
+use vigie_query::{GroupBy, Grouped, Scan, ScanStats, SourceError};
 
 use super::rebuild::{Open, StreamName};
 use super::replay::Replayed;
-use super::{EventCount, counts, scan};
+use super::{EventCount, EventReport, counts, evict, groups, scan, verify};
 use crate::Result;
 
 /// More memory than this is not kept from one query to the next.
@@ -120,6 +120,32 @@ impl View {
         })?;
         let open: usize = snapshot.open.iter().map(|o| o.table.len()).sum();
         Ok(u64::try_from(sealed).unwrap_or(0) + open as u64)
+    }
+
+    pub(crate) fn count_by(
+        &self,
+        conn: &Connection,
+        scan: &Scan<'_>,
+        by: &GroupBy<'_>,
+    ) -> std::result::Result<Grouped, SourceError> {
+        let snapshot = self.snapshot(conn)?;
+        let grouped = groups::run(conn, &snapshot, scan, by);
+        drop(snapshot);
+        self.trim();
+        grouped
+    }
+
+    /// Reads everything and says what is damaged.
+    pub(crate) fn verify(&self, conn: &Connection) -> Result<EventReport> {
+        let snapshot = self.snapshot(conn)?;
+        let report = verify::run(conn);
+        drop(snapshot);
+        report
+    }
+
+    /// Rows that the budget pushed out.
+    pub(crate) fn evicted(&self, conn: &Connection) -> Result<u64> {
+        evict::evicted_rows(conn)
     }
 
     /// See [`EventCount`]; what is not sealed yet is counted by minutes.

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 
 use foldhash::HashSet;
+use vigie_parsers::{Context, Record, Timestamp, formats};
 
 use super::column::{Column, NUMBER, append_number};
 use super::hash::hash;
+use super::rebuild::StreamName;
 use super::table::Table;
-use super::template::is_word;
+use super::template::{Template, is_word};
 
 /// Blocks of one filter row: it fits in one 8 KiB page with SQLite's own bytes.
 const CHUNK_BLOCKS: usize = 253;
@@ -41,8 +43,8 @@ pub(super) fn word_hash(key: u64, word: &[u8]) -> u64 {
     hash(key, &folded[..n])
 }
 
-/// Calls `each` with every word of a text.
-pub(super) fn each_word<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) {
+/// Calls `each` with the place of every word of a text.
+pub(super) fn each_word(text: &[u8], mut each: impl FnMut(usize, usize)) {
     // The starts of the last three short runs of digits that a single dot joins.
     let mut dotted = [0usize; 3];
     let mut joined = 0;
@@ -58,7 +60,7 @@ pub(super) fn each_word<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) {
         }
         let word = &text[start..at];
         if word.len() > 1 {
-            each(word);
+            each(start, at);
         }
         let short = word.len() <= 3 && word.iter().all(u8::is_ascii_digit);
         let follows = short
@@ -67,7 +69,7 @@ pub(super) fn each_word<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) {
             && text[start - 1] == b'.'
             && is_word(text[start - 2]);
         if follows && joined == 3 {
-            each(&text[dotted[0]..at]);
+            each(dotted[0], at);
         }
         if !short {
             joined = 0;
@@ -87,9 +89,14 @@ pub(super) fn each_word<'a>(text: &'a [u8], mut each: impl FnMut(&'a [u8])) {
 }
 
 /// All words of a table's lines outside their time stamps, of decoded values and of origins.
-fn collect(table: &Table, key: u64) -> HashSet<u64> {
+fn collect(table: &Table, key: u64, place: &StreamName) -> HashSet<u64> {
     let mut hashes = HashSet::default();
-    let mut add = |text: &[u8]| each_word(text, |word| _ = hashes.insert(word_hash(key, word)));
+    let mut add = |text: &[u8]| {
+        each_word(text, |start, end| {
+            _ = hashes.insert(word_hash(key, &text[start..end]))
+        });
+    };
+    add(place.source.as_bytes());
     for template in &table.templates {
         template.texts().for_each(&mut add);
     }
@@ -100,23 +107,48 @@ fn collect(table: &Table, key: u64) -> HashSet<u64> {
             .for_each(|(_, value)| add(value.as_bytes()));
     }
     for (column, name) in table.named.iter().zip(&table.names) {
-        column_words(column, &mut add);
+        each_value(column, &mut add);
         each_value(column, |value| {
             if let Cow::Owned(decoded) = name.kind.decode(value) {
                 add(&decoded);
             }
         });
     }
-    table
-        .variables
-        .iter()
-        .for_each(|c| column_words(c, &mut add));
+    for column in &table.variables {
+        each_value(column, &mut add);
+    }
     glued_lines(table, &mut add);
+    whole_lines(table, &place.format, &mut add);
     hashes
 }
 
-fn column_words(column: &Column, add: &mut impl FnMut(&[u8])) {
-    each_value(column, add);
+/// Fields that are in no column: of lines that were kept whole, or that found none.
+fn whole_lines(table: &Table, format: &str, add: &mut impl FnMut(&[u8])) {
+    let whole = table.templates.iter().any(Template::is_raw) && format != "raw";
+    let Some(format) = formats::find(format).filter(|_| whole || table.overflow) else {
+        return;
+    };
+    let mut context = Context::new(Timestamp(0), jiff::tz::TimeZone::UTC);
+    let mut record = Record::default();
+    let mut line = Vec::new();
+    let mut walk = super::rebuild::Walk::new(table);
+    for &template in &table.rows.templates {
+        let wanted = table.overflow || table.templates[template as usize].is_raw();
+        walk.next(wanted.then_some(&mut line), true);
+        if !wanted {
+            continue;
+        }
+        record.clear();
+        if (format.parse)(&mut context, &line, &mut record) {
+            for span in &record.fields {
+                add(span.text(&line));
+                add(&span.value(&line));
+            }
+            let stamp = record.time_span.start as usize..record.time_span.end as usize;
+            add(line.get(..stamp.start).unwrap_or_default());
+            add(line.get(stamp.end..).unwrap_or_default());
+        }
+    }
 }
 
 /// Calls `each` with the distinct strings and the numbers of a column.
@@ -143,7 +175,7 @@ fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
     let mut line = Vec::new();
     for row in 0..table.len() {
         let glued = table.templates[table.rows.templates[row] as usize].glued;
-        walk.next(glued.then_some(&mut line));
+        walk.next(glued.then_some(&mut line), false);
         if glued {
             add(&line);
         }
@@ -151,8 +183,8 @@ fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
 }
 
 /// The rows of a table's filter.
-pub(super) fn filter(table: &Table, key: u64) -> Vec<Vec<u8>> {
-    let hashes = collect(table, key);
+pub(super) fn filter(table: &Table, key: u64, place: &StreamName) -> Vec<Vec<u8>> {
+    let hashes = collect(table, key, place);
     let blocks = (hashes.len() * BITS_PER_WORD)
         .div_ceil(BLOCK_BYTES * 8)
         .max(1);
@@ -235,9 +267,7 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         let mut words = Vec::new();
-        each_word(text.as_bytes(), |w| {
-            words.push(String::from_utf8_lossy(w).into_owned())
-        });
+        each_word(text.as_bytes(), |start, end| words.push(&text[start..end]));
         assert_eq!(words, expected, "{text}");
     }
 

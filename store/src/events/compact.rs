@@ -1,0 +1,157 @@
+//! Small blocks of a stream made into one: they compress badly and cost every query a look.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction};
+
+use super::encode::{Sealed, seal};
+use super::open::{Line, OpenBlock};
+use super::rebuild::{self, Block, Places, StreamName};
+use super::sealed::{SealedBlock, Stored};
+use super::table::{ROWS_MAX, severity_of};
+use super::template::{MILLIS, NAMED, Part, TIME, VARIABLE};
+use super::{Fault, evict};
+use crate::Result;
+
+/// Blocks with fewer rows are small.
+const SMALL_ROWS: i64 = 16_384;
+/// So many neighbours are worth the work.
+const BLOCKS_MIN: usize = 4;
+/// And so many are done at a time.
+const BLOCKS_MAX: usize = 32;
+/// Bytes of lines of a merged block.
+const RAW_BYTES_MAX: i64 = 16 << 20;
+
+/// The last blocks of a stream, if they are small and many enough.
+fn candidates(conn: &Connection, stream: i64) -> Result<Vec<i64>> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT id, rows, raw_bytes FROM ev_block WHERE stream = ?1 ORDER BY id DESC LIMIT ?2",
+    )?;
+    let limit = i64::try_from(BLOCKS_MAX).unwrap_or(i64::MAX);
+    let mut rows = stmt.query([stream, limit])?;
+    let (mut ids, mut lines, mut raw) = (Vec::new(), 0i64, 0i64);
+    while let Some(row) = rows.next()? {
+        let n: i64 = row.get(1)?;
+        lines += n;
+        raw += row.get::<_, i64>(2)?;
+        let full = usize::try_from(lines).unwrap_or(0) > ROWS_MAX || raw > RAW_BYTES_MAX;
+        if n >= SMALL_ROWS || full {
+            break;
+        }
+        ids.push(row.get(0)?);
+    }
+    ids.reverse();
+    Ok(if ids.len() < BLOCKS_MIN {
+        Vec::new()
+    } else {
+        ids
+    })
+}
+
+/// Merges the last blocks of a stream if that is worth it: the new block and its place, which is the
+/// first one's. The old ones are deleted.
+pub(super) fn run(
+    tx: &Transaction<'_>,
+    stream: i64,
+    name: &Arc<StreamName>,
+    key: u64,
+) -> Result<Option<(i64, Sealed)>> {
+    let ids = candidates(tx, stream)?;
+    let Some(&first) = ids.first() else {
+        return Ok(None);
+    };
+    let mut merged = OpenBlock::new(key);
+    for &id in &ids {
+        let segments = Stored {
+            conn: tx,
+            block: id,
+        };
+        let block = SealedBlock::open(segments, Arc::clone(name));
+        match block.and_then(|block| take(&block, &mut merged)) {
+            Ok(()) => {}
+            // A damaged block stays as it is: what is left of it may be repaired.
+            Err(Fault::Damaged) => return Ok(None),
+            Err(Fault::Store(e)) => return Err(e.into()),
+        }
+    }
+    for &id in &ids {
+        evict::delete(tx, id)?;
+    }
+    Ok(Some((first, seal(&merged.table, key, name))))
+}
+
+/// Appends the rows of a block, template by template and value by value.
+pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result<(), Fault> {
+    let places = Places::new(block);
+    let rows = block.rows();
+    let columns: Vec<Option<u8>> = block
+        .names()
+        .iter()
+        .map(|n| to.column_named(n.name.clone(), usize::from(n.nth), n.kind))
+        .collect();
+    let origins: Vec<u32> = block.origins().iter().map(|o| to.origin(o)).collect();
+    let mut templates: Vec<Option<Option<u32>>> = vec![None; block.templates().len()];
+    let (mut values, mut ends) = (Vec::new(), Vec::new());
+    to.table.overflow |= block.overflow();
+    for row in 0..rows.times.len() {
+        let number = rows.templates[row] as usize;
+        let old = &block.templates()[number];
+        let template = *templates[number].get_or_insert_with(|| {
+            let text = renamed(&old.text, &old.parts, &columns)?;
+            to.template(&text)
+        });
+        values.clear();
+        ends.clear();
+        let template = if let Some(known) = template {
+            for &number in &old.columns {
+                let column = block.column(number)?;
+                let code = column.codes.get(places.index(block, row, number));
+                column.append(*code.ok_or(Fault::Damaged)?, &mut values);
+                ends.push(values.len());
+            }
+            known
+        } else {
+            // Too many templates or columns together: the line is kept whole.
+            rebuild::line(block, &places, row, &mut values)?;
+            ends.push(values.len());
+            to.template(&[VARIABLE]).ok_or(Fault::Damaged)?
+        };
+        let line = Line {
+            time: rows.times[row],
+            recv: rows.recvs[row],
+            seq: rows.seqs[row],
+            severity: severity_of(rows.severities[row]),
+            line: &[],
+            time_span: (0, 0),
+            spans: &[],
+            names: &[],
+        };
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let pieces = starts.zip(&ends).map(|(start, &end)| &values[start..end]);
+        to.push_row(&line, origins[rows.origins[row] as usize], template, pieces);
+    }
+    to.table.raw_bytes += block.raw_bytes();
+    Ok(())
+}
+
+/// The text of a template with the numbers that its named columns have in the merged block.
+fn renamed(text: &[u8], parts: &[Part], columns: &[Option<u8>]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    for part in parts {
+        match *part {
+            Part::Text(start, end) => {
+                out.extend_from_slice(text.get(start as usize..end as usize)?);
+            }
+            Part::Column(number) => match columns.get(number as usize) {
+                Some(column) => out.extend_from_slice(&[NAMED, (*column)?]),
+                None => out.push(VARIABLE),
+            },
+            Part::Time(stamp) => {
+                let quarters = stamp.quarters.cast_unsigned();
+                out.extend_from_slice(&[TIME, stamp.pattern, quarters]);
+            }
+            Part::Millis => out.push(MILLIS),
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,256 @@
+//! The values of one field in a block, by columns: what filters are decided and groups counted on.
+
+use foldhash::HashMap;
+use vigie_parsers::{Field, Kind, Severity};
+use vigie_query::log::{FieldKind, FieldName, LevelSet, Test};
+
+use super::Fault;
+use super::column::{Column, NUMBER, append_number};
+use super::rebuild::Block;
+use super::table::{NO_SEVERITY, severity_of};
+use super::template::Template;
+
+/// Nothing is known of the row's fields: its line was kept whole.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+/// The place of the absent value.
+const ABSENT: u32 = 0;
+
+/// A field of all rows of a block.
+#[derive(Debug, Default)]
+pub(super) struct FieldValues {
+    /// Distinct values, undone; the first is the absent one.
+    pub values: Vec<Option<Vec<u8>>>,
+    /// The place of each row's value, or [`UNKNOWN`].
+    pub codes: Vec<u32>,
+    /// Some rows are unknown.
+    pub unknown: bool,
+    /// A value may be another number than its text says.
+    pub loose_numbers: bool,
+    /// By severity, where the field is the level.
+    levels: Vec<(u32, Severity)>,
+}
+
+impl FieldValues {
+    fn add(&mut self, value: Option<Vec<u8>>) -> u32 {
+        self.values.push(value);
+        u32::try_from(self.values.len() - 1).unwrap_or(UNKNOWN)
+    }
+
+    /// Which values pass.
+    pub(super) fn passing(&self, test: &Test) -> Vec<bool> {
+        let pass = |value: &Option<Vec<u8>>| value.as_ref().is_some_and(|v| test.matches(v));
+        let mut passing: Vec<bool> = self.values.iter().map(pass).collect();
+        // A level in the text of a line without severity passes no test of levels.
+        if let Test::Levels(set) = test {
+            passing.fill(false);
+            for &(code, severity) in &self.levels {
+                passing[code as usize] = set.has(severity);
+            }
+        }
+        passing
+    }
+}
+
+/// Whether a test asks for levels somewhere inside.
+fn has_levels(test: &Test) -> bool {
+    match test {
+        Test::Levels(_) => true,
+        Test::Any(tests) => tests.iter().any(has_levels),
+        _ => false,
+    }
+}
+
+/// Whether a test compares numbers somewhere inside.
+fn has_numbers(test: &Test) -> bool {
+    match test {
+        Test::Compare(..) | Test::Between(..) => true,
+        Test::Any(tests) => tests.iter().any(has_numbers),
+        _ => false,
+    }
+}
+
+/// Whether `test` on `name` can be decided on the field's values at all.
+pub(super) fn decidable(name: &FieldName, test: &Test) -> bool {
+    let level = name.kind() == FieldKind::Level;
+    let plain = matches!(test, Test::Levels(_)) && level;
+    plain || !has_levels(test)
+}
+
+/// Whether the values say surely what `test` answers.
+pub(super) fn is_sure(values: &FieldValues, test: &Test) -> bool {
+    !values.unknown && !(values.loose_numbers && has_numbers(test))
+}
+
+/// The levels for which a test on `level` holds; `None` if it asks for more than levels.
+pub(super) fn levels(test: &Test) -> LevelSet {
+    LevelSet::of(|s| match test {
+        Test::Levels(set) => set.has(s),
+        other => has_levels(other) || other.matches(s.as_str().as_bytes()),
+    })
+}
+
+/// The rows whose line was kept whole say nothing of their fields, but in a format without fields.
+pub(super) fn is_unknown(block: &dyn Block, template: &Template) -> bool {
+    template.is_raw() && *block.place().format != *"raw"
+}
+
+/// A field of a block, `None` where only the line itself can tell.
+pub(super) fn read(block: &dyn Block, name: &FieldName) -> Result<Option<FieldValues>, Fault> {
+    let mut values = FieldValues::default();
+    values.add(None);
+    match name.kind() {
+        FieldKind::Known(_) => columns(block, name.as_str(), &mut values)?,
+        // The names of the vocabulary are found as such only.
+        FieldKind::Other if Field::from_name(name.as_str()).is_none() => {
+            columns(block, name.as_str(), &mut values)?;
+        }
+        FieldKind::Level => level(block, &mut values)?,
+        FieldKind::Source => constant(block, block.place().source.as_bytes(), &mut values),
+        FieldKind::Format => constant(block, block.place().format.as_bytes(), &mut values),
+        _ => return Ok(None),
+    }
+    Ok(Some(values))
+}
+
+fn constant(block: &dyn Block, value: &[u8], values: &mut FieldValues) {
+    let code = values.add(Some(value.to_vec()));
+    values.codes = vec![code; block.rows().times.len()];
+}
+
+fn level(block: &dyn Block, values: &mut FieldValues) -> Result<(), Fault> {
+    let rows = block.rows();
+    if rows.severities.contains(&NO_SEVERITY) {
+        columns(block, "level", values)?;
+    } else {
+        values.codes = vec![ABSENT; rows.times.len()];
+    }
+    let mut codes = [None; 16];
+    for (code, &severity) in values.codes.iter_mut().zip(&rows.severities) {
+        let Some(level) = severity_of(severity) else {
+            continue;
+        };
+        let known = &mut codes[severity as usize & 15];
+        *code = *known.get_or_insert_with(|| {
+            values.values.push(Some(level.as_str().as_bytes().to_vec()));
+            let place = u32::try_from(values.values.len() - 1).unwrap_or(UNKNOWN);
+            values.levels.push((place, level));
+            place
+        });
+    }
+    values.unknown = values.codes.contains(&UNKNOWN);
+    Ok(())
+}
+
+/// One column of the field on its way to the rows.
+struct Cursor<'a> {
+    column: &'a Column,
+    kind: Kind,
+    next: usize,
+    /// Places of the strings' values, made when they are met.
+    strings: Vec<u32>,
+    numbers: HashMap<u32, u32>,
+    last: (u32, u32),
+}
+
+impl Cursor<'_> {
+    fn next(&mut self, values: &mut FieldValues, scratch: &mut Vec<u8>) -> Option<u32> {
+        let &code = self.column.codes.get(self.next)?;
+        self.next += 1;
+        if self.last.0 == code {
+            return Some(self.last.1);
+        }
+        let known = if code & NUMBER == 0 {
+            *self.strings.get(code as usize)?
+        } else {
+            self.numbers.get(&code).copied().unwrap_or(UNKNOWN)
+        };
+        let place = if known == UNKNOWN {
+            let (value, loose) = self.value(code, scratch);
+            values.loose_numbers |= loose;
+            let place = values.add(Some(value));
+            if code & NUMBER == 0 {
+                self.strings[code as usize] = place;
+            } else {
+                self.numbers.insert(code, place);
+            }
+            place
+        } else {
+            known
+        };
+        self.last = (code, place);
+        Some(place)
+    }
+
+    /// The value, and whether its text may mislead about the number.
+    fn value(&self, code: u32, scratch: &mut Vec<u8>) -> (Vec<u8>, bool) {
+        scratch.clear();
+        let text = if code & NUMBER == 0 {
+            self.column.strings.get(code as usize)
+        } else {
+            append_number(code & !NUMBER, scratch);
+            scratch
+        };
+        let scaled = matches!(self.kind, Kind::Millis | Kind::Micros);
+        let plain = || std::str::from_utf8(text).is_ok_and(|t| t.parse::<f64>().is_ok());
+        let loose = scaled && code & NUMBER == 0 && !plain();
+        (self.kind.decode(text).into_owned(), loose)
+    }
+}
+
+/// The first piece of that name in the line, else the origin's.
+fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<(), Fault> {
+    let rows = block.rows();
+    let mut cursors = Vec::new();
+    // For each template, the cursor of the column that it fills.
+    let mut fills: Vec<Option<usize>> = vec![None; block.templates().len()];
+    for (number, column) in (0u32..).zip(block.names()) {
+        if *column.name != *name || column.nth != 0 || block.values(number) == 0 {
+            continue;
+        }
+        for (fill, template) in fills.iter_mut().zip(block.templates()) {
+            if template.columns.contains(&number) {
+                *fill = Some(cursors.len());
+            }
+        }
+        let data = block.column(number)?;
+        cursors.push(Cursor {
+            column: data,
+            kind: column.kind,
+            next: 0,
+            strings: vec![UNKNOWN; data.strings.len()],
+            numbers: HashMap::default(),
+            last: (UNKNOWN, UNKNOWN),
+        });
+    }
+    let of_origin = |o: &std::sync::Arc<vigie_parsers::Origin>| {
+        let found = o.fields.iter().find(|(n, _)| n == name);
+        found.map(|(_, v)| v.as_bytes().to_vec())
+    };
+    let origins: Vec<u32> = block
+        .origins()
+        .iter()
+        .map(|o| of_origin(o).map_or(ABSENT, |v| values.add(Some(v))))
+        .collect();
+    let unknown: Vec<bool> = block
+        .templates()
+        .iter()
+        .map(|t| is_unknown(block, t))
+        .collect();
+    values.codes.reserve(rows.templates.len());
+    let mut scratch = Vec::new();
+    for (&template, &origin) in rows.templates.iter().zip(&rows.origins) {
+        let template = template as usize;
+        let code = match fills[template] {
+            Some(cursor) => cursors[cursor]
+                .next(values, &mut scratch)
+                .ok_or(Fault::Damaged)?,
+            None if unknown[template] || block.overflow() => {
+                values.unknown = true;
+                UNKNOWN
+            }
+            None => origins[origin as usize],
+        };
+        values.codes.push(code);
+    }
+    Ok(())
+}

@@ -1,0 +1,349 @@
+//! Which rows of a block may match a filter, decided on columns as far as they go.
+
+use vigie_parsers::{Kind, formats};
+use vigie_query::log::{Filter, TextPattern};
+
+use super::column::{Column, NUMBER, append_number};
+use super::rebuild::{Block, having};
+use super::template::{ANONYMOUS, is_word};
+use super::{Fault, fields, words};
+
+/// Rows of a block.
+#[derive(Debug)]
+pub(super) struct Selection {
+    /// Bit n of word n / 64: row n may match. All rows where there is none.
+    bits: Option<Vec<u64>>,
+    /// They do match: nothing has to be looked at.
+    pub sure: bool,
+    rows: usize,
+}
+
+impl Selection {
+    fn all(rows: usize, sure: bool) -> Self {
+        Self {
+            bits: None,
+            sure,
+            rows,
+        }
+    }
+
+    fn none(rows: usize) -> Self {
+        Self::of(rows, vec![0; rows.div_ceil(64)], true)
+    }
+
+    fn of(rows: usize, bits: Vec<u64>, sure: bool) -> Self {
+        Self {
+            bits: Some(bits),
+            sure,
+            rows,
+        }
+    }
+
+    /// The rows for which `holds`.
+    fn by(rows: usize, sure: bool, holds: impl Fn(usize) -> bool) -> Self {
+        let word = |w: usize| {
+            let end = rows.min(w * 64 + 64);
+            (w * 64..end).fold(0u64, |bits, row| bits | u64::from(holds(row)) << (row % 64))
+        };
+        Self::of(rows, (0..rows.div_ceil(64)).map(word).collect(), sure)
+    }
+
+    /// Whether a row may match.
+    pub(super) fn has(&self, row: usize) -> bool {
+        match &self.bits {
+            None => true,
+            Some(bits) => bits[row / 64] >> (row % 64) & 1 != 0,
+        }
+    }
+
+    /// No row may match.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.bits {
+            None => self.rows == 0,
+            Some(bits) => bits.iter().all(|&b| b == 0),
+        }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.sure &= other.sure;
+        self.bits = match (self.bits, other.bits) {
+            (None, bits) | (bits, None) => bits,
+            (Some(a), Some(b)) => Some(a.iter().zip(&b).map(|(a, b)| a & b).collect()),
+        };
+        self
+    }
+
+    fn or(mut self, other: Self) -> Self {
+        self.sure &= other.sure;
+        self.bits = match (self.bits, other.bits) {
+            (None, _) | (_, None) => None,
+            (Some(a), Some(b)) => Some(a.iter().zip(&b).map(|(a, b)| a | b).collect()),
+        };
+        self
+    }
+
+    /// What does not match surely may be what is asked for.
+    fn not(self) -> Self {
+        match self.bits {
+            _ if !self.sure => Self::all(self.rows, false),
+            None => Self::none(self.rows),
+            Some(bits) => {
+                let inverted = bits.iter().map(|b| !b).collect();
+                Self::of(self.rows, inverted, true)
+            }
+        }
+    }
+}
+
+/// The rows of a block that may match.
+pub(super) fn select(block: &dyn Block, filter: &Filter) -> Result<Selection, Fault> {
+    let rows = block.rows().times.len();
+    // The fields of a format that is not known any more are not those of the columns.
+    if formats::find(&block.place().format).is_none() {
+        return Ok(Selection::all(rows, matches!(filter, Filter::All)));
+    }
+    match filter {
+        Filter::All => Ok(Selection::all(rows, true)),
+        Filter::And(all) => {
+            let mut selection = Selection::all(rows, true);
+            // Searching text is the dearest, so it comes last.
+            let (text, cheap): (Vec<_>, Vec<_>) = all.iter().partition(|f| has_text(f));
+            for filter in cheap.into_iter().chain(text) {
+                if selection.is_empty() {
+                    break;
+                }
+                selection = selection.and(select(block, filter)?);
+            }
+            Ok(selection)
+        }
+        Filter::Or(any) => {
+            let mut selection = Selection::none(rows);
+            for filter in any {
+                selection = selection.or(select(block, filter)?);
+            }
+            Ok(selection)
+        }
+        Filter::Not(inner) => Ok(select(block, inner)?.not()),
+        Filter::Text(pattern) => text(block, pattern),
+        Filter::TextRegex(_) => Ok(Selection::all(rows, false)),
+        Filter::Field { name, test } => {
+            if !fields::decidable(name, test) {
+                return Ok(Selection::all(rows, false));
+            }
+            let Some(values) = fields::read(block, name)? else {
+                return Ok(Selection::all(rows, false));
+            };
+            let sure = fields::is_sure(&values, test);
+            if !sure && !values.unknown {
+                return Ok(Selection::all(rows, false));
+            }
+            let mut pass = values.passing(test);
+            if values.loose_numbers {
+                pass.fill(true);
+            }
+            let holds = |row: usize| match values.codes[row] {
+                fields::UNKNOWN => true,
+                code => pass[code as usize],
+            };
+            Ok(Selection::by(rows, sure, holds))
+        }
+    }
+}
+
+fn has_text(filter: &Filter) -> bool {
+    match filter {
+        Filter::And(some) | Filter::Or(some) => some.iter().any(has_text),
+        Filter::Not(inner) => has_text(inner),
+        Filter::Text(_) | Filter::TextRegex(_) => true,
+        Filter::All | Filter::Field { .. } => false,
+    }
+}
+
+/// The longest run of ASCII word characters: it lies in one slot or one constant text, unless they
+/// are glued.
+fn longest_run(needle: &str) -> &[u8] {
+    let runs = needle.as_bytes().split(|&b| !is_word(b));
+    runs.max_by_key(|run| run.len()).unwrap_or_default()
+}
+
+/// Searches one run of word characters in the pieces of a block.
+struct Search<'a> {
+    run: &'a [u8],
+    finder: memchr::memmem::Finder<'a>,
+    mask: u64,
+    digits: bool,
+    /// It may be part of a rescaled number.
+    numeric: bool,
+    scratch: Vec<u8>,
+}
+
+impl Search<'_> {
+    fn is_in(&mut self, text: &[u8]) -> bool {
+        self.scratch.clear();
+        self.scratch.extend(text.iter().map(u8::to_ascii_lowercase));
+        self.finder.find(&self.scratch).is_some()
+    }
+
+    /// Whether a column has to be read at all.
+    fn may_be_in(&self, mask: u64, kind: Kind) -> bool {
+        let escapes = match kind {
+            Kind::Plain => false,
+            Kind::Quoted | Kind::Json | Kind::SdParam => mask & words::byte_mask(b"\\") != 0,
+            Kind::Millis | Kind::Micros => self.numeric,
+        };
+        escapes || self.mask & !mask == 0
+    }
+
+    /// Which strings of a column hold it; `None` if none does and no number either.
+    fn codes(&mut self, column: &Column, kind: Kind) -> Option<Vec<bool>> {
+        let strings = &column.strings;
+        let mut found = vec![false; strings.len()];
+        let mut any = false;
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&strings.bytes);
+        if !self.digits {
+            self.scratch.make_ascii_lowercase();
+        }
+        let mut from = 0;
+        while let Some(at) = self.scratch.get(from..).and_then(|t| self.finder.find(t)) {
+            let at = from + at;
+            let index = strings.ends.partition_point(|&end| end as usize <= at);
+            let end = strings.ends.get(index).map_or(0, |&e| e as usize);
+            if at + self.run.len() <= end {
+                found[index] = true;
+                any = true;
+                from = end;
+            } else {
+                from = at + 1;
+            }
+        }
+        if kind != Kind::Plain {
+            for (index, found) in found.iter_mut().enumerate().filter(|(_, f)| !**f) {
+                if let std::borrow::Cow::Owned(value) = kind.decode(strings.get(index)) {
+                    *found = self.is_in(&value);
+                    any |= *found;
+                }
+            }
+        }
+        (any || self.numeric).then_some(found)
+    }
+
+    /// Whether it is in a number.
+    fn is_in_number(&mut self, number: u32, kind: Kind, text: &mut Vec<u8>) -> bool {
+        text.clear();
+        append_number(number, text);
+        self.finder.find(text).is_some()
+            || match kind.decode(text) {
+                std::borrow::Cow::Owned(value) => self.finder.find(&value).is_some(),
+                std::borrow::Cow::Borrowed(_) => false,
+            }
+    }
+}
+
+fn text(block: &dyn Block, pattern: &TextPattern) -> Result<Selection, Fault> {
+    let n = block.rows().times.len();
+    let run = longest_run(pattern.needle());
+    if run.is_empty() {
+        return Ok(Selection::all(n, false));
+    }
+    let mut search = Search {
+        run,
+        finder: memchr::memmem::Finder::new(run),
+        mask: words::byte_mask(run),
+        digits: !run.iter().any(u8::is_ascii_alphabetic),
+        numeric: run.iter().all(u8::is_ascii_digit),
+        scratch: Vec::new(),
+    };
+    if search.is_in(block.place().source.as_bytes()) {
+        return Ok(Selection::all(n, false));
+    }
+    let in_origin = |o: &std::sync::Arc<vigie_parsers::Origin>, s: &mut Search<'_>| {
+        o.fields.iter().any(|(_, v)| s.is_in(v.as_bytes()))
+    };
+    let origins: Vec<bool> = block
+        .origins()
+        .iter()
+        .map(|o| in_origin(o, &mut search))
+        .collect();
+    let templates: Vec<bool> = block
+        .templates()
+        .iter()
+        .map(|t| t.glued || fields::is_unknown(block, t) || t.texts().any(|x| search.is_in(x)))
+        .collect();
+    let rows = block.rows();
+    let mut selection = if origins.contains(&true) || templates.contains(&true) {
+        Selection::by(n, false, |row| {
+            templates[rows.templates[row] as usize] || origins[rows.origins[row] as usize]
+        })
+    } else {
+        Selection::none(n)
+    };
+    selection.sure = false;
+    if let Some(bits) = &mut selection.bits {
+        in_columns(block, &mut search, bits)?;
+    }
+    Ok(selection)
+}
+
+fn in_columns(block: &dyn Block, search: &mut Search<'_>, bits: &mut [u64]) -> Result<(), Fault> {
+    let named = (0u32..).zip(block.names()).map(|(n, c)| (n, c.kind));
+    let first = u32::try_from(ANONYMOUS).unwrap_or(0);
+    let variables = (first..).take(block.variables()).map(|n| (n, Kind::Plain));
+    let mut by_template: Option<Vec<Vec<u32>>> = None;
+    let mut number_text = Vec::new();
+    let owners = owners(block);
+    for (number, kind) in named.chain(variables) {
+        if block.values(number) == 0 || !search.may_be_in(block.mask(number), kind) {
+            continue;
+        }
+        let column = block.column(number)?;
+        let Some(found) = search.codes(column, kind) else {
+            continue;
+        };
+        let mut hit = |code: u32| match code & NUMBER {
+            0 => found.get(code as usize).copied().unwrap_or(false),
+            _ => search.numeric && search.is_in_number(code & !NUMBER, kind, &mut number_text),
+        };
+        let rows = &block.rows().templates;
+        if number >= first {
+            let by_template = by_template.get_or_insert_with(|| rows_by_template(block));
+            let owner = owners.get((number - first) as usize).copied().unwrap_or(0);
+            let places = by_template.get(owner).map_or(&[][..], |r| r);
+            for (&row, &code) in places.iter().zip(&column.codes) {
+                if hit(code) {
+                    bits[row as usize / 64] |= 1 << (row % 64);
+                }
+            }
+        } else {
+            let has = having(block, number);
+            let places = (0..rows.len()).filter(|&row| has[rows[row] as usize]);
+            for (row, &code) in places.zip(&column.codes) {
+                if hit(code) {
+                    bits[row / 64] |= 1 << (row % 64);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The template of each variable's column.
+fn owners(block: &dyn Block) -> Vec<usize> {
+    let mut owners = Vec::with_capacity(block.variables());
+    for (index, template) in block.templates().iter().enumerate() {
+        let variables = template
+            .columns
+            .iter()
+            .filter(|c| **c as usize >= ANONYMOUS);
+        owners.extend(variables.map(|_| index));
+    }
+    owners
+}
+
+fn rows_by_template(block: &dyn Block) -> Vec<Vec<u32>> {
+    let mut rows = vec![Vec::new(); block.templates().len()];
+    for (row, &template) in (0u32..).zip(&block.rows().templates) {
+        rows[template as usize].push(row);
+    }
+    rows
+}

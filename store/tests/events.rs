@@ -1,0 +1,484 @@
+//! The event store from outside: what was committed comes back, once, in order, whatever happens.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use vigie_parsers::{Context, Event, Origin, Record, Timestamp, formats};
+use vigie_query::log::{Compare, Exact, FieldName, Filter, Test, TextPattern};
+use vigie_query::{EventSource, GroupBy, Order, Scan, ScanStats, Step};
+use vigie_store::{Batch, Options, Reader, Synchronous, Writer};
+
+const NOW: Timestamp = Timestamp(1_793_516_709_000);
+
+fn options() -> Options {
+    Options {
+        synchronous: Synchronous::Normal,
+        ..Options::default()
+    }
+}
+
+fn writer(dir: &Path) -> Writer {
+    Writer::open(dir, &options(), NOW).expect("a store")
+}
+
+/// What a test says of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    time: i64,
+    source: String,
+    line: Vec<u8>,
+}
+
+fn batch(rows: &[Row]) -> Batch {
+    let mut batch = Batch::default();
+    let mut record = Record::default();
+    let mut detector = formats::Detector::default();
+    for row in rows {
+        let mut cx = Context::new(Timestamp(row.time), jiff::tz::TimeZone::UTC);
+        let format = detector.parse(&mut cx, &row.line, &mut record);
+        record.time = None;
+        let origin = Arc::new(Origin {
+            source: row.source.clone(),
+            fields: vec![("peer".to_owned(), format!("peer-of-{}", row.source))],
+        });
+        let recv = Timestamp(row.time);
+        batch
+            .events
+            .push(recv, &origin, format.name, &row.line, &record);
+    }
+    batch
+}
+
+fn scan(dir: &Path, scan: &Scan<'_>, limit: usize) -> (Vec<Row>, ScanStats) {
+    let reader = Reader::open(dir).expect("a reader");
+    let mut rows = Vec::new();
+    let stats = reader
+        .scan(scan, &mut |e: &Event| {
+            rows.push(Row {
+                time: e.time.0,
+                source: e.origin.source.clone(),
+                line: e.line.clone(),
+            });
+            match rows.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })
+        .expect("a scan");
+    (rows, stats)
+}
+
+fn everything(dir: &Path) -> Vec<Row> {
+    let mut all = Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All);
+    all.order = Order::OldestFirst;
+    scan(dir, &all, usize::MAX).0
+}
+
+fn rows(n: usize, source: &str) -> Vec<Row> {
+    let row = |i: usize| Row {
+        time: NOW.0 + i64::try_from(i).expect("few") * 10,
+        source: source.to_owned(),
+        line: format!("job {i} of {source} done in {} ms", i * 7 % 1000).into_bytes(),
+    };
+    (0..n).map(row).collect()
+}
+
+#[test]
+fn committed_lines_survive_and_others_do_not() {
+    let dir = TempDir::new().expect("a directory");
+    let lines = rows(300, "a");
+    for part in lines[..200].chunks(20) {
+        let mut writer = writer(dir.path());
+        writer.apply(batch(part));
+        writer.commit(NOW).expect("a commit");
+        assert!(everything(dir.path()).ends_with(part));
+        writer.apply(batch(&lines[200..]));
+        // Gone without a commit.
+    }
+    assert_eq!(everything(dir.path()), lines[..200]);
+}
+
+#[test]
+fn many_small_commits_are_merged_in_the_journal() {
+    let dir = TempDir::new().expect("a directory");
+    let lines = rows(400, "a");
+    let mut writer = writer(dir.path());
+    let reader = Reader::open(dir.path()).expect("a reader");
+    for (i, part) in lines.chunks(2).enumerate() {
+        writer.apply(batch(part));
+        writer.commit(NOW).expect("a commit");
+        if i % 7 == 0 {
+            let mut n = 0;
+            let all = Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All);
+            let mut each = |_: &Event| {
+                n += 1;
+                ControlFlow::Continue(())
+            };
+            reader.scan(&all, &mut each).expect("a scan");
+            assert_eq!(n, (i + 1) * 2);
+        }
+    }
+    drop(writer);
+    assert_eq!(everything(dir.path()), lines);
+}
+
+#[test]
+fn large_batches_are_sealed_at_once() {
+    let dir = TempDir::new().expect("a directory");
+    let mut lines = rows(150_000, "a");
+    lines.extend(rows(1000, "b"));
+    let mut writer = writer(dir.path());
+    writer.apply(batch(&lines));
+    writer.commit(NOW).expect("a commit");
+    writer.apply(batch(&lines[..10]));
+    writer.commit(NOW).expect("a commit");
+    drop(writer);
+    let _again = self::writer(dir.path());
+    lines.extend_from_within(..10);
+    // By time, then by arrival.
+    lines.sort_by_key(|r| r.time);
+    let found = everything(dir.path());
+    assert!(found == lines, "{} of {}", found.len(), lines.len());
+    let newest = Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All);
+    let (found, stats) = scan(dir.path(), &newest, 100);
+    lines.reverse();
+    assert_eq!(found, lines[..100]);
+    assert!(stats.blocks_read < stats.blocks, "{stats:?}");
+}
+
+#[test]
+fn a_failed_transaction_loses_and_doubles_nothing() {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = writer(dir.path());
+    let lines = rows(70_000, "a");
+    writer.apply(batch(&lines[..100]));
+    writer.commit(NOW).expect("a commit");
+    let blocker = rusqlite::Connection::open(writer.path()).expect("a connection");
+    blocker
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON ev_journal BEGIN SELECT raise(ABORT, 'full'); END;",
+        )
+        .expect("a trigger");
+    for part in [&lines[100..200], &lines[200..]] {
+        writer.apply(batch(part));
+        assert!(writer.commit(NOW).is_err());
+        assert!(!writer.is_idle());
+        assert_eq!(everything(dir.path()), lines[..100]);
+    }
+    blocker
+        .execute_batch("DROP TRIGGER no")
+        .expect("the trigger goes");
+    writer.commit(NOW).expect("a commit");
+    assert!(everything(dir.path()) == lines);
+    drop(writer);
+    let _again = self::writer(dir.path());
+    assert!(everything(dir.path()) == lines);
+}
+
+#[test]
+fn a_damaged_block_is_left_out_and_said_so() {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = writer(dir.path());
+    writer.apply(batch(&rows(140_000, "a")));
+    writer.commit(NOW).expect("a commit");
+    let raw = rusqlite::Connection::open(writer.path()).expect("a connection");
+    raw.execute_batch("UPDATE ev_seg SET data = zeroblob(length(data)) WHERE id = 4096 + 2")
+        .expect("damage");
+    let all = Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All);
+    let (found, stats) = scan(dir.path(), &all, usize::MAX);
+    assert_eq!(found.len(), 140_000 - 65_536);
+    assert!(stats.incomplete.is_some_and(|why| why.contains("damaged")));
+    raw.execute_batch("UPDATE ev_journal SET data = x'00'")
+        .expect("damage");
+    let (found, stats) = scan(dir.path(), &all, usize::MAX);
+    assert_eq!(found.len(), 65_536);
+    assert!(stats.incomplete.is_some());
+    drop(writer);
+    let _again = self::writer(dir.path());
+}
+
+#[test]
+fn counts_outlive_lines() {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = writer(dir.path());
+    writer.apply(batch(&rows(70_000, "a")));
+    writer.commit(NOW).expect("a commit");
+    let reader = Reader::open(dir.path()).expect("a reader");
+    for minutes in [true, false] {
+        let counts = reader
+            .event_counts(Timestamp(0), Timestamp::MAX, minutes)
+            .expect("counts");
+        assert_eq!(counts.iter().map(|c| c.count).sum::<u64>(), 70_000);
+    }
+}
+
+/// Lines whose words, numbers and addresses come again.
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => "[abAB]{1,2}",
+        2 => "[0-9]{1,3}",
+        1 => "10\\.0\\.[01]\\.[0-9]",
+        1 => "blk_-[0-9]{1,2}",
+        1 => "[é\u{212a}ſß]",
+        1 => "[0-9a-f]{4}",
+    ];
+    let separator = prop_oneof![4 => " ", 1 => "[-.:_/\u{11}]", 1 => ""];
+    let free = proptest::collection::vec((piece, separator), 0..8).prop_map(|pieces| {
+        let text: String = pieces.into_iter().flat_map(|(p, s)| [p, s]).collect();
+        text
+    });
+    let stamp = "(<[0-9]{1,3}>)?Nov  1 0[78]:05:0[0-9]( [ab]{1,2}( ab\\[[0-9]{1,3}\\])?:)?";
+    let tail = free.clone();
+    let access = "10\\.0\\.[01]\\.[0-9] - [-ab] \\[01/Nov/2026:07:05:0[0-9] \\+0000\\] \"(GET|POST) /[ab]{0,2}(\\?a=[0-9])? HTTP/1\\.1\" [2345]0[0-4] [0-9]{1,3} \"[-ab]\" \"(a\\\\x62|b)[ab0-9]{0,3}\"";
+    let json = "\\{\"level\":\"(info|error)\",\"msg\":\"[ab ]{0,3}(\\\\u0062|\\\\n)?[a0-9]{0,3}\",\"n\":[0-9]{1,3},\"ab\":\"[ab]{1,2}\"\\}";
+    prop_oneof![
+        3 => free,
+        2 => (stamp, tail).prop_map(|(s, t)| format!("{s} {t}")),
+        2 => access,
+        1 => json,
+    ]
+    .prop_map(String::into_bytes)
+}
+
+fn pattern() -> impl Strategy<Value = TextPattern> {
+    let needle = prop_oneof![
+        "[abAB]{1,2}",
+        "[0-9]{1,3}",
+        "10\\.0\\.[01]\\.[0-9]",
+        "[ab] [0-9]{1,2}",
+        "[a-b0-9é_.:-]{1,4}",
+        "blk_-[0-9]",
+        "peer",
+        "get",
+        "/[ab]",
+    ];
+    (needle, any::<bool>(), any::<bool>())
+        .prop_filter_map("nothing to find", |(n, s, e)| TextPattern::new(&n, s, e))
+}
+
+const FIELDS: &[&str] = &[
+    "message", "peer", "source", "format", "nothing", "status", "bytes", "ip", "path", "host",
+    "app", "pid", "level", "n", "ab", "msg", "agent", "facility",
+];
+
+fn field_name() -> impl Strategy<Value = FieldName> {
+    proptest::sample::select(FIELDS).prop_map(FieldName::new)
+}
+
+fn test() -> impl Strategy<Value = Test> {
+    let exact = prop_oneof![
+        "[ab]{1,2}",
+        "[0-9]{1,3}",
+        "10\\.0\\.0\\.[0-9]",
+        "[2345]0[0-4]"
+    ];
+    prop_oneof![
+        Just(Test::Present),
+        pattern().prop_map(Test::Text),
+        (exact, any::<bool>(), any::<bool>())
+            .prop_map(|(t, s, e)| Test::Exact(Exact::new(&t, s, e))),
+        (0u32..500).prop_map(|n| Test::Compare(Compare::GreaterOrEqual, f64::from(n))),
+        (0u32..300, 0u32..300).prop_map(|(a, b)| Test::Between(f64::from(a), f64::from(a + b))),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let leaf = prop_oneof![
+        3 => pattern().prop_map(Filter::Text),
+        3 => (field_name(), test()).prop_map(|(name, test)| Filter::Field { name, test }),
+    ];
+    leaf.prop_recursive(3, 8, 3, |inner| {
+        let some = proptest::collection::vec(inner.clone(), 1..3);
+        prop_oneof![
+            some.clone().prop_map(Filter::And),
+            some.prop_map(Filter::Or),
+            inner.prop_map(|f| Filter::Not(Box::new(f))),
+        ]
+    })
+}
+
+/// A store with some sealed blocks and an open one, and all its rows in order.
+fn filled(dir: &Path, batches: Vec<(Vec<(Vec<u8>, i64, u8)>, bool)>) -> Vec<Row> {
+    let mut writer = writer(dir);
+    let mut now = NOW;
+    let mut all: Vec<Row> = Vec::new();
+    for (lines, seal) in batches {
+        let row = |(line, at, source): (Vec<u8>, i64, u8)| Row {
+            time: NOW.0 + at,
+            source: format!("s{source}"),
+            line,
+        };
+        let rows: Vec<Row> = lines.into_iter().map(row).collect();
+        all.extend_from_slice(&rows);
+        writer.apply(batch(&rows));
+        if seal {
+            writer.seal_events();
+        }
+        now = now.plus_ms(1000);
+        writer.commit(now).expect("a commit");
+    }
+    all.sort_by_key(|r| r.time);
+    all
+}
+
+fn batches() -> impl Strategy<Value = Vec<(Vec<(Vec<u8>, i64, u8)>, bool)>> {
+    let rows = proptest::collection::vec((line(), 0i64..2000, 0u8..3), 1..60);
+    proptest::collection::vec((rows, any::<bool>()), 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Pruning never changes an answer: it is that of looking at each line.
+    #[test]
+    fn queries_equal_brute_force(
+        batches in batches(),
+        filters in proptest::collection::vec(filter(), 1..20),
+        by in proptest::collection::vec(field_name(), 0..3),
+        step in proptest::option::of(1i64..500),
+        from in 0i64..1500, length in 1i64..2500,
+    ) {
+        let dir = TempDir::new().expect("a directory");
+        let all = filled(dir.path(), batches);
+        prop_assert_eq!(everything(dir.path()), all);
+        let (from, until) = (Timestamp(NOW.0 + from), Timestamp(NOW.0 + from + length));
+        let reader = Reader::open(dir.path()).expect("a reader");
+        let mut events = Vec::new();
+        let whole = Scan { order: Order::OldestFirst, ..Scan::new(from, until, &Filter::All) };
+        let mut keep = |e: &Event| { events.push(e.clone()); ControlFlow::Continue(()) };
+        reader.scan(&whole, &mut keep).expect("a scan");
+        let model = Model(events);
+        for filter in &filters {
+            let expected: Vec<u64> =
+                model.0.iter().filter(|e| filter.matches(e)).map(|e| e.id).collect();
+            let mut found = Vec::new();
+            let scan = Scan { filter, ..whole.clone() };
+            let mut each = |e: &Event| { found.push(e.id); ControlFlow::Continue(()) };
+            let stats = reader.scan(&scan, &mut each).expect("a scan");
+            prop_assert_eq!(stats.incomplete, None);
+            prop_assert_eq!(found, expected, "{:?}", filter);
+            let step = step.map(|ms| Step { ms, origin: Timestamp(3) });
+            let by = GroupBy { fields: &by, step, max_groups: 1000 };
+            let groups = |source: &dyn EventSource| {
+                let mut groups = source.count_by(&scan, &by).expect("counts").groups;
+                groups.sort_by(|a, b| a.key.cmp(&b.key));
+                groups
+            };
+            prop_assert_eq!(groups(&reader), groups(&model), "{:?} by {:?}", filter, by.fields);
+        }
+    }
+}
+
+/// The naive way: all events, one by one.
+struct Model(Vec<Event>);
+
+impl EventSource for Model {
+    fn scan(
+        &self,
+        scan: &Scan<'_>,
+        each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<ScanStats, vigie_query::SourceError> {
+        for event in self.0.iter().filter(|e| scan.filter.matches(e)) {
+            if each(event).is_break() {
+                break;
+            }
+        }
+        Ok(ScanStats::default())
+    }
+}
+
+/// Lines that hardly compress.
+fn noise(n: usize, source: &str, seed: u64) -> Vec<Row> {
+    let mut state = seed;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state >> 11
+    };
+    let row = |i: usize| Row {
+        time: NOW.0 + i64::try_from(seed).expect("small") * 1000 + i64::try_from(i).expect("few"),
+        source: source.to_owned(),
+        line: format!("{:x} {:x} {:x} {:x}", next(), next(), next(), next()).into_bytes(),
+    };
+    (0..n).map(row).collect()
+}
+
+#[test]
+fn the_file_stays_within_its_budget_and_quiet_sources_keep_their_share() {
+    let dir = TempDir::new().expect("a directory");
+    let options = Options {
+        budget_bytes: 4 << 20,
+        series_bytes: 256 << 10,
+        ..options()
+    };
+    let mut writer = Writer::open(dir.path(), &options, NOW).expect("a store");
+    let quiet = noise(1_000, "quiet", 0);
+    writer.apply(batch(&quiet));
+    writer.seal_events();
+    writer.commit(NOW).expect("a commit");
+    let mut sent = quiet.len();
+    for round in 1..16 {
+        let rows = noise(8_000, "noisy", round);
+        sent += rows.len();
+        writer.apply(batch(&rows));
+        writer.commit(NOW).expect("a commit within the budget");
+        let size = std::fs::metadata(writer.path()).expect("the file").len();
+        assert!(size <= options.budget_bytes, "{size} in round {round}");
+    }
+    let reader = Reader::open(dir.path()).expect("a reader");
+    let kept = everything(dir.path());
+    let evicted = usize::try_from(reader.events_evicted().expect("a count")).expect("few");
+    assert_eq!(kept.len() + evicted, sent);
+    assert!(
+        kept.len() > 20_000 && evicted > 30_000,
+        "{} kept",
+        kept.len()
+    );
+    assert!(kept.iter().filter(|r| r.source == "quiet").eq(&quiet));
+    // What is left of the noisy one is the newest.
+    let noisy: Vec<&Row> = kept.iter().filter(|r| r.source == "noisy").collect();
+    assert_eq!(
+        noisy.last().map(|r| &r.line),
+        noise(8_000, "noisy", 15).last().map(|r| &r.line)
+    );
+    let report = reader.verify_events().expect("a report");
+    assert_eq!((report.damage.len(), report.lines), (0, kept.len() as u64));
+}
+
+#[test]
+fn small_blocks_are_made_one() {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = writer(dir.path());
+    let mut lines = rows(900, "a");
+    lines.extend(noise(100, "a", 3));
+    lines.iter_mut().step_by(50).for_each(|r| r.line.push(0x11));
+    lines.sort_by_key(|r| r.time);
+    for part in lines.chunks(100) {
+        writer.apply(batch(part));
+        writer.seal_events();
+        writer.commit(NOW).expect("a commit");
+    }
+    assert!(everything(dir.path()) == lines);
+    let reader = Reader::open(dir.path()).expect("a reader");
+    let report = reader.verify_events().expect("a report");
+    assert!(report.blocks < 6, "{report:?}");
+    assert_eq!((report.damage.len(), report.lines), (0, 1000));
+}
+
+#[test]
+fn verification_finds_damage() {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = writer(dir.path());
+    writer.apply(batch(&rows(1000, "a")));
+    writer.seal_events();
+    writer.commit(NOW).expect("a commit");
+    let raw = rusqlite::Connection::open(writer.path()).expect("a connection");
+    raw.execute_batch("UPDATE ev_seg SET data = zeroblob(length(data)) WHERE id = 4096 + 3")
+        .expect("damage");
+    let reader = Reader::open(dir.path()).expect("a reader");
+    let report = reader.verify_events().expect("a report");
+    assert_eq!(report.damage, ["block 1 is damaged"]);
+}
