@@ -94,6 +94,12 @@ impl EventBatch {
             + self.spans.len() * size_of::<Span>()
     }
 
+    /// Bytes of the lines alone.
+    #[must_use]
+    pub fn line_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds a line as `record` describes it. Without a time of its own it happened at `recv`.
     pub fn push(
         &mut self,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use vigie_parsers::{Event, Timestamp};
 use vigie_query::{
-    EventSource, Labels, Matcher, Metadata, Scan, ScanStats, Selection, Series, SeriesSource,
-    SourceError,
+    EventSource, GroupBy, Grouped, Labels, Matcher, Metadata, Scan, ScanStats, Selection, Series,
+    SeriesSource, SourceError,
 };
 
 use crate::file;
@@ -74,6 +74,22 @@ impl Reader {
         self.events.counts(&self.conn, from, until, minutes)
     }
 
+    /// Lines that the budget has pushed out since the store was made.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn events_evicted(&self) -> Result<u64> {
+        self.events.evicted(&self.conn)
+    }
+
+    /// Reads every block of events and rebuilds every line.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all; damage is in the report.
+    pub fn verify_events(&self) -> Result<events::EventReport> {
+        self.events.verify(&self.conn)
+    }
+
     /// Gives back the memory of what was replayed from the event journal; the next query reads it
     /// again. For a process whose readers have been idle for a while.
     pub fn forget(&self) {
@@ -132,6 +148,14 @@ impl EventSource for Reader {
         each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
     ) -> std::result::Result<ScanStats, SourceError> {
         self.events.scan(&self.conn, scan, each)
+    }
+
+    fn count_by(
+        &self,
+        scan: &Scan<'_>,
+        by: &GroupBy<'_>,
+    ) -> std::result::Result<Grouped, SourceError> {
+        self.events.count_by(&self.conn, scan, by)
     }
 }
 

@@ -34,13 +34,13 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, step: Option<Timestamp>) {
-        self.count += 1;
+    fn add(&mut self, step: Option<Timestamp>, more: u64) {
+        self.count += more;
         let Some(start) = step else { return };
         match &mut self.last {
-            Some((at, n)) if *at == start => *n += 1,
+            Some((at, n)) if *at == start => *n += more,
             last => {
-                if let Some((at, n)) = last.replace((start, 1)) {
+                if let Some((at, n)) = last.replace((start, more)) {
                     *self.steps.entry(at).or_default() += n;
                 }
             }
@@ -69,7 +69,24 @@ impl<'a> Groups<'a> {
         for field in self.fields {
             push_value(&mut self.key, subject.value(field).as_deref());
         }
-        let step = self.step.map(|s| s.start(time));
+        self.count(self.step.map(|s| s.start(time)), 1);
+    }
+
+    /// Counts `n` events of the same values and step: for sources that count for themselves.
+    pub fn add_many<'v>(
+        &mut self,
+        values: impl IntoIterator<Item = Option<&'v [u8]>>,
+        step: Option<Timestamp>,
+        n: u64,
+    ) {
+        self.key.clear();
+        for value in values {
+            push_value(&mut self.key, value);
+        }
+        self.count(step, n);
+    }
+
+    fn count(&mut self, step: Option<Timestamp>, n: u64) {
         let known = self.index.get(self.key.as_slice()).copied();
         let at = match known {
             Some(at) => at,
@@ -80,11 +97,11 @@ impl<'a> Groups<'a> {
                 self.counts.len() - 1
             }
             None => {
-                self.rest += 1;
+                self.rest += n;
                 return;
             }
         };
-        self.counts[at].add(step);
+        self.counts[at].add(step, n);
     }
 
     /// The groups, with what the scan had to do.
