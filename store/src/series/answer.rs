@@ -341,7 +341,7 @@ fn join_group(
     tx: &Transaction<'_>,
     plan: &GroupPlan,
     range: Range,
-    mut samples: usize,
+    samples: usize,
     scratch: &mut Scratch,
 ) -> Result<Vec<Vec<Slot>>, SourceError> {
     let rings = &plan.rings;
@@ -377,67 +377,16 @@ fn join_group(
         }
     };
     let mut joins: Vec<Join> = plan.lanes.iter().map(join).collect();
-    let mut cells = Vec::new();
     for window in windows {
-        let archive = rings.archive(window.archive);
-        let slots =
-            window.from_ms.div_euclid(archive.step_ms)..window.until_ms.div_euclid(archive.step_ms);
-        for chunk in rings.chunk_of(window.archive, slots.start)
-            ..=rings.chunk_of(window.archive, slots.end - 1)
-        {
-            check_deadline(range.deadline)?;
-            let Some(bytes) = read_page(tx, rings, window.archive, chunk)? else {
-                continue;
-            };
-            let Some(page) =
-                Page::open(&bytes).filter(|p| p.chunk == chunk && p.archive == window.archive)
-            else {
-                continue;
-            };
-            let first = rings.first_slot(window.archive, chunk);
-            for (join, lane) in joins.iter_mut().zip(&plan.lanes) {
-                cells.clear();
-                let mut before = 0.0;
-                let head = page.read(lane.lane, scratch, |slot, cell| {
-                    let slot = first + i64::try_from(slot).unwrap_or(0);
-                    if slots.contains(&slot) {
-                        cells.push((slot, cell));
-                    } else if slot < slots.start {
-                        before += cell.sum;
-                    }
-                });
-                let Some(head) = head else { continue };
-                if let Some(total) = head.total {
-                    join.anchor(total + before);
-                }
-                for &(slot, cell) in &cells {
-                    // What the lane's former series left.
-                    if (slot + 1) * archive.step_ms >= lane.first_ms {
-                        join.push(
-                            (slot + 1) * archive.step_ms,
-                            archive.step_ms,
-                            cell,
-                            head.decimals,
-                        );
-                    }
-                }
-                samples += cells.len();
-            }
-            check_samples(samples, range.max_samples)?;
-        }
+        read_window(tx, plan, window, range, samples, (&mut joins, scratch))?;
     }
     let finish = |(mut join, lane): (Join, &LanePlan)| {
-        let before: f64 = lane
-            .open
-            .iter()
-            .filter(|(s, _)| (s + 1) * raw_ms <= open_from)
-            .map(|(_, v)| v)
-            .sum();
-        join.anchor(lane.total + before);
+        let ends = |slot: i64| (slot + 1) * raw_ms;
+        let before = lane.open.iter().filter(|(s, _)| ends(*s) <= open_from);
+        join.anchor(lane.total + before.map(|(_, v)| v).sum::<f64>());
         for &(slot, value) in &lane.open {
-            let end_ms = (slot + 1) * raw_ms;
-            if end_ms > open_from && end_ms <= until_ms {
-                join.push(end_ms, raw_ms, Cell::of(value), Some(lane.decimals));
+            if ends(slot) > open_from && ends(slot) <= until_ms {
+                join.push(ends(slot), raw_ms, Cell::of(value), Some(lane.decimals));
             }
         }
         join.finish(lane, range)
@@ -448,6 +397,58 @@ fn join_group(
         range.max_samples,
     )?;
     Ok(slots)
+}
+
+/// Reads the pages of one archive, each once, for all lanes.
+fn read_window(
+    tx: &Transaction<'_>,
+    plan: &GroupPlan,
+    window: Window,
+    range: Range,
+    samples: usize,
+    (joins, scratch): (&mut [Join], &mut Scratch),
+) -> Result<(), SourceError> {
+    let (rings, a) = (&plan.rings, window.archive);
+    let step_ms = rings.archive(a).step_ms;
+    let slots = window.from_ms.div_euclid(step_ms)..window.until_ms.div_euclid(step_ms);
+    let mut cells = Vec::new();
+    for chunk in rings.chunk_of(a, slots.start)..=rings.chunk_of(a, slots.end - 1) {
+        check_deadline(range.deadline)?;
+        let Some(bytes) = read_page(tx, rings, a, chunk)? else {
+            continue;
+        };
+        let Some(page) = Page::open(&bytes).filter(|p| p.chunk == chunk && p.archive == a) else {
+            continue;
+        };
+        let first = rings.first_slot(a, chunk);
+        for (join, lane) in joins.iter_mut().zip(&plan.lanes) {
+            cells.clear();
+            let mut before = None;
+            let head = page.read(lane.lane, scratch, |slot, cell| {
+                let slot = first + i64::try_from(slot).unwrap_or(0);
+                // Older slots are what the lane's former series left.
+                if (slot + 1) * step_ms >= lane.first_ms {
+                    if slots.contains(&slot) {
+                        cells.push((slot, cell));
+                    } else if slot < slots.start {
+                        *before.get_or_insert(0.0) += cell.sum;
+                    }
+                }
+            });
+            let Some(head) = head.filter(|_| before.is_some() || !cells.is_empty()) else {
+                continue;
+            };
+            if let Some(total) = head.total {
+                join.anchor(total + before.unwrap_or(0.0));
+            }
+            for &(slot, cell) in &cells {
+                join.push((slot + 1) * step_ms, step_ms, cell, head.decimals);
+            }
+        }
+        let so_far: usize = joins.iter().map(|j| j.done.len()).sum();
+        check_samples(samples + so_far, range.max_samples)?;
+    }
+    Ok(())
 }
 
 fn check_samples(samples: usize, max: usize) -> Result<(), SourceError> {

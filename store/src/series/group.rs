@@ -37,13 +37,6 @@ impl Chunk {
         &mut self.rows[slot * LANES + lane]
     }
 
-    pub(crate) fn get(&self, slot: usize, lane: usize) -> f64 {
-        self.rows
-            .get(slot * LANES + lane)
-            .copied()
-            .unwrap_or(f64::NAN)
-    }
-
     pub(crate) fn lane(&self, lane: usize) -> impl Iterator<Item = f64> + Clone + '_ {
         self.rows.iter().skip(lane).step_by(LANES).copied()
     }
@@ -174,7 +167,7 @@ impl Group {
     }
 
     /// The first reading decides where the rings begin.
-    fn open_at(&mut self, time_ms: i64) {
+    pub(crate) fn open_at(&mut self, time_ms: i64) {
         if self.sealed.is_empty() {
             let chunk = |a| {
                 self.rings
@@ -184,7 +177,7 @@ impl Group {
         }
     }
 
-    fn change(&mut self, slot: i64, lane: usize, change: Late) {
+    pub(crate) fn change(&mut self, slot: i64, lane: usize, change: Late) {
         self.newest = self.newest.max(slot);
         let chunk = self.rings.chunk_of(0, slot);
         if chunk < self.sealed[0] {

@@ -10,10 +10,10 @@ use vigie_query::MetricKind;
 use super::codec::Input;
 use super::group::Group;
 use super::journal::{self, Event, Plan, Recorder, Ring};
-use super::lane::{Note, Tag};
+use super::lane::{Lane, Note, Tag};
 use super::layout::slot_of;
 use super::page::Scratch;
-use super::registry::{Place, Registry, read_checkpoint, read_empty_groups, read_series};
+use super::registry::{Place, Registry, SeriesId, read_checkpoint, read_empty_groups, read_series};
 use super::seal;
 use crate::{Options, Reading, Result, SampleBatch, SampleRow};
 
@@ -23,6 +23,9 @@ const FUTURE_MS: i64 = 5 * 60_000;
 const LATE_MS: i64 = 60_000;
 /// So many late changes of a group do not wait.
 const LATE_MAX: usize = 4096;
+
+/// How often series are looked for whose archives have run out.
+const FORGET_MS: i64 = 24 * 3_600_000;
 
 /// What became of readings, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,8 +58,8 @@ pub struct Counts {
 #[derive(Debug)]
 pub(crate) struct Ingest {
     registry: Registry,
-    places: Vec<Option<Place>>,
-    groups: Vec<Group>,
+    pub(super) places: Vec<Option<Place>>,
+    pub(super) groups: Vec<Group>,
     /// Since when late slots wait, by group.
     late_since: Vec<Option<i64>>,
     /// When the next chunk is due, by group.
@@ -67,6 +70,8 @@ pub(crate) struct Ingest {
     recorder: Recorder,
     ring: Ring,
     outcome: Outcome,
+    /// When series are looked for next whose archives have run out.
+    forget_at: i64,
     counts: Counts,
     scratch: Scratch,
 }
@@ -79,6 +84,9 @@ struct Outcome {
     wrote: bool,
     /// Group, its `sealed`, and whether late slots were merged.
     checkpoints: Vec<(u32, Vec<i64>, bool)>,
+    /// Whether series were looked for whose archives have run out, and which.
+    looked: bool,
+    forgotten: Vec<SeriesId>,
 }
 
 /// The groups of a store with what its journal holds.
@@ -190,9 +198,21 @@ impl Ingest {
             recorder: Recorder::default(),
             ring: loaded.ring,
             outcome: Outcome::default(),
+            forget_at: i64::MIN,
             counts: Counts::default(),
             scratch: Scratch::default(),
         })
+    }
+
+    /// Starts again from what is durable, after a transaction failed that had changed the groups.
+    pub(crate) fn reload(&mut self, conn: &Connection) -> Result<()> {
+        let registry = self.registry.clone();
+        let counts = self.counts;
+        *self = Self {
+            counts,
+            ..Self::open(conn, &registry, &Options::default(), Timestamp(0))?
+        };
+        Ok(())
     }
 
     /// Takes readings; they come into the open chunks with the next `write`.
@@ -226,6 +246,7 @@ impl Ingest {
         if self.registry.is_writing() {
             events.push(Event::SeriesAdded);
         }
+        self.forget(tx, now.0, &mut events)?;
         for at in 0..self.groups.len() {
             let late = self.late_since[at].is_some_and(|since| {
                 let group = &self.groups[at];
@@ -243,6 +264,29 @@ impl Ingest {
             return Ok(());
         }
         self.write_record(tx, now.0, seq, events)
+    }
+
+    /// Strikes out the series whose longest archive has run out since their last reading.
+    fn forget(&mut self, tx: &Transaction<'_>, now_ms: i64, events: &mut Vec<Event>) -> Result<()> {
+        if now_ms < self.forget_at {
+            return Ok(());
+        }
+        self.outcome.looked = true;
+        for (id, place) in (0u32..).zip(&self.places) {
+            let Some(place) = place else { continue };
+            let group = &self.groups[place.group as usize];
+            let lane = &group.lanes[place.lane];
+            if lane.tag == Tag::None || lane.last_ms >= now_ms - group.rings.span_ms() {
+                continue;
+            }
+            tx.prepare_cached("DELETE FROM ts_series WHERE id = ?1")?
+                .execute([id])?;
+            self.outcome.forgotten.push(SeriesId(id));
+        }
+        if !self.outcome.forgotten.is_empty() {
+            events.push(Event::SeriesForgotten);
+        }
+        Ok(())
     }
 
     /// Chooses rows for the record, after giving a checkpoint to the groups that still need what
@@ -320,6 +364,17 @@ impl Ingest {
     /// The transaction of the last `write` is durable.
     pub(crate) fn committed(&mut self) {
         let outcome = std::mem::take(&mut self.outcome);
+        if outcome.looked {
+            self.forget_at = outcome.now_ms.saturating_add(FORGET_MS);
+        }
+        for id in &outcome.forgotten {
+            if let Some(place) = self.places[id.0 as usize].take() {
+                self.groups[place.group as usize].lanes[place.lane] = Lane::default();
+            }
+        }
+        if !outcome.forgotten.is_empty() {
+            self.registry.forget(&outcome.forgotten);
+        }
         if !outcome.wrote {
             return;
         }
@@ -337,8 +392,30 @@ impl Ingest {
         self.broken.clear();
     }
 
+    /// Tells readers of the groups that were filled in bulk.
+    pub(super) fn record_backfill(
+        &mut self,
+        tx: &Transaction<'_>,
+        touched: &[usize],
+        now_ms: i64,
+    ) -> Result<()> {
+        self.outcome = Outcome {
+            now_ms,
+            ..Outcome::default()
+        };
+        let seq = self.ring.next_seq;
+        let mut events = Vec::new();
+        for &at in touched {
+            self.checkpoint_as_is(tx, at, seq, &mut events)?;
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.write_record(tx, now_ms, seq, events)
+    }
+
     /// Learns of series that were interned since.
-    fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         for layout in self.registry.groups_from(self.groups.len()) {
             let number = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
             self.groups.push(Group::new(number, layout));

@@ -170,6 +170,16 @@ impl Rings {
         self.layout.archives.len()
     }
 
+    /// How far back the longest archive reaches.
+    pub(crate) fn span_ms(&self) -> i64 {
+        let spans = self
+            .layout
+            .archives
+            .iter()
+            .map(|a| a.ring * a.n * a.step_ms);
+        spans.max().unwrap_or(0)
+    }
+
     fn phase(&self, a: usize) -> i64 {
         let archive = self.archive(a);
         // The golden ratio spreads consecutive groups evenly.

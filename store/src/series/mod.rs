@@ -5,6 +5,7 @@
 //! archive become pages of the next. See docs/store.md for the bytes.
 
 mod answer;
+mod backfill;
 mod codec;
 mod group;
 mod ingest;
@@ -16,12 +17,15 @@ mod model_tests;
 mod page;
 mod registry;
 mod seal;
+mod verify;
 mod view;
 
 pub use answer::{Slot, SlotSeries};
 pub use ingest::Counts;
 pub(crate) use ingest::Ingest;
 pub use registry::{Population, Registry, SeriesDef, SeriesId};
+pub(crate) use verify::verify;
+pub use verify::{Damage, Report};
 pub(crate) use view::View;
 
 pub(crate) const SCHEMA: &str = "

@@ -374,3 +374,86 @@ fn a_day_of_seconds_ends_in_every_archive() {
     assert_eq!(long.slots.last().unwrap().step_ms, 1000);
     assert!(long.slots.windows(2).all(|p| p[0].time < p[1].time));
 }
+
+#[test]
+fn a_record_too_large_for_the_journal_is_a_checkpoint() {
+    let mut rig = Rig::new();
+    let ids: Vec<_> = (0..60)
+        .map(|i| rig.intern(&format!("g{i}"), MetricKind::Gauge, 1000))
+        .collect();
+    let read = |rig: &mut Rig, from: i64, until: i64| {
+        for i in from..until {
+            for &id in &ids {
+                let value = f64::from(id.0) * 1e7 + (i * i) as f64;
+                rig.push(id, START_MS + i * 1000, Reading::Gauge(value));
+            }
+        }
+    };
+    read(&mut rig, 0, 1);
+    rig.commit(START_MS, true);
+    let slots = |rig: &Rig| {
+        rig.slots("g59", START_MS, START_MS + 500_000, 0)
+            .slots
+            .len()
+    };
+    assert_eq!(slots(&rig), 1);
+    read(&mut rig, 1, 400);
+    rig.commit(START_MS + 400_000, false);
+    read(&mut rig, 400, 500);
+    rig.commit(START_MS + 500_000, true);
+    assert_eq!(slots(&rig), 500);
+    let rig = rig.killed();
+    assert_eq!(slots(&rig), 500);
+}
+
+#[test]
+fn a_series_that_ended_is_forgotten_and_its_lane_has_another() {
+    let mut rig = Rig::new();
+    let names = ["old_total", "lives_total"];
+    let [old, lives] = names.map(|name| rig.intern(name, MetricKind::Counter, 1000));
+    for i in 0..100 {
+        rig.push(
+            old,
+            START_MS + i * 1000,
+            Reading::Counter(1_000_000 + i.unsigned_abs()),
+        );
+        rig.push(
+            lives,
+            START_MS + i * 1000,
+            Reading::Counter(5 + i.unsigned_abs()),
+        );
+    }
+    rig.commit(START_MS + 100_000, true);
+    assert_eq!(
+        rig.slots("old_total", START_MS, START_MS + 100_000, 0)
+            .slots
+            .len(),
+        99
+    );
+    // Eight hundred days on.
+    let later = START_MS + 800 * 24 * HOUR_MS;
+    rig.push(lives, later, Reading::Counter(500));
+    rig.commit(later, true);
+    assert_eq!(rig.registry.population().series, 1, "two years are over");
+    let new = rig.intern("new_total", MetricKind::Counter, 1000);
+    assert_ne!(new, old, "numbers are not used again");
+    for i in 0..50 {
+        rig.push(
+            new,
+            later + i * 1000,
+            Reading::Counter(7 + i.unsigned_abs()),
+        );
+        rig.commit(later + i * 1000, true);
+    }
+    for _ in 0..2 {
+        let found = rig.slots("new_total", START_MS, later + 50_000, 60_000);
+        assert!(found.slots[0].time.0 > later);
+        assert_eq!(found.slots.last().unwrap().total, 56.0);
+        assert!(
+            rig.slots("old_total", START_MS, later, 60_000)
+                .slots
+                .is_empty()
+        );
+        rig = rig.killed();
+    }
+}

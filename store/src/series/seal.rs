@@ -237,7 +237,8 @@ fn change_raw(
     write_page(tx, rings, (0, chunk), lanes, &totals, scratch)
 }
 
-fn write_page(
+/// Writes the page of a chunk, unless nothing in it is known.
+pub(crate) fn write_page(
     tx: &Transaction<'_>,
     rings: &Rings,
     (a, chunk): (usize, i64),

@@ -1,0 +1,328 @@
+//! Old figures in bulk: whole pages of every archive at once, without the journal.
+//!
+//! A reading goes straight into the slots of each archive whose ring still reaches back to it, so
+//! thirty days need no detour over seconds. What lies in chunks that are still open goes where live
+//! readings go; coarse chunks that are still open are derived later, from the finer pages.
+
+use rusqlite::Transaction;
+use vigie_parsers::Timestamp;
+
+use super::group::{Group, Late};
+use super::ingest::Ingest;
+use super::lane::{Effect, Lane, Tag, add_units, spread};
+use super::layout::{LANES, slot_of};
+use super::page::{Cell, Lanes, Page, Scratch};
+use super::registry::Place;
+use super::{journal, seal};
+use crate::{Reading, Result, SampleRow};
+
+/// Counters may be so many spacings apart.
+const HEARTBEAT_SPACINGS: i64 = 3;
+
+/// The chunk of one archive of one group that is being filled.
+struct Buffer {
+    chunk: i64,
+    first: i64,
+    /// `cells[lane * n + slot]`.
+    cells: Vec<Cell>,
+    totals: [Option<f64>; LANES],
+}
+
+/// One run of bulk readings.
+pub(super) struct Fill<'t> {
+    tx: &'t Transaction<'t>,
+    heartbeat_ms: i64,
+    /// By group, then by archive.
+    buffers: Vec<Vec<Option<Buffer>>>,
+    /// The states of counters as they were then, by group and lane.
+    lanes: Vec<Vec<Option<Lane>>>,
+    scratch: Scratch,
+}
+
+impl Ingest {
+    /// Takes readings in bulk, up to `until`; how many were taken. The groups have changed even if
+    /// the transaction fails: the caller then opens them anew.
+    pub(crate) fn backfill(
+        &mut self,
+        tx: &Transaction<'_>,
+        rows: impl Iterator<Item = SampleRow>,
+        spacing_ms: i64,
+        until: Timestamp,
+    ) -> Result<u64> {
+        self.sync();
+        let mut fill = Fill {
+            tx,
+            heartbeat_ms: spacing_ms.saturating_mul(HEARTBEAT_SPACINGS),
+            buffers: self
+                .groups
+                .iter()
+                .map(|g| (0..g.rings.len()).map(|_| None).collect())
+                .collect(),
+            lanes: vec![vec![None; LANES]; self.groups.len()],
+            scratch: Scratch::default(),
+        };
+        let mut taken = 0;
+        for row in rows {
+            let Some(place) = self.places.get(row.series.0 as usize).copied().flatten() else {
+                continue;
+            };
+            let group = &mut self.groups[place.group as usize];
+            if row.time <= until && fill.take(group, place, row.time.0, row.reading, until.0)? {
+                taken += 1;
+            }
+        }
+        let touched = fill.finish(&mut self.groups)?;
+        self.record_backfill(tx, &touched, until.0)?;
+        Ok(taken)
+    }
+}
+
+impl Fill<'_> {
+    fn take(
+        &mut self,
+        group: &mut Group,
+        place: Place,
+        time_ms: i64,
+        reading: Reading,
+        until_ms: i64,
+    ) -> Result<bool> {
+        let tag = Tag::of(&reading);
+        let value = f64::from_bits(journal::bits_of(reading));
+        let sound = tag == Tag::Counter || value.is_finite() && (tag == Tag::Gauge || value >= 0.0);
+        if !sound || tag.is_counter() != (place.kind == vigie_query::MetricKind::Counter) {
+            return Ok(false);
+        }
+        group.open_at(until_ms);
+        let at = place.group as usize;
+        let present = group.lanes[place.lane];
+        let heartbeat_ms = self.heartbeat_ms.max(place.heartbeat_ms);
+        let lane = self.lanes[at][place.lane].get_or_insert_with(|| {
+            if present.last_ms < time_ms {
+                present
+            } else {
+                Lane::default()
+            }
+        });
+        let total = lane.total;
+        let effect = if lane.tag == tag || matches!(tag, Tag::Gauge | Tag::Increase) {
+            if lane.tag != tag {
+                lane.tag = tag;
+            } else if tag.is_counter() && tag != Tag::Increase && time_ms <= lane.last_ms {
+                return Ok(false);
+            }
+            lane.take(reading, time_ms, heartbeat_ms).0
+        } else {
+            lane.rebase(tag, journal::bits_of(reading), time_ms);
+            Effect::None
+        };
+        for archive in 0..group.rings.len() {
+            self.place(group, archive, place.lane, (effect, time_ms), total)?;
+        }
+        Ok(true)
+    }
+
+    /// Brings an effect into one archive, where that is its business.
+    fn place(
+        &mut self,
+        group: &mut Group,
+        archive: usize,
+        lane: usize,
+        (effect, time_ms): (Effect, i64),
+        total: f64,
+    ) -> Result<()> {
+        let step_ms = group.rings.archive(archive).step_ms;
+        let raw_ms = group.step_ms();
+        let oldest = group.rings.first_slot(archive, group.oldest_chunk(archive));
+        match effect {
+            Effect::None => Ok(()),
+            Effect::Set(value) => {
+                let slot = slot_of(time_ms, step_ms);
+                self.cell(
+                    group,
+                    archive,
+                    (slot, oldest),
+                    lane,
+                    (Cell::of(value), Late::Set(value)),
+                    None,
+                )
+            }
+            Effect::Grow { until_ms, .. } if slot_of(until_ms, step_ms) < oldest => Ok(()),
+            Effect::Grow {
+                units,
+                decimals,
+                from_ms,
+                until_ms,
+            } => {
+                let (mut result, mut before) = (Ok(()), total);
+                spread(units, (from_ms, until_ms), step_ms, |slot, part| {
+                    let covered =
+                        (until_ms.min((slot + 1) * step_ms)) - from_ms.max(slot * step_ms);
+                    let slots = (covered + raw_ms - 1).div_euclid(raw_ms).max(1);
+                    let scaled = |units: i64| add_units(0.0, units, decimals);
+                    let (min, max) = (part.div_euclid(slots), (part + slots - 1).div_euclid(slots));
+                    let cell = Cell {
+                        count: u32::try_from(slots).unwrap_or(u32::MAX),
+                        sum: scaled(part),
+                        min: scaled(min),
+                        max: scaled(max),
+                        last: scaled(max),
+                    };
+                    let change = (cell, Late::Add(part, decimals));
+                    if result.is_ok() {
+                        result =
+                            self.cell(group, archive, (slot, oldest), lane, change, Some(before));
+                    }
+                    before = add_units(before, part, decimals);
+                });
+                result
+            }
+        }
+    }
+
+    fn cell(
+        &mut self,
+        group: &mut Group,
+        archive: usize,
+        (slot, oldest): (i64, i64),
+        lane: usize,
+        (cell, change): (Cell, Late),
+        total: Option<f64>,
+    ) -> Result<()> {
+        if slot < oldest {
+            return Ok(());
+        }
+        let chunk = group.rings.chunk_of(archive, slot);
+        if chunk >= group.sealed[archive] {
+            if archive == 0 {
+                group.change(slot, lane, change);
+            }
+            return Ok(());
+        }
+        group.newest = group
+            .newest
+            .max((slot + 1) * group.rings.archive(archive).step_ms / group.step_ms() - 1);
+        let n = usize::try_from(group.rings.archive(archive).n).unwrap_or(0);
+        let buffer = &mut self.buffers[group.rings.group as usize][archive];
+        if buffer.as_ref().is_none_or(|b| b.chunk != chunk) {
+            if let Some(full) = buffer.take() {
+                write(self.tx, group, archive, &full, &mut self.scratch)?;
+            }
+            *buffer = Some(load(self.tx, group, archive, chunk, &mut self.scratch)?);
+        }
+        if let Some(buffer) = buffer {
+            let at = usize::try_from(slot - buffer.first).unwrap_or(0);
+            let held = &mut buffer.cells[lane * n + at];
+            match (archive, change) {
+                (0, change) => {
+                    let mut value = if held.count == 0 { f64::NAN } else { held.last };
+                    change.apply(&mut value);
+                    *held = Cell::of(value);
+                }
+                _ => held.add(&cell),
+            }
+            if buffer.totals[lane].is_none() {
+                buffer.totals[lane] = total;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left; the groups that were touched.
+    fn finish(mut self, groups: &mut [Group]) -> Result<Vec<usize>> {
+        let mut touched = Vec::new();
+        for (at, group) in groups.iter_mut().enumerate() {
+            for (archive, buffer) in self.buffers[at].iter_mut().enumerate() {
+                if let Some(buffer) = buffer.take() {
+                    write(self.tx, group, archive, &buffer, &mut self.scratch)?;
+                }
+            }
+            let mut any = false;
+            for (lane, then) in self.lanes[at].iter().enumerate() {
+                let Some(then) = then else { continue };
+                any = true;
+                let now = &mut group.lanes[lane];
+                if then.last_ms > now.last_ms {
+                    *now = Lane {
+                        first_ms: then.first_ms.min(now.first_ms),
+                        ..*then
+                    };
+                } else {
+                    now.first_ms = now.first_ms.min(then.first_ms);
+                }
+            }
+            if any {
+                touched.push(at);
+            }
+        }
+        Ok(touched)
+    }
+}
+
+fn load(
+    tx: &Transaction<'_>,
+    group: &Group,
+    archive: usize,
+    chunk: i64,
+    scratch: &mut Scratch,
+) -> Result<Buffer> {
+    let n = usize::try_from(group.rings.archive(archive).n).unwrap_or(0);
+    let first = group.rings.first_slot(archive, chunk);
+    let mut buffer = Buffer {
+        chunk,
+        first,
+        cells: vec![Cell::default(); LANES * n],
+        totals: [None; LANES],
+    };
+    if let Some(bytes) = seal::read_page(tx, &group.rings, archive, chunk)?
+        && let Some(page) = Page::open(&bytes).filter(|p| p.chunk == chunk && p.archive == archive)
+    {
+        for lane in 0..LANES {
+            let head = page.read(lane, scratch, |slot, cell| {
+                buffer.cells[lane * n + slot] = cell
+            });
+            buffer.totals[lane] = head.and_then(|h| h.total);
+        }
+    }
+    Ok(buffer)
+}
+
+fn write(
+    tx: &Transaction<'_>,
+    group: &Group,
+    archive: usize,
+    buffer: &Buffer,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let n = usize::try_from(group.rings.archive(archive).n).unwrap_or(0);
+    let totals = &buffer.totals[..group.lanes.len()];
+    let place = (archive, buffer.chunk);
+    if archive > 0 {
+        return seal::write_page(
+            tx,
+            &group.rings,
+            place,
+            Lanes::Coarse {
+                cells: &buffer.cells,
+            },
+            totals,
+            scratch,
+        );
+    }
+    let mut rows = vec![f64::NAN; n * LANES];
+    for (lane, cells) in buffer.cells.chunks_exact(n).enumerate() {
+        for (slot, cell) in cells.iter().enumerate().filter(|(_, c)| c.count > 0) {
+            rows[slot * LANES + lane] = cell.last;
+        }
+    }
+    seal::write_page(
+        tx,
+        &group.rings,
+        place,
+        Lanes::Raw {
+            rows: &rows,
+            stride: LANES,
+        },
+        totals,
+        scratch,
+    )
+}

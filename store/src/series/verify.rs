@@ -1,0 +1,87 @@
+//! Reads every page and every checkpoint, for `vigie verify`.
+
+use rusqlite::Connection;
+
+use super::group::Group;
+use super::ingest::load;
+use super::page::{Page, Scratch};
+use crate::Result;
+
+/// Damaged pages that are named; more are counted only.
+const NAMED_MAX: usize = 100;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Pages read.
+    pub pages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Pages that do not say what was written, each costing one chunk of one group.
+    pub damaged: u64,
+    /// The first of them.
+    pub damage: Vec<Damage>,
+    /// Groups whose open chunks could not be taken up in full.
+    pub broken_groups: u64,
+}
+
+/// A damaged page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The row in `ts_page`.
+    pub row: i64,
+    /// The group of series.
+    pub group: u32,
+    /// The length of the archive's slots in milliseconds, if the group still says so.
+    pub step_ms: Option<i64>,
+}
+
+/// Reads everything that belongs to figures.
+pub(crate) fn verify(conn: &Connection) -> Result<Report> {
+    let tx = conn.unchecked_transaction()?;
+    let loaded = load(&tx)?;
+    let mut report = Report {
+        broken_groups: loaded.broken.len() as u64,
+        ..Report::default()
+    };
+    let mut scratch = Scratch::default();
+    let mut stmt = tx.prepare("SELECT id, data FROM ts_page ORDER BY id")?;
+    let mut rows = stmt.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let bytes = row.get_ref(1)?.as_blob().unwrap_or_default();
+        report.pages += 1;
+        report.bytes += bytes.len() as u64;
+        let group = u32::try_from(id >> 24).unwrap_or(u32::MAX);
+        let archive = usize::try_from(id >> 20 & 0xf).unwrap_or(usize::MAX);
+        let known = loaded
+            .groups
+            .get(group as usize)
+            .filter(|g| archive < g.rings.len());
+        if !is_sound(bytes, id, archive, known, &mut scratch) {
+            report.damaged += 1;
+            if report.damage.len() < NAMED_MAX {
+                let step_ms = known.map(|g| g.rings.archive(archive).step_ms);
+                report.damage.push(Damage {
+                    row: id,
+                    group,
+                    step_ms,
+                });
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn is_sound(
+    bytes: &[u8],
+    row: i64,
+    archive: usize,
+    group: Option<&Group>,
+    scratch: &mut Scratch,
+) -> bool {
+    let (Some(page), Some(group)) = (Page::open(bytes), group) else {
+        return false;
+    };
+    page.archive == archive && group.rings.row(archive, page.chunk) == row && page.is_sound(scratch)
+}
