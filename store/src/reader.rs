@@ -109,6 +109,14 @@ impl Reader {
         sources::read(&self.conn)
     }
 
+    /// Reads every page and checkpoint of the figures: what `vigie verify` says of them.
+    ///
+    /// # Errors
+    /// When the file itself cannot be read.
+    pub fn verify_series(&self) -> Result<series::Report> {
+        series::verify(&self.conn)
+    }
+
     /// The consolidated slots of the series that match, from the archive that serves the selection's
     /// step, with all that a slot holds: what charts, envelopes and legends are made of.
     ///

@@ -132,6 +132,37 @@ impl Writer {
         self.events.seal_all();
     }
 
+    /// Takes old figures in bulk, in one transaction and without the journal; how many were taken.
+    ///
+    /// Rows are in time order for each series; in time order altogether they are taken fastest. Each
+    /// lies where its series has nothing yet: there is no way to tell a repetition. `spacing_ms` is
+    /// how far apart readings may normally be; counters leave a gap beyond three times that. Rows
+    /// after `until`, which is when live readings begin, are left out.
+    ///
+    /// # Errors
+    /// When the disk is full or fails; nothing was taken then.
+    pub fn backfill(
+        &mut self,
+        rows: impl Iterator<Item = crate::SampleRow>,
+        spacing_ms: i64,
+        until: Timestamp,
+    ) -> Result<u64> {
+        self.commit(until)?;
+        let filled = (|| {
+            let tx = self
+                .conn
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let taken = self.series.backfill(&tx, rows, spacing_ms, until)?;
+            tx.commit()?;
+            Ok(taken)
+        })();
+        match &filled {
+            Ok(_) => self.series.committed(),
+            Err(_) => self.series.reload(&self.conn)?,
+        }
+        filled
+    }
+
     /// Makes everything taken so far durable, in one transaction, and acknowledges it. After an
     /// error everything waits for the next call.
     ///

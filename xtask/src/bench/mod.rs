@@ -1,7 +1,11 @@
 //! `cargo xtask bench [NAME…]`: figures in CPU seconds, beside the peer where there is one.
 
+mod events;
 mod idle;
+mod lines;
+mod parse;
 mod process;
+mod series;
 
 use anyhow::{Result, bail};
 
@@ -12,11 +16,28 @@ struct Bench {
     run: fn() -> Result<()>,
 }
 
-const BENCHES: &[Bench] = &[Bench {
-    name: "idle",
-    about: "all host metrics each second, beside netdata and node_exporter with Prometheus",
-    run: idle::run,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "parse",
+        about: "lines into records, one core, in memory",
+        run: parse::run,
+    },
+    Bench {
+        name: "series",
+        about: "the round-robin store: writing, reading, recovery, one machine at rest",
+        run: series::run,
+    },
+    Bench {
+        name: "events",
+        about: "the event store: lines in, bytes on disk, queries",
+        run: events::run,
+    },
+    Bench {
+        name: "idle",
+        about: "all host metrics each second, beside netdata and node_exporter with Prometheus",
+        run: idle::run,
+    },
+];
 
 /// Runs all, or those named.
 pub(crate) fn run(names: &[String]) -> Result<bool> {

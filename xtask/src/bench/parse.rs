@@ -1,0 +1,183 @@
+//! How fast lines become records: one core, in memory, a million distinct lines of each format.
+
+use anyhow::{Result, ensure};
+use jiff::tz::TimeZone;
+use rustix::time::{ClockId, clock_gettime};
+use vigie_parsers::formats::{self, Detector, Format};
+use vigie_parsers::{Context, Record, Timestamp};
+
+/// Distinct lines of each kind.
+const LINES: u64 = 1_000_000;
+/// The best of so many passes counts: the machine is shared.
+const PASSES: u32 = 5;
+/// Lines a second of log time: a busy server.
+const PER_SECOND: u64 = 200;
+/// 2026-11-21T00:00:00Z.
+const START_S: i64 = 1_795_219_200;
+
+/// A kind of line: the format that must take it, and how the nth one is written.
+struct Kind {
+    format: &'static str,
+    write: fn(&mut Random, &When) -> String,
+}
+
+const KINDS: &[Kind] = &[
+    Kind { format: "combined", write: combined },
+    Kind { format: "rfc3164", write: rfc3164 },
+    Kind { format: "rfc5424", write: rfc5424 },
+    Kind { format: "json", write: json },
+];
+
+/// Measures each kind through its own parser and through detection.
+pub(crate) fn run() -> Result<()> {
+    println!("  {:10} {:>9} {:>14} {:>7} {:>14} {:>7}", "format", "MB", "lines/s", "ns", "detected/s", "ns");
+    for kind in KINDS {
+        let Some(format) = formats::find(kind.format) else {
+            continue;
+        };
+        let lines = generate(kind.write);
+        let bytes: usize = lines.iter().map(String::len).sum();
+        let own = best(&lines, format, |cx, line, record| {
+            record.clear();
+            (format.parse)(cx, line, record).then_some(format)
+        })?;
+        let mut detector = Detector::default();
+        let detected = best(&lines, format, |cx, line, record| {
+            Some(detector.parse(cx, line, record))
+        })?;
+        println!(
+            "  {:10} {:>9.1} {:>14.0} {:>7.1} {:>14.0} {:>7.1}",
+            kind.format,
+            bytes as f64 / 1e6,
+            1e9 / own,
+            own,
+            1e9 / detected,
+            detected
+        );
+    }
+    Ok(())
+}
+
+/// Nanoseconds of processor time a line, in the best pass; every line must be of the format.
+fn best(
+    lines: &[String],
+    want: &'static Format,
+    mut parse: impl FnMut(&mut Context, &[u8], &mut Record) -> Option<&'static Format>,
+) -> Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..PASSES {
+        let recv = Timestamp((START_S + 86_400) * 1000);
+        let mut cx = Context::new(recv, TimeZone::get("Europe/Paris")?);
+        let mut record = Record::default();
+        let (mut taken, mut spans) = (0u64, 0usize);
+        let before = cpu_ns();
+        for line in lines {
+            let format = parse(&mut cx, line.as_bytes(), &mut record);
+            taken += u64::from(format.is_some_and(|f| std::ptr::eq(f, want)));
+            spans += record.fields.len() + usize::from(record.time.is_some());
+        }
+        let ns = cpu_ns() - before;
+        ensure!(taken == LINES, "{}: took {taken} of {LINES} lines", want.name);
+        ensure!(spans > lines.len() * 3, "{}: fields are missing", want.name);
+        best = best.min(ns / LINES as f64);
+    }
+    Ok(best)
+}
+
+fn cpu_ns() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+fn generate(write: fn(&mut Random, &When) -> String) -> Vec<String> {
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    (0..LINES)
+        .map(|n| write(&mut random, &When::of(n)))
+        .collect()
+}
+
+/// The clock of the nth line, as text in the ways the formats need.
+struct When {
+    n: u64,
+    zoned: jiff::Zoned,
+}
+
+impl When {
+    fn of(n: u64) -> Self {
+        let ms = n * 1000 / PER_SECOND;
+        let at = jiff::Timestamp::from_second(START_S).unwrap_or_default()
+            + jiff::SignedDuration::from_millis(ms.cast_signed());
+        Self { n, zoned: at.to_zoned(TimeZone::UTC) }
+    }
+
+    fn text(&self, format: &str) -> String {
+        self.zoned.strftime(format).to_string()
+    }
+}
+
+/// xorshift: the same lines each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+
+    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        let index = usize::try_from(self.below(list.len() as u64)).unwrap_or(0);
+        list.get(index).copied().unwrap_or_default()
+    }
+}
+
+const AGENTS: &[&str] = &[
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "curl/8.5.0",
+];
+const PATHS: &[&str] = &["/", "/index.html", "/shop/item", "/static/css/style.css", "/api/v1/orders", "/images/logo.svg"];
+const STATUSES: &[&str] = &["200", "200", "200", "304", "301", "404", "502"];
+const REFERERS: &[&str] = &["-", "https://example.org/", "https://www.example.org/shop/list?page=2"];
+const HOSTS: &[&str] = &["web1", "web2", "data1", "gw1.example.org"];
+const APPS: &[&str] = &["postfix/smtpd", "systemd", "kernel", "dhclient", "app"];
+const TEXTS: &[&str] = &[
+    "connect from mail.example.org[198.51.100.7]",
+    "Started Session of user root.",
+    "DHCPACK of 192.0.2.15 from 192.0.2.1, bound, renewal in 40000 seconds",
+    "request took longer than expected, queue is at",
+];
+
+fn combined(r: &mut Random, when: &When) -> String {
+    format!(
+        "203.0.{}.{} - {} [{}] \"GET {}?id={} HTTP/1.1\" {} {} \"{}\" \"{}\"",
+        r.below(256), r.below(256), r.of(&["-", "-", "alice"]), when.text("%d/%b/%Y:%H:%M:%S %z"),
+        r.of(PATHS), when.n, r.of(STATUSES), r.below(90_000), r.of(REFERERS), r.of(AGENTS)
+    )
+}
+
+fn rfc3164(r: &mut Random, when: &When) -> String {
+    format!(
+        "<{}>{} {} {}[{}]: {} {}",
+        r.below(192), when.text("%b %e %H:%M:%S"), r.of(HOSTS), r.of(APPS), r.below(40_000), r.of(TEXTS), when.n
+    )
+}
+
+fn rfc5424(r: &mut Random, when: &When) -> String {
+    format!(
+        "<{}>1 {}.{:06}+00:00 {} {} {} - [meta sequenceId=\"{}\"] {} {}",
+        r.below(192), when.text("%Y-%m-%dT%H:%M:%S"), r.below(1_000_000), r.of(HOSTS), r.of(APPS),
+        r.below(40_000), when.n, r.of(TEXTS), when.n
+    )
+}
+
+fn json(r: &mut Random, when: &When) -> String {
+    format!(
+        r#"{{"time":"{}.{:03}Z","level":"{}","msg":"{} {}","host":"{}","http":{{"path":"{}","status":{}}},"took":0.{}}}"#,
+        when.text("%Y-%m-%dT%H:%M:%S"), r.below(1000), r.of(&["info", "warn", "error"]), r.of(TEXTS), when.n,
+        r.of(HOSTS), r.of(PATHS), r.of(STATUSES), r.below(1000)
+    )
+}
