@@ -38,7 +38,6 @@ fn flags(command: Command) -> Command {
             Arg::new("query")
                 .value_name("QUERY")
                 .num_args(0..)
-                .allow_hyphen_values(true)
                 .help("Words, fields and pipes, as: status>=500 | top path"),
         )
         .arg(since("the last hour; with --file all"))
