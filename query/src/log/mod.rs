@@ -1,5 +1,6 @@
 //! The log query: parse, plan, evaluate.
 
+mod clock;
 mod condition;
 mod display;
 mod display_pipe;
@@ -24,6 +25,7 @@ mod text;
 mod time;
 mod value;
 
+pub use clock::Clock;
 pub use eval::{Subject, message};
 pub use extract::{Capture, Extracted};
 pub use field::{FieldKind, FieldName, LevelSet, known_fields};
@@ -40,4 +42,4 @@ pub use run::{Cursor, Limits, Outcome, RunContext, RunError, run};
 pub use table::{Cell, Hit, Sink, Table};
 pub use template::{template, template_into};
 pub use text::TextPattern;
-pub use time::{Clock, Moment, Precision, TimeRange};
+pub use time::{Moment, Precision, TimeRange};

@@ -3,14 +3,11 @@
 use std::fmt;
 use std::ops::Range;
 
-use jiff::Unit;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
 use vigie_parsers::Timestamp;
 
+use super::clock::{Clock, out_of_range};
 use super::number;
-
-const DAY_MS: i64 = 86_400_000;
 
 /// A point in time, or the span that a date stands for, not yet tied to a clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +54,6 @@ pub enum TimeRange {
     Of(Moment),
     /// From one to the other, either end may be open.
     Between(Option<Moment>, Option<Moment>),
-}
-
-/// What times are relative to.
-#[derive(Clone, Debug)]
-pub struct Clock {
-    /// The present.
-    pub now: Timestamp,
-    /// The zone of dates and times that name none.
-    pub zone: TimeZone,
-    /// When the machine started, if known.
-    pub boot: Option<Timestamp>,
-    /// When something was last deployed, if known.
-    pub deploy: Option<Timestamp>,
 }
 
 impl Moment {
@@ -208,61 +192,6 @@ impl TimeRange {
     }
 }
 
-impl Clock {
-    /// A clock that knows of no boot and no deploy.
-    #[must_use]
-    pub fn new(now: Timestamp, zone: TimeZone) -> Self {
-        Self {
-            now,
-            zone,
-            boot: None,
-            deploy: None,
-        }
-    }
-
-    fn today(&self) -> Result<Date, String> {
-        let now = jiff::Timestamp::from_millisecond(self.now.0).map_err(out_of_range)?;
-        Ok(self.zone.to_datetime(now).date())
-    }
-
-    fn at(&self, time: DateTime) -> Result<Timestamp, String> {
-        let point = self.zone.to_timestamp(time).map_err(out_of_range)?;
-        Ok(Timestamp(point.as_millisecond()))
-    }
-
-    fn day(&self, day: Date) -> Result<Range<Timestamp>, String> {
-        let next = day.tomorrow().map_err(out_of_range)?;
-        let midnight = |d: Date| self.at(d.to_datetime(Time::midnight()));
-        Ok(midnight(day)?..midnight(next)?)
-    }
-
-    fn local(&self, time: DateTime, precision: Precision) -> Result<Range<Timestamp>, String> {
-        let start = self.at(time)?;
-        let ms = match precision {
-            Precision::Hour => 3_600_000,
-            Precision::Minute => 60_000,
-            Precision::Second => 1000,
-        };
-        Ok(start..start.plus_ms(ms))
-    }
-
-    /// Where whole steps of that length begin: at midnight for steps of hours and days.
-    pub(crate) fn step_origin(&self, near: Timestamp, step_ms: i64) -> Timestamp {
-        let midnight = || {
-            let near = jiff::Timestamp::from_millisecond(near.0).ok()?;
-            let day = self.zone.to_datetime(near).round(Unit::Day).ok()?.date();
-            self.at(day.to_datetime(Time::midnight())).ok()
-        };
-        let by_calendar = step_ms >= DAY_MS / 24 && near.0.abs() < i64::MAX / 4;
-        by_calendar.then(midnight).flatten().unwrap_or(Timestamp(0))
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn out_of_range(error: jiff::Error) -> String {
-    format!("time out of range: {error}")
-}
-
 fn unix(text: &str) -> Option<Timestamp> {
     let seconds: f64 = text.parse().ok()?;
     /// The year 9999.
@@ -343,7 +272,11 @@ impl fmt::Display for TimeRange {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
 
     fn clock() -> Clock {
         let zone = TimeZone::get("Europe/Berlin").unwrap();

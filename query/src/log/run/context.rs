@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use vigie_parsers::Timestamp;
 
-use super::super::time::{Clock, Moment, TimeRange};
+use super::super::clock::Clock;
+use super::super::time::{Moment, TimeRange};
 use crate::{Order, ScanStats, SourceError};
 
 /// What a query may use up.
@@ -53,7 +54,8 @@ pub struct RunContext<'a> {
     pub deadline: Option<Instant>,
     /// Set when nobody waits for the answer any more.
     pub cancel: Option<&'a AtomicBool>,
-    /// Only events behind this one, newest first: the next page.
+    /// Only events behind this one, newest first: the next page. Sorted events and tables have no
+    /// pages.
     pub before: Option<Cursor>,
 }
 

@@ -16,7 +16,7 @@ use super::figures::Acc;
 use super::plan::{self, Chain};
 use super::stages::Stage;
 use super::{Budget, Flow, Out, RunError, Runner};
-use crate::{GroupBy, Grouped, Scan, Step};
+use crate::{GroupBy, Grouped, Step};
 
 /// What a group costs beside its key.
 const GROUP_BYTES: usize = 128;
@@ -310,15 +310,10 @@ impl Runner<'_> {
         let Some(shape) = plan::shape(first, self.cx, &self.range)? else {
             return Ok(false);
         };
-        if shape.aggregates() != COUNT || self.cx.before.is_some() {
+        if shape.aggregates() != COUNT {
             return Ok(false);
         }
-        let scan = Scan {
-            order: self.order,
-            deadline: self.cx.deadline,
-            cancel: self.cx.cancel,
-            ..Scan::new(self.range.start, self.range.end, self.filter)
-        };
+        let scan = self.scan_of(self.filter, self.range.clone(), self.order);
         let by = GroupBy {
             fields: shape.fields(),
             step: shape.step(),

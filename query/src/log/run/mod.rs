@@ -21,7 +21,7 @@ use vigie_parsers::{Event, Timestamp};
 use super::filter::Filter;
 use super::query::{Pipe, Query};
 use super::table::{Hit, Item, Sink, Table};
-use crate::{EventSource, Order, Scan, ScanStats};
+use crate::{EventSource, GroupBy, Order, Scan, ScanStats, Step};
 pub use context::{Cursor, Limits, Outcome, RunContext, RunError};
 use plan::Chain;
 
@@ -52,8 +52,11 @@ pub fn run(
         stats: ScanStats::default(),
         range,
     };
+    let sorted = pipes.iter().any(|p| matches!(p, Pipe::Sort(_)));
+    let pages = !query.makes_table() && !sorted && runner.order == Order::NewestFirst;
     let mut answer = Answer {
         table: None,
+        before: cx.before.filter(|_| pages),
         given: 0,
         more: false,
         limit: cx.limits.rows,
@@ -64,6 +67,10 @@ pub fn run(
     }
     runner.answer(pipes, &mut answer)?;
     let more = answer.more;
+    if more && sorted {
+        // The next page cannot be asked for: its events are not behind those of this one.
+        budget.cut("only the first of what was sorted are shown");
+    }
     answer.close(query);
     let mut stats = runner.stats;
     if stats.incomplete.is_none() {
@@ -135,6 +142,8 @@ impl Budget {
 /// The end of the chain.
 struct Answer<'s> {
     table: Option<Table>,
+    /// Where the page before this one ended.
+    before: Option<Cursor>,
     given: usize,
     more: bool,
     limit: usize,
@@ -143,6 +152,11 @@ struct Answer<'s> {
 
 impl Answer<'_> {
     fn take(&mut self, item: Item<'_>) -> Flow {
+        if let (Some(cursor), Item::Event(hit)) = (self.before, &item)
+            && (hit.event.time, hit.event.id) >= (cursor.time, cursor.id)
+        {
+            return Flow::Continue(());
+        }
         if self.given >= self.limit {
             self.more = true;
             return Flow::Break(());
@@ -192,7 +206,10 @@ impl<'a> Runner<'a> {
         {
             return Ok(());
         }
-        let range = self.range.clone();
+        let mut range = self.range.clone();
+        if let (true, Some(cursor)) = (pipes.iter().all(plan::streams), self.cx.before) {
+            range.end = range.end.min(cursor.time.plus_ms(1));
+        }
         self.pass(pipes, range, out)
     }
 
@@ -204,13 +221,9 @@ impl<'a> Runner<'a> {
         out: &mut Out<'_>,
     ) -> Result<(), RunError> {
         let mut chain = Chain::new(pipes, self.budget, self.order, self.cx, &self.range)?;
-        let before = self.cx.before.filter(|_| self.order == Order::NewestFirst);
         let (none, mut stats) = (Vec::new(), ScanStats::default());
         let filter = self.filter;
         let scanned = self.scan(filter, range, self.order, &mut stats, &mut |event| {
-            if before.is_some_and(|c| (event.time, event.id) >= (c.time, c.id)) {
-                return Flow::Continue(());
-            }
             let hit = Hit {
                 event,
                 extracted: &none,
@@ -232,16 +245,23 @@ impl<'a> Runner<'a> {
         stats: &mut ScanStats,
         each: &mut dyn FnMut(&Event) -> Flow,
     ) -> Result<(), RunError> {
-        let before = self.cx.before.filter(|_| order == Order::NewestFirst);
-        let until = before.map_or(range.end, |c| range.end.min(c.time.plus_ms(1)));
-        let scan = Scan {
+        stats.add(
+            self.source
+                .scan(&self.scan_of(filter, range, order), each)?,
+        );
+        Ok(())
+    }
+
+    fn scan_of<'f>(&self, filter: &'f Filter, range: Range<Timestamp>, order: Order) -> Scan<'f>
+    where
+        'a: 'f,
+    {
+        Scan {
             order,
             deadline: self.cx.deadline,
             cancel: self.cx.cancel,
-            ..Scan::new(range.start, until, filter)
-        };
-        stats.add(self.source.scan(&scan, each)?);
-        Ok(())
+            ..Scan::new(range.start, range.end, filter)
+        }
     }
 
     /// Finds the ends of what there is, where a pipe divides a range that has none.
@@ -250,31 +270,41 @@ impl<'a> Runner<'a> {
         if !pipes.iter().any(divides) {
             return Ok(());
         }
-        let ends = [
-            (self.range.start == Timestamp::MIN, Order::OldestFirst),
-            (self.range.end == Timestamp::MAX, Order::NewestFirst),
-        ];
-        for (open, order) in ends {
-            if !open {
-                continue;
-            }
-            let (mut end, mut stats) = (None, ScanStats::default());
-            self.scan(
-                self.filter,
-                self.range.clone(),
-                order,
-                &mut stats,
-                &mut |event| {
-                    end = Some(event.time);
-                    Flow::Break(())
-                },
-            )?;
-            let end = end.unwrap_or(self.cx.clock.now);
-            match order {
-                Order::OldestFirst => self.range.start = end,
-                Order::NewestFirst => self.range.end = end.plus_ms(1),
-            }
+        let (open_start, open_end) = (
+            self.range.start == Timestamp::MIN,
+            self.range.end == Timestamp::MAX,
+        );
+        if !open_start && !open_end {
+            return Ok(());
         }
+        // Counts per minute: a store may have them at hand, and plain files need one pass.
+        let step = Step {
+            ms: 60_000,
+            origin: Timestamp(0),
+        };
+        let by = GroupBy {
+            fields: &[],
+            step: Some(step),
+            max_groups: 1,
+        };
+        let scan = self.scan_of(self.filter, self.range.clone(), self.order);
+        let grouped = self.source.count_by(&scan, &by)?;
+        let minutes = || {
+            grouped
+                .groups
+                .iter()
+                .flat_map(|g| &g.steps)
+                .map(|(start, _)| *start)
+        };
+        let (first, last) = (minutes().min(), minutes().max());
+        if open_start {
+            self.range.start = first.unwrap_or(self.cx.clock.now).min(self.range.end);
+        }
+        if open_end {
+            let last = last.map_or(self.cx.clock.now, |start| start.plus_ms(step.ms));
+            self.range.end = last.max(self.range.start);
+        }
+        self.stats.add(grouped.stats);
         Ok(())
     }
 }

@@ -66,12 +66,16 @@ pub(super) fn fold_conditions(query: &Query) -> (Filter, &[Pipe]) {
 
 /// `head` reads from the old end; everything else from the new one.
 pub(super) fn order(pipes: &[Pipe]) -> Order {
-    use Pipe::{Head, Json, Kv, Parse, Where};
-    let streams = |p: &&Pipe| matches!(p, Where(_) | Parse { .. } | Json(_) | Kv(_));
     match pipes.iter().find(|p| !streams(p)) {
-        Some(Head(_)) => Order::OldestFirst,
+        Some(Pipe::Head(_)) => Order::OldestFirst,
         _ => Order::NewestFirst,
     }
+}
+
+/// Pipes that decide about each event alone.
+pub(super) fn streams(pipe: &Pipe) -> bool {
+    use Pipe::{Json, Kv, Parse, Where};
+    matches!(pipe, Where(_) | Parse { .. } | Json(_) | Kv(_))
 }
 
 /// Pipes that look at the source again.

@@ -3,7 +3,7 @@
 use super::{answer, check, events};
 use crate::log::{Memory, Query};
 
-fn numbers() -> Memory {
+pub(super) fn numbers() -> Memory {
     let line = |n: u32| {
         let (level, app) = (
             ["info", "err"][(n % 2) as usize],
@@ -172,21 +172,24 @@ fn limits_are_told() {
 #[test]
 fn pages_follow_each_other() {
     let source = numbers();
-    let query = Query::parse("level=err").unwrap();
-    let mut cx = crate::log::RunContext::new(super::clock());
-    cx.limits.rows = 4;
-    let mut seen = Vec::new();
-    for expected in [(4, true), (2, false)] {
-        let mut page = Page::default();
-        let outcome = crate::log::run(&source, &query, &cx, &mut page).unwrap();
-        assert_eq!((page.0.len(), outcome.more), expected);
-        cx.before = page.0.last().copied();
-        seen.extend(page.0);
-    }
-    assert!(
-        seen.windows(2)
-            .all(|w| (w[0].time, w[0].id) > (w[1].time, w[1].id))
-    );
+    let check = |query: &str, pages: &[(usize, bool)]| {
+        let query = Query::parse(query).unwrap();
+        let mut cx = crate::log::RunContext::new(super::clock());
+        cx.limits.rows = 4;
+        let mut seen = Vec::new();
+        for expected in pages {
+            let mut page = Page::default();
+            let outcome = crate::log::run(&source, &query, &cx, &mut page).unwrap();
+            assert_eq!((page.0.len(), outcome.more), *expected, "{query}");
+            cx.before = page.0.last().copied();
+            seen.extend(page.0);
+        }
+        let falls = |w: &[crate::log::Cursor]| (w[0].time, w[0].id) > (w[1].time, w[1].id);
+        assert!(seen.windows(2).all(falls), "{query}");
+    };
+    check("level=err", &[(4, true), (2, false)]);
+    check("* | tail 7", &[(4, true), (3, false)]);
+    check("app:c | around 1m", &[(4, true), (4, true), (4, false)]);
 }
 
 #[derive(Default)]

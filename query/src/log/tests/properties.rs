@@ -2,8 +2,14 @@
 
 use proptest::prelude::*;
 
+use vigie_parsers::Timestamp;
+
 use super::event;
-use crate::log::{Filter, Query, Subject, TextPattern, printable, template};
+use crate::log::{
+    FieldName, Filter, Limits, Query, RunContext, RunError, Subject, TextPattern, printable, run,
+    template,
+};
+use crate::{EventSource, GroupBy, Scan, Step};
 
 /// A filter that reads well.
 fn filter() -> impl Strategy<Value = String> {
@@ -147,6 +153,49 @@ proptest! {
         let shown = printable(&text);
         prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\t'));
         prop_assert_eq!(template(&text).iter().filter(|b| b.is_ascii_digit()).count(), 0);
+    }
+
+    /// No query fails on the way, each keeps to its limits, and tables are rectangular.
+    #[test]
+    fn any_query_runs(
+        filter in prop_oneof![filter(), Just("*".to_owned()), Just("level>=info".to_owned())],
+        pipes in pipe(),
+        rows in 0usize..9,
+        kept_bytes in prop_oneof![Just(0usize), Just(3000), Just(1 << 20)],
+    ) {
+        let source = super::pipes::numbers();
+        let query = Query::parse(&format!("{filter} @all{pipes}")).unwrap();
+        let mut cx = RunContext::new(super::clock());
+        cx.limits = Limits { rows, groups: 5, kept_bytes };
+        let mut written = super::Written::default();
+        match run(&source, &query, &cx, &mut written) {
+            Ok(_) => prop_assert!(written.lines.len() <= rows + usize::from(query.makes_table())),
+            Err(error) => prop_assert!(matches!(error, RunError::Query(_)), "{query}: {error}"),
+        }
+    }
+
+    /// Counting by field and time says the same as looking at each event.
+    #[test]
+    fn groups_are_counted_right(step in 1i64..5_000_000, minutes in prop::collection::vec((0u32..99, 0u32..3), 1..40)) {
+        let lines = minutes.iter().map(|(m, app)| format!("-{m}m - s | {{app:a{app}}}\n"));
+        let source = super::events(&lines.collect::<String>());
+        let by = [FieldName::new("app")];
+        let step = Step { ms: step, origin: super::NOW };
+        let scan = Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All);
+        let group_by = GroupBy { fields: &by, step: Some(step), max_groups: 9 };
+        let grouped = source.count_by(&scan, &group_by).unwrap();
+        let total: u64 = grouped.groups.iter().map(|g| g.count).sum();
+        prop_assert_eq!((total, grouped.rest), (minutes.len() as u64, 0));
+        for group in grouped.groups {
+            let app = group.key[0].as_deref().unwrap();
+            prop_assert_eq!(group.steps.iter().map(|(_, n)| n).sum::<u64>(), group.count);
+            for (start, n) in group.steps {
+                let inside = |e: &&vigie_parsers::Event| start <= e.time && e.time < start.plus_ms(step.ms);
+                let there = source.events().iter().filter(inside);
+                let same = there.filter(|e| e.field("app").as_deref() == Some(app));
+                prop_assert_eq!(same.count() as u64, n);
+            }
+        }
     }
 
     /// The whole line and each piece apart: what the tree says is what its parts say.
