@@ -127,20 +127,37 @@ fn load() -> Figures {
     figures
 }
 
-/// One line in three seconds, and of the errors one in ten minutes or one each second.
+/// The lines of a source and its errors, so many a second.
 fn logs(lines: (f64, f64), errors: (f64, f64)) -> Figures {
     let source = ("source", "file:/var/log/app.log");
+    let name = "vigie_log_events_total";
     let mut figures = Figures::every(60);
     figures
+        .add("vigie_source_up", &[HOST, source], |_| Some(1.0))
         .add(
-            "vigie_log_events_total",
+            name,
             &[HOST, source, ("level", "info")],
             counter(lines.0, lines.1),
         )
         .add(
-            "vigie_log_events_total",
+            name,
             &[HOST, source, ("level", "err")],
             counter(errors.0, errors.1),
+        );
+    figures
+}
+
+/// A counter that is written down only when it counts, as log figures are.
+fn silent() -> Figures {
+    let source = ("source", "file:/var/log/app.log");
+    let lines = counter(0.3, 0.0);
+    let mut figures = Figures::every(60);
+    figures
+        .add("vigie_source_up", &[HOST, source], |_| Some(1.0))
+        .add(
+            "vigie_log_events_total",
+            &[HOST, source, ("level", "info")],
+            move |s| if bad(s) { None } else { lines(s) },
         );
     figures
 }
@@ -148,8 +165,8 @@ fn logs(lines: (f64, f64), errors: (f64, f64)) -> Figures {
 fn machine() -> Vec<Trouble> {
     let fs = |good, worse| filesystem(gauge(good, worse), (0.0, 0.0), (9e5, 9e5));
     vec![
-        trouble("machine/FilesystemFull", fs(5e8, 2e7), 30, 30),
-        trouble("machine/FilesystemFull#2", fs(5e8, 8e7), 140, 45),
+        trouble("machine/FilesystemFull", fs(5e8, 5e7), 30, 30),
+        trouble("machine/FilesystemFull#2", fs(5e8, 8e7), 140, 30),
         trouble(
             "machine/InodesFull",
             filesystem(gauge(5e8, 5e8), (0.0, 0.0), (9e5, 1e3)),
@@ -279,7 +296,13 @@ fn others() -> Vec<Trouble> {
             190,
             660,
         ),
-        trouble("logs/SourceSilent", logs((0.3, 0.0), (0.002, 0.0)), 700, 90),
+        trouble("logs/SourceSilent", silent(), 840, 150),
+        trouble(
+            "logs/SourceSilent",
+            logs((0.3, 0.0), (0.002, 0.0)),
+            840,
+            150,
+        ),
         trouble(
             "vigie/SourceFailed",
             gauges(&[("vigie_source_up", SOURCE, (1.0, 0.0))]),
