@@ -300,8 +300,11 @@ fn filter() -> impl Strategy<Value = Filter> {
     })
 }
 
+/// Lines with their times and sources, and whether the block is sealed behind them.
+type Lines = (Vec<(Vec<u8>, i64, u8)>, bool);
+
 /// A store with some sealed blocks and an open one, and all its rows in order.
-fn filled(dir: &Path, batches: Vec<(Vec<(Vec<u8>, i64, u8)>, bool)>) -> Vec<Row> {
+fn filled(dir: &Path, batches: Vec<Lines>) -> Vec<Row> {
     let mut writer = writer(dir);
     let mut now = NOW;
     let mut all: Vec<Row> = Vec::new();
@@ -324,7 +327,7 @@ fn filled(dir: &Path, batches: Vec<(Vec<(Vec<u8>, i64, u8)>, bool)>) -> Vec<Row>
     all
 }
 
-fn batches() -> impl Strategy<Value = Vec<(Vec<(Vec<u8>, i64, u8)>, bool)>> {
+fn batches() -> impl Strategy<Value = Vec<Lines>> {
     let rows = proptest::collection::vec((line(), 0i64..2000, 0u8..3), 1..60);
     proptest::collection::vec((rows, any::<bool>()), 1..6)
 }

@@ -90,17 +90,6 @@ impl Column {
             out.extend_from_slice(self.strings.get(code as usize));
         }
     }
-
-    /// The value behind a code, `scratch` being used for numbers.
-    pub(super) fn value<'a>(&'a self, code: u32, scratch: &'a mut Vec<u8>) -> &'a [u8] {
-        if code & NUMBER != 0 {
-            scratch.clear();
-            append_number(code & !NUMBER, scratch);
-            scratch
-        } else {
-            self.strings.get(code as usize)
-        }
-    }
 }
 
 /// Finds known strings of a column: open addressing over 32 bits of hash and the string's place.
@@ -112,6 +101,12 @@ pub(super) struct Interner {
 }
 
 const SLOTS_MIN: usize = 8;
+
+/// Where the search for a hash begins.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+fn place(h: u64, mask: usize) -> usize {
+    h as usize & mask
+}
 
 impl Interner {
     /// Appends a value to its column. Answers the bytes of memory that it took.
@@ -148,7 +143,7 @@ impl Interner {
         }
         let h = hash(key, text);
         let mask = self.slots.len() - 1;
-        let mut at = h as usize & mask;
+        let mut at = place(h, mask);
         loop {
             let slot = self.slots[at];
             if slot == 0 {
@@ -158,9 +153,9 @@ impl Interner {
                 return next;
             }
             if (slot ^ h) >> 32 == 0 {
-                let index = (slot & 0xFFFF_FFFF) - 1;
+                let index = u32::try_from((slot & 0xFFFF_FFFF) - 1).unwrap_or(next);
                 if strings.get(index as usize) == text {
-                    return u32::try_from(index).unwrap_or(next);
+                    return index;
                 }
             }
             at = (at + 1) & mask;
@@ -176,7 +171,7 @@ impl Interner {
         self.slots.resize(size, 0);
         for (index, text) in (1u64..).zip(strings.iter()).filter(|(_, t)| short(t)) {
             let h = hash(key, text);
-            let mut at = h as usize & (size - 1);
+            let mut at = place(h, size - 1);
             while self.slots[at] != 0 {
                 at = (at + 1) & (size - 1);
             }
@@ -231,9 +226,10 @@ mod tests {
                 }
                 interner.push(&mut column, v.as_bytes(), 7);
             }
-            let mut scratch = Vec::new();
             for (&code, v) in column.codes.iter().zip(&values) {
-                prop_assert_eq!(column.value(code, &mut scratch), v.as_bytes());
+                let mut value = Vec::new();
+                column.append(code, &mut value);
+                prop_assert_eq!(value, v.as_bytes());
             }
             let mut short: Vec<&[u8]> = column.strings.iter().filter(|s| s.len() < 100).collect();
             let n = short.len();

@@ -106,13 +106,12 @@ impl Room {
         Ok(room)
     }
 
-    /// Lets the oldest blocks go until `more` bytes of `stream` fit.
-    pub(super) fn make(&mut self, tx: &Transaction<'_>, stream: i64, more: u64) -> Result<()> {
-        self.by_stream.entry(stream).or_default();
+    /// Lets the oldest blocks go until `more` bytes fit.
+    pub(super) fn make(&mut self, tx: &Transaction<'_>, more: u64) -> Result<()> {
         while self.total.saturating_add(more) > self.limits.events
             || self.limits.is_passed(tx, more)?
         {
-            let Some(block) = self.next_out(stream, more) else {
+            let Some(block) = self.next_out() else {
                 break;
             };
             delete(tx, block.id)?;
@@ -126,14 +125,9 @@ impl Room {
     }
 
     /// The oldest block of a stream above its share; the oldest of all if none is.
-    fn next_out(&mut self, stream: i64, more: u64) -> Option<Stored> {
+    fn next_out(&mut self) -> Option<Stored> {
         let share = self.limits.events / 2 / (self.by_stream.len() as u64).max(1);
-        let above = |b: &Stored| {
-            let coming = if b.stream == stream { more } else { 0 };
-            self.by_stream
-                .get(&b.stream)
-                .is_some_and(|&n| n + coming > share)
-        };
+        let above = |b: &Stored| self.by_stream.get(&b.stream).is_some_and(|&n| n > share);
         let at = self.blocks.iter().rposition(above);
         let at = at.or(self.blocks.len().checked_sub(1))?;
         Some(self.blocks.remove(at))

@@ -1,11 +1,13 @@
 //! The values of one field in a block, by columns: what filters are decided and groups counted on.
 
+use std::borrow::Cow;
+
 use foldhash::HashMap;
 use vigie_parsers::{Field, Kind, Severity};
 use vigie_query::log::{FieldKind, FieldName, LevelSet, Test};
 
 use super::Fault;
-use super::column::{Column, NUMBER, append_number};
+use super::column::{Column, NUMBER, Strings, append_number};
 use super::rebuild::Block;
 use super::table::{NO_SEVERITY, severity_of};
 use super::template::Template;
@@ -18,8 +20,8 @@ const ABSENT: u32 = 0;
 /// A field of all rows of a block.
 #[derive(Debug, Default)]
 pub(super) struct FieldValues {
-    /// Distinct values, undone; the first is the absent one.
-    pub values: Vec<Option<Vec<u8>>>,
+    /// Values, undone; the first stands for the absent one.
+    values: Strings,
     /// The place of each row's value, or [`UNKNOWN`].
     pub codes: Vec<u32>,
     /// Some rows are unknown.
@@ -31,15 +33,25 @@ pub(super) struct FieldValues {
 }
 
 impl FieldValues {
-    fn add(&mut self, value: Option<Vec<u8>>) -> u32 {
+    fn add(&mut self, value: &[u8]) -> u32 {
         self.values.push(value);
         u32::try_from(self.values.len() - 1).unwrap_or(UNKNOWN)
     }
 
+    /// Number of places of values.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The value at a place.
+    pub(super) fn value(&self, code: u32) -> Option<&[u8]> {
+        (code != ABSENT).then(|| self.values.get(code as usize))
+    }
+
     /// Which values pass.
     pub(super) fn passing(&self, test: &Test) -> Vec<bool> {
-        let pass = |value: &Option<Vec<u8>>| value.as_ref().is_some_and(|v| test.matches(v));
-        let mut passing: Vec<bool> = self.values.iter().map(pass).collect();
+        let mut passing: Vec<bool> = self.values.iter().map(|v| test.matches(v)).collect();
+        passing[ABSENT as usize] = false;
         // A level in the text of a line without severity passes no test of levels.
         if let Test::Levels(set) = test {
             passing.fill(false);
@@ -78,7 +90,8 @@ pub(super) fn decidable(name: &FieldName, test: &Test) -> bool {
 
 /// Whether the values say surely what `test` answers.
 pub(super) fn is_sure(values: &FieldValues, test: &Test) -> bool {
-    !values.unknown && !(values.loose_numbers && has_numbers(test))
+    let misled = values.loose_numbers && has_numbers(test);
+    !(values.unknown || misled)
 }
 
 /// The levels for which a test on `level` holds; `None` if it asks for more than levels.
@@ -97,7 +110,7 @@ pub(super) fn is_unknown(block: &dyn Block, template: &Template) -> bool {
 /// A field of a block, `None` where only the line itself can tell.
 pub(super) fn read(block: &dyn Block, name: &FieldName) -> Result<Option<FieldValues>, Fault> {
     let mut values = FieldValues::default();
-    values.add(None);
+    values.add(b"");
     match name.kind() {
         FieldKind::Known(_) => columns(block, name.as_str(), &mut values)?,
         // The names of the vocabulary are found as such only.
@@ -113,7 +126,7 @@ pub(super) fn read(block: &dyn Block, name: &FieldName) -> Result<Option<FieldVa
 }
 
 fn constant(block: &dyn Block, value: &[u8], values: &mut FieldValues) {
-    let code = values.add(Some(value.to_vec()));
+    let code = values.add(value);
     values.codes = vec![code; block.rows().times.len()];
 }
 
@@ -131,7 +144,7 @@ fn level(block: &dyn Block, values: &mut FieldValues) -> Result<(), Fault> {
         };
         let known = &mut codes[severity as usize & 15];
         *code = *known.get_or_insert_with(|| {
-            values.values.push(Some(level.as_str().as_bytes().to_vec()));
+            values.values.push(level.as_str().as_bytes());
             let place = u32::try_from(values.values.len() - 1).unwrap_or(UNKNOWN);
             values.levels.push((place, level));
             place
@@ -167,7 +180,7 @@ impl Cursor<'_> {
         let place = if known == UNKNOWN {
             let (value, loose) = self.value(code, scratch);
             values.loose_numbers |= loose;
-            let place = values.add(Some(value));
+            let place = values.add(&value);
             if code & NUMBER == 0 {
                 self.strings[code as usize] = place;
             } else {
@@ -182,7 +195,7 @@ impl Cursor<'_> {
     }
 
     /// The value, and whether its text may mislead about the number.
-    fn value(&self, code: u32, scratch: &mut Vec<u8>) -> (Vec<u8>, bool) {
+    fn value<'v>(&'v self, code: u32, scratch: &'v mut Vec<u8>) -> (Cow<'v, [u8]>, bool) {
         scratch.clear();
         let text = if code & NUMBER == 0 {
             self.column.strings.get(code as usize)
@@ -193,7 +206,7 @@ impl Cursor<'_> {
         let scaled = matches!(self.kind, Kind::Millis | Kind::Micros);
         let plain = || std::str::from_utf8(text).is_ok_and(|t| t.parse::<f64>().is_ok());
         let loose = scaled && code & NUMBER == 0 && !plain();
-        (self.kind.decode(text).into_owned(), loose)
+        (self.kind.decode(text), loose)
     }
 }
 
@@ -229,7 +242,7 @@ fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<()
     let origins: Vec<u32> = block
         .origins()
         .iter()
-        .map(|o| of_origin(o).map_or(ABSENT, |v| values.add(Some(v))))
+        .map(|o| of_origin(o).map_or(ABSENT, |v| values.add(&v)))
         .collect();
     let unknown: Vec<bool> = block
         .templates()

@@ -97,14 +97,14 @@ fn count(
     if by.step.is_some() {
         return Ok(Some(count_keys(&columns, rows, times, by, groups)));
     }
-    let mut counts = vec![0u64; first.values.len()];
+    let mut counts = vec![0u64; first.len()];
     let mut total = 0;
     for row in rows {
         counts[first.codes[row] as usize] += 1;
         total += 1;
     }
-    for (value, n) in first.values.iter().zip(counts).filter(|(_, n)| *n > 0) {
-        groups.add_many([value.as_deref()], None, n);
+    for (code, n) in (0u32..).zip(counts).filter(|(_, n)| *n > 0) {
+        groups.add_many([first.value(code)], None, n);
     }
     Ok(Some(total))
 }
@@ -154,11 +154,8 @@ fn count_keys(
         *counts.entry(key).or_default() += run;
     }
     for ((codes, step), n) in counts {
-        let value = |(column, &code): (&'_ FieldValues, &u32)| {
-            column.values.get(code as usize).cloned().flatten()
-        };
-        let values: Vec<Option<Vec<u8>>> = columns.iter().zip(&codes).map(value).collect();
-        groups.add_many(values.iter().map(Option::as_deref), step, n);
+        let values = columns.iter().zip(&codes).map(|(c, &code)| c.value(code));
+        groups.add_many(values, step, n);
     }
     total
 }

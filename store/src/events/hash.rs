@@ -59,9 +59,8 @@ pub(super) fn hash(key: u64, bytes: &[u8]) -> u64 {
 mod tests {
     use super::hash;
 
-    /// The filters on disk depend on it.
     #[test]
-    fn never_changes() {
+    fn depends_on_text_and_key() {
         let text = b"the quick brown fox jumps over the lazy dog";
         let got: Vec<u64> = [0, 1, 3, 5, 8, 12, 16, 17, 33, 43]
             .iter()

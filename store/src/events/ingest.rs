@@ -162,10 +162,15 @@ impl Ingest {
             let key = (head.origin, head.format);
             let mut route = match last {
                 Some((k, route)) if k == key => route,
-                _ => match routes.get(&key) {
-                    Some(&route) => route,
-                    None => self.route(batch, head),
-                },
+                _ => {
+                    if let Some((key, route)) = last {
+                        routes.insert(key, route);
+                    }
+                    match routes.get(&key) {
+                        Some(&route) => route,
+                        None => self.route(batch, head),
+                    }
+                }
             };
             let stream = &mut self.streams[route.stream];
             if stream.open.is_full() {
@@ -176,7 +181,6 @@ impl Ingest {
                 route.origin = stream.open.origin(batch.origin(head));
             }
             last = Some((key, route));
-            routes.insert(key, route);
             let line = Line {
                 time: head.time.0,
                 recv: head.recv.0,
@@ -239,13 +243,20 @@ impl Ingest {
                 && let Some((block, merged)) = compact::run(tx, stream.id, &stream.name, self.key)?
             {
                 write_block(tx, stream.id, block, &merged)?;
+                // It knows the small blocks still.
+                if let Some(room) = room.take() {
+                    room.finish(tx)?;
+                }
             }
         }
         // The journal of open blocks takes room as well.
         let journal = self.pending_bytes as u64;
         if room.is_some() || self.limits.is_passed(tx, journal)? {
-            let mut room = Room::load(tx, self.limits)?;
-            room.make(tx, 0, journal)?;
+            let mut room = match room {
+                Some(room) => room,
+                None => Room::load(tx, self.limits)?,
+            };
+            room.make(tx, journal)?;
             room.finish(tx)?;
         }
         let hour = now.0.div_euclid(3_600_000);
@@ -359,7 +370,7 @@ impl Stream {
                 Some(room) => room,
                 None => room.insert(Room::load(tx, limits)?),
             };
-            room.make(tx, self.id, sealed.disk_bytes)?;
+            room.make(tx, sealed.disk_bytes)?;
             room.add(*next_block, self.id, sealed);
             write_block(tx, self.id, *next_block, sealed)?;
             counts::add(tx, self.id, &sealed.counts)?;

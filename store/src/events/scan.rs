@@ -445,7 +445,7 @@ impl<'c, 'q> Run<'c, 'q> {
             };
             active.next += 1;
             self.stats.events_checked += 1;
-            if self.stats.events_checked % CHECKS_PER_CLOCK == 0 && self.must_stop() {
+            if self.stats.events_checked.is_multiple_of(CHECKS_PER_CLOCK) && self.must_stop() {
                 break;
             }
             let mut event = self.pool.pop().unwrap_or_default();

@@ -166,6 +166,43 @@ fn longest_run(needle: &str) -> &[u8] {
     runs.max_by_key(|run| run.len()).unwrap_or_default()
 }
 
+/// Numbers are shown in another unit than the line's.
+fn is_scaled(kind: Kind) -> bool {
+    matches!(kind, Kind::Millis | Kind::Micros)
+}
+
+/// A run of digits that is sought in numbers, without writing these down.
+#[derive(Clone, Copy)]
+struct Digits {
+    value: u64,
+    /// Ten to the power of their count.
+    power: u64,
+}
+
+impl Digits {
+    fn new(run: &[u8]) -> Option<Self> {
+        let digits = run.iter().all(u8::is_ascii_digit) && run.len() <= 10;
+        let value = digits.then(|| std::str::from_utf8(run).ok()?.parse().ok())??;
+        let power = 10u64.pow(u32::try_from(run.len()).ok()?);
+        Some(Self { value, power })
+    }
+
+    fn is_in(self, number: u32) -> bool {
+        let mut rest = u64::from(number);
+        loop {
+            // Fewer digits than wanted lie below a tenth of the power; only 0 itself begins with 0.
+            let enough = rest >= self.power / 10 || (number == 0 && self.power == 10);
+            if enough && rest % self.power == self.value {
+                return true;
+            }
+            rest /= 10;
+            if rest == 0 || rest < self.power / 10 {
+                return false;
+            }
+        }
+    }
+}
+
 /// Searches one run of word characters in the pieces of a block.
 struct Search<'a> {
     run: &'a [u8],
@@ -174,6 +211,7 @@ struct Search<'a> {
     digits: bool,
     /// It may be part of a rescaled number.
     numeric: bool,
+    number: Option<Digits>,
     scratch: Vec<u8>,
 }
 
@@ -217,7 +255,8 @@ impl Search<'_> {
                 from = at + 1;
             }
         }
-        if kind != Kind::Plain {
+        let escaped = kind != Kind::Plain && memchr::memchr(b'\\', &strings.bytes).is_some();
+        if escaped || is_scaled(kind) {
             for (index, found) in found.iter_mut().enumerate().filter(|(_, f)| !**f) {
                 if let std::borrow::Cow::Owned(value) = kind.decode(strings.get(index)) {
                     *found = self.is_in(&value);
@@ -225,11 +264,16 @@ impl Search<'_> {
                 }
             }
         }
-        (any || self.numeric).then_some(found)
+        let numbers = self.number.is_some() || (self.numeric && is_scaled(kind));
+        (any || numbers).then_some(found)
     }
 
     /// Whether it is in a number.
-    fn is_in_number(&mut self, number: u32, kind: Kind, text: &mut Vec<u8>) -> bool {
+    fn is_in_number(&self, number: u32, kind: Kind, text: &mut Vec<u8>) -> bool {
+        if !is_scaled(kind) {
+            // Digits have no escapes.
+            return self.number.is_some_and(|n| n.is_in(number));
+        }
         text.clear();
         append_number(number, text);
         self.finder.find(text).is_some()
@@ -252,6 +296,7 @@ fn text(block: &dyn Block, pattern: &TextPattern) -> Result<Selection, Fault> {
         mask: words::byte_mask(run),
         digits: !run.iter().any(u8::is_ascii_alphabetic),
         numeric: run.iter().all(u8::is_ascii_digit),
+        number: Digits::new(run),
         scratch: Vec::new(),
     };
     if search.is_in(block.place().source.as_bytes()) {
@@ -302,7 +347,7 @@ fn in_columns(block: &dyn Block, search: &mut Search<'_>, bits: &mut [u64]) -> R
         };
         let mut hit = |code: u32| match code & NUMBER {
             0 => found.get(code as usize).copied().unwrap_or(false),
-            _ => search.numeric && search.is_in_number(code & !NUMBER, kind, &mut number_text),
+            _ => search.is_in_number(code & !NUMBER, kind, &mut number_text),
         };
         let rows = &block.rows().templates;
         if number >= first {
@@ -346,4 +391,20 @@ fn rows_by_template(block: &dyn Block) -> Vec<Vec<u32>> {
         rows[template as usize].push(row);
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digits;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn digits_are_found_as_in_text(number in 0u32..1 << 31, small in 0u32..2000, run in "[0-9]{1,3}") {
+            let digits = Digits::new(run.as_bytes()).expect("digits");
+            for n in [number, small] {
+                prop_assert_eq!(digits.is_in(n), n.to_string().contains(&run), "{} in {}", run, n);
+            }
+        }
+    }
 }

@@ -20,9 +20,9 @@ const MARKER: u8 = 4;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [OTHER; 256];
-    let mut i = 0;
+    let mut i = 0usize;
     while i < 256 {
-        classes[i] = match i as u8 {
+        classes[i] = match i.to_le_bytes()[0] {
             b'0'..=b'9' => DIGIT,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'.' => TOKEN,
             b'-' => DASH,

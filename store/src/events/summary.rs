@@ -35,7 +35,7 @@ pub(super) fn write(table: &Table, format: &str) -> Vec<u8> {
     let raw = |t: &super::template::Template| t.is_raw() && format != "raw";
     let opaque = table.overflow || table.templates.iter().any(raw);
     let many = table.origins.len() > ORIGINS_MAX;
-    let mut out = vec![u8::from(opaque) * OPAQUE | u8::from(many) * MANY_ORIGINS];
+    let mut out = vec![(u8::from(opaque) * OPAQUE) | (u8::from(many) * MANY_ORIGINS)];
     let fields = table
         .origins
         .iter()

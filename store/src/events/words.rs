@@ -212,7 +212,8 @@ fn block_of(h: u64, blocks: usize) -> usize {
 
 /// 16 bits onto `0..n`.
 fn scale(bits: u64, n: usize) -> usize {
-    (bits as usize * n) >> 16
+    // Both factors are small: filters have at most some hundred rows and blocks.
+    usize::try_from((bits * n as u64) >> 16).unwrap_or(0)
 }
 
 fn bits(h: u64) -> impl Iterator<Item = (usize, usize)> {
@@ -234,9 +235,9 @@ pub(super) fn may_hold(row: &[u8], h: u64) -> bool {
 
 const MASK_BITS: [u8; 256] = {
     let mut bits = [0; 256];
-    let mut i = 0;
+    let mut i = 0usize;
     while i < 256 {
-        bits[i] = match i as u8 {
+        bits[i] = match i.to_le_bytes()[0] {
             c @ b'a'..=b'z' => c - b'a',
             c @ b'A'..=b'Z' => c - b'A',
             c @ b'0'..=b'9' => 26 + c - b'0',
