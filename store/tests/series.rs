@@ -49,7 +49,7 @@ fn values(
     let matchers = [Matcher::equal("__name__", name)];
     let found = reader
         .select(&selection(&matchers, from_ms, until_ms, step_ms))
-        .unwrap();
+        .expect("the store can be read");
     let samples = found.into_iter().flat_map(|s| s.samples);
     samples.map(|s| (s.time.0, s.value)).collect()
 }

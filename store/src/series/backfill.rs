@@ -34,6 +34,8 @@ pub(super) struct Fill<'t> {
     heartbeat_ms: i64,
     /// By group, then by archive.
     buffers: Vec<Vec<Option<Buffer>>>,
+    /// From when on each archive of each group reaches.
+    oldest_ms: Vec<Vec<i64>>,
     /// The states of counters as they were then, by group and lane.
     lanes: Vec<Vec<Option<Lane>>>,
     scratch: Scratch,
@@ -58,6 +60,7 @@ impl Ingest {
                 .iter()
                 .map(|g| (0..g.rings.len()).map(|_| None).collect())
                 .collect(),
+            oldest_ms: vec![Vec::new(); self.groups.len()],
             lanes: vec![vec![None; LANES]; self.groups.len()],
             scratch: Scratch::default(),
         };
@@ -94,6 +97,10 @@ impl Fill<'_> {
         }
         group.open_at(until_ms);
         let at = place.group as usize;
+        if self.oldest_ms[at].is_empty() {
+            let oldest = |a| group.rings.begins(a, group.oldest_chunk(a));
+            self.oldest_ms[at] = (0..group.rings.len()).map(oldest).collect();
+        }
         let present = group.lanes[place.lane];
         let heartbeat_ms = self.heartbeat_ms.max(place.heartbeat_ms);
         let lane = self.lanes[at][place.lane].get_or_insert_with(|| {
@@ -116,7 +123,7 @@ impl Fill<'_> {
             Effect::None
         };
         for archive in 0..group.rings.len() {
-            self.place(group, archive, place.lane, (effect, time_ms), total)?;
+            self.place(group, archive, &place, (effect, time_ms), total)?;
         }
         Ok(true)
     }
@@ -126,13 +133,19 @@ impl Fill<'_> {
         &mut self,
         group: &mut Group,
         archive: usize,
-        lane: usize,
+        place: &Place,
         (effect, time_ms): (Effect, i64),
         total: f64,
     ) -> Result<()> {
+        let oldest_ms = self.oldest_ms[place.group as usize][archive];
+        // Most readings are older than the finest rings: no division is needed to know that.
+        if time_ms <= oldest_ms {
+            return Ok(());
+        }
+        let lane = place.lane;
         let step_ms = group.rings.archive(archive).step_ms;
         let raw_ms = group.step_ms();
-        let oldest = group.rings.first_slot(archive, group.oldest_chunk(archive));
+        let oldest = oldest_ms.div_euclid(step_ms);
         match effect {
             Effect::None => Ok(()),
             Effect::Set(value) => {
@@ -146,7 +159,6 @@ impl Fill<'_> {
                     None,
                 )
             }
-            Effect::Grow { until_ms, .. } if slot_of(until_ms, step_ms) < oldest => Ok(()),
             Effect::Grow {
                 units,
                 decimals,
@@ -191,22 +203,23 @@ impl Fill<'_> {
         if slot < oldest {
             return Ok(());
         }
-        let chunk = group.rings.chunk_of(archive, slot);
-        if chunk >= group.sealed[archive] {
-            if archive == 0 {
-                group.change(slot, lane, change);
-            }
-            return Ok(());
-        }
-        group.newest = group
-            .newest
-            .max((slot + 1) * group.rings.archive(archive).step_ms / group.step_ms() - 1);
-        let n = usize::try_from(group.rings.archive(archive).n).unwrap_or(0);
+        let slots = group.rings.archive(archive).n;
+        let n = usize::try_from(slots).unwrap_or(0);
         let buffer = &mut self.buffers[group.rings.group as usize][archive];
-        if buffer.as_ref().is_none_or(|b| b.chunk != chunk) {
+        let held = |b: &Buffer| (b.first..b.first + slots).contains(&slot);
+        if !buffer.as_ref().is_some_and(held) {
+            let chunk = group.rings.chunk_of(archive, slot);
+            if chunk >= group.sealed[archive] {
+                if archive == 0 {
+                    group.change(slot, lane, change);
+                }
+                return Ok(());
+            }
             if let Some(full) = buffer.take() {
                 write(self.tx, group, archive, &full, &mut self.scratch)?;
             }
+            let ends_ms = group.rings.begins(archive, chunk + 1);
+            group.newest = group.newest.max(slot_of(ends_ms, group.step_ms()));
             *buffer = Some(load(self.tx, group, archive, chunk, &mut self.scratch)?);
         }
         if let Some(buffer) = buffer {

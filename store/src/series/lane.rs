@@ -397,7 +397,8 @@ mod tests {
     #[test]
     fn counters_grow_wrap_and_reset() {
         const U32: u64 = 1 << 32;
-        let rows: &[(&str, &[u64], &[(Option<i64>, Note)])] = &[
+        type Row<'a> = (&'a str, &'a [u64], &'a [(Option<i64>, Note)]);
+        let rows: &[Row<'_>] = &[
             (
                 "grows",
                 &[5, 15, 15],

@@ -185,7 +185,7 @@ impl Rings {
         // The golden ratio spreads consecutive groups evenly.
         let spread = u64::from(self.group).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let borders = (archive.n / archive.ratio).unsigned_abs();
-        (spread * borders >> 32).cast_signed() * archive.ratio
+        ((spread * borders) >> 32).cast_signed() * archive.ratio
     }
 
     pub(crate) fn chunk_of(&self, a: usize, slot: i64) -> i64 {

@@ -239,6 +239,9 @@ fn get_column(
     Some(())
 }
 
+/// One of a cell's four floats.
+type ColumnOf = fn(&Cell) -> f64;
+
 fn put_coarse(
     out: &mut Vec<u8>,
     cells: &[Cell],
@@ -266,7 +269,7 @@ fn put_coarse(
         return;
     }
     out[at] |= FLOATS;
-    let columns: [(fn(&Cell) -> f64, u8); 4] = [
+    let columns: [(ColumnOf, u8); 4] = [
         (|c| c.min, extrema),
         (|c| c.max, extrema),
         (|c| c.last, extrema),

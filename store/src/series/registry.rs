@@ -278,11 +278,11 @@ impl Inner {
             return None;
         }
         let id = layout.id;
-        if !self.layouts.contains_key(&id) {
+        self.layouts.entry(id).or_insert_with(|| {
             let layout = Arc::new(layout);
-            self.layouts.insert(id, Arc::clone(&layout));
-            self.unwritten.layouts.push(layout);
-        }
+            self.unwritten.layouts.push(Arc::clone(&layout));
+            layout
+        });
         let group = u32::try_from(self.groups.len()).ok()?;
         self.reserved_bytes += bytes;
         self.groups.push(id);

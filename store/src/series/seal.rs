@@ -184,13 +184,13 @@ fn merge_late(
         }
         change_raw(tx, group, chunk, &ops, scratch)?;
         let (mut from, mut until) = (slot, last + 1);
-        for a in 1..rings.len() {
+        for (a, &sealed) in sealed.iter().enumerate().skip(1) {
             let ratio = rings.archive(a - 1).ratio;
             from = from.div_euclid(ratio);
             until = (until - 1).div_euclid(ratio) + 1;
             for c in rings.chunk_of(a, from)..=rings.chunk_of(a, until - 1) {
                 // Chunks that this very transaction derived have it already, or will by the raw page.
-                if c < sealed[a] {
+                if c < sealed {
                     derive(tx, group, (a, c), (from, until), true, scratch)?;
                 }
             }

@@ -133,7 +133,7 @@ impl Fleet {
 }
 
 /// Runs it.
-pub fn run() -> Result<()> {
+pub(super) fn run() -> Result<()> {
     for commit in [1_000, 10_000] {
         let dir = tempfile::tempdir()?;
         ingest(dir.path(), 10_000, commit)?;
