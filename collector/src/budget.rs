@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_number_of_batches_is_bounded_below_the_writers_queue() {
-        assert!((PATIENT_BYTES + URGENT_BYTES) / BATCH_BYTES_MIN < 1024);
+        const { assert!((PATIENT_BYTES + URGENT_BYTES) / BATCH_BYTES_MIN < 1024) };
     }
 
     #[tokio::test]

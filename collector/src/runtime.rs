@@ -132,7 +132,12 @@ async fn report(outlet: Outlet, mut own: Own) {
             ..Batch::default()
         };
         // When the store is behind, the next report says the same and more.
-        if last || outlet.try_send(Patience::Urgent, batch).is_err() {
+        match outlet.try_send(Patience::Urgent, batch) {
+            Ok(true) => outlet.status.forget_stopped(),
+            Ok(false) => {}
+            Err(Ended) => return,
+        }
+        if last {
             return;
         }
     }

@@ -45,6 +45,11 @@ impl Status {
         lock(&self.0).remove(name);
     }
 
+    /// Takes out those that have ended, once that was reported: names with dates in them would pile up.
+    pub(crate) fn forget_stopped(&self) {
+        lock(&self.0).retain(|_, s| lock(&s.rest).state != SourceState::Stopped);
+    }
+
     /// Every source as it is now, sorted by name.
     #[must_use]
     pub fn reports(&self, now: Timestamp) -> Vec<SourceReport> {

@@ -99,7 +99,10 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
 }
 
 fn show(f: &mut fmt::Formatter<'_>, n: u64, units: &[(&str, u64)], gap: &str) -> fmt::Result {
-    let fits = units.iter().rev().find(|(_, u)| n >= *u && n % u == 0);
+    let fits = units
+        .iter()
+        .rev()
+        .find(|(_, u)| n >= *u && n.is_multiple_of(*u));
     let (unit, factor) = fits.or(units.first()).copied().unwrap_or(("", 1));
     write!(f, "{}{gap}{unit}", n / factor)
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 use vigie_parsers::Timestamp;
 use vigie_store::{Batch, SampleBatch};
 
@@ -110,7 +112,7 @@ impl Root {
 }
 
 /// Whatever is read in one rhythm.
-trait Rhythm: Send + 'static {
+trait Rhythm {
     fn read(&mut self, now: Timestamp, out: &mut Emitter);
 }
 
@@ -190,10 +192,15 @@ fn start(s: &mut Start<'_>) {
     let emitter = |step_ms| emitter(s.outlet, &source, s.host, step_ms);
     let fast = Ticker::new(s.outlet, &source, emitter(fast_ms), fast_ms);
     let slow = Ticker::new(s.outlet, &source, emitter(slow_ms), slow_ms);
-    s.tasks.spawn("host", fast.run(Fast::new(&root)));
-    let asker = filesystem::Asker::default();
+    let runtime = Handle::current();
+    let waits = runtime.clone();
+    let files = Fast::new(&root);
     s.tasks
-        .spawn("host, slow part", slow.run(Slow { root, asker }));
+        .spawn_thread("host", move || fast.run(files, &waits));
+    let asker = filesystem::Asker::default();
+    let slower = Slow { root, asker };
+    s.tasks
+        .spawn_thread("host-slow", move || slow.run(slower, &runtime));
 }
 
 fn emitter(outlet: &Outlet, source: &Arc<Source>, host: &str, step_ms: i64) -> Emitter {
@@ -228,15 +235,14 @@ impl Ticker {
         }
     }
 
-    async fn run<R: Rhythm>(mut self, mut what: R) {
+    /// Until the shutdown; `runtime` only measures the waits.
+    fn run(mut self, mut what: impl Rhythm, runtime: &Handle) {
         // The first reading comes at once, so that a page has something to show.
         let mut at = align(self.outlet.now(), self.step_ms);
         loop {
-            let read = tokio::task::spawn_blocking(move || self.read(at, what));
-            let Ok((this, that, samples)) = read.await else {
-                return;
-            };
-            (self, what) = (this, that);
+            self.out.begin(at);
+            what.read(self.outlet.now(), &mut self.out);
+            let samples = self.out.finish();
             if self.hand_over(samples).is_err() {
                 return;
             }
@@ -249,19 +255,12 @@ impl Ticker {
             } else {
                 next
             };
-            let wait = u64::try_from(at.since_ms(now)).unwrap_or(0);
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(wait)) => {}
-                () = self.outlet.shutdown.cancelled() => return,
+            let wait = Duration::from_millis(u64::try_from(at.since_ms(now)).unwrap_or(0));
+            let shutdown = self.outlet.shutdown.cancelled();
+            if runtime.block_on(async { timeout(wait, shutdown).await.is_ok() }) {
+                return;
             }
         }
-    }
-
-    fn read<R: Rhythm>(mut self, at: Timestamp, mut what: R) -> (Self, R, SampleBatch) {
-        self.out.begin(at);
-        what.read(self.outlet.now(), &mut self.out);
-        let samples = self.out.finish();
-        (self, what, samples)
     }
 
     fn hand_over(&self, samples: SampleBatch) -> Result<(), crate::outlet::Ended> {

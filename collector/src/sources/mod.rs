@@ -54,9 +54,21 @@ impl Tasks {
         self.names.insert(id, name.to_owned());
     }
 
-    pub(crate) fn spawn_blocking(&mut self, name: &str, task: impl FnOnce() + Send + 'static) {
-        let id = self.set.spawn_blocking(task).id();
-        self.names.insert(id, name.to_owned());
+    /// A thread of its own, for what may block: the runtime's threads for such work are few and busy
+    /// with queries.
+    pub(crate) fn spawn_thread(&mut self, name: &str, work: impl FnOnce() + Send + 'static) {
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                work();
+                // Nobody waits any more when the daemon has given up on it.
+                let _ = done.send(());
+            });
+        match thread {
+            Ok(_) => self.spawn(name, async { ended.await.unwrap_or_default() }),
+            Err(e) => tracing::error!(source = name, "no thread can be started: {e}"),
+        }
     }
 
     /// Waits until a task ends; its name. `None` when there is none left.

@@ -15,7 +15,6 @@ use crate::sockets::{Bound, Listener};
 use crate::status::Source;
 
 mod datagrams;
-mod frames;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -145,17 +144,6 @@ impl Peers {
     }
 }
 
-/// A datagram's or a frame's text: without the line end that many senders add (facts: rsyslog's and
-/// syslog-ng's datagrams end with LF, some devices' with NUL).
-fn trimmed(message: &[u8]) -> &[u8] {
-    let end = message
-        .iter()
-        .rposition(|b| !matches!(b, b'\n' | b'\r' | 0));
-    message
-        .get(..end.map_or(0, |at| at + 1))
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod peers_tests {
     use super::*;
@@ -186,18 +174,5 @@ mod peers_tests {
         assert_eq!(late.fields, [("peer".to_owned(), "other".to_owned())]);
         let early = peers.origin(SocketAddr::from(([10, 0, 0, 1], 1)));
         assert_eq!(early.fields[0].1, "10.0.0.1");
-    }
-
-    #[test]
-    fn line_ends_are_not_part_of_a_message() {
-        for (message, expected) in [
-            (&b"a\n"[..], &b"a"[..]),
-            (b"a\r\n\0", b"a"),
-            (b"a\nb", b"a\nb"),
-            (b"\n", b""),
-            (b"", b""),
-        ] {
-            assert_eq!(trimmed(message), expected);
-        }
     }
 }

@@ -52,7 +52,7 @@ fn start(s: &mut Start<'_>) {
     let tailer = Tailer::new(groups, s.positions, registry, status);
     let (outlet, runtime) = (s.outlet.clone(), Handle::current());
     s.tasks
-        .spawn_blocking("files", move || run(tailer, &outlet, &runtime));
+        .spawn_thread("files", move || run(tailer, &outlet, &runtime));
 }
 
 /// Reads files from their beginning to their end, whatever their last line looks like, and returns:

@@ -8,6 +8,8 @@ use socket2::{SockAddr, SockAddrStorage};
 
 /// Datagrams taken at once.
 const COUNT: usize = 64;
+/// The same for the kernel.
+const COUNT_C: libc::c_uint = 64;
 /// The largest UDP payload is 65,507 bytes. Only pages that were written to cost memory.
 const LEN_MAX: usize = 64 << 10;
 
@@ -56,7 +58,7 @@ impl Datagrams {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers.as_mut_ptr(),
-                COUNT as libc::c_uint,
+                COUNT_C,
                 libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
             )

@@ -10,17 +10,16 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use vigie_parsers::Origin;
+use vigie_parsers::framing::Framer;
 use vigie_store::{Batch, EventBatch};
 
-use super::frames::{Frames, Step};
-use super::{Common, trimmed};
+use super::Common;
 use crate::budget::Patience;
 use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
 use crate::outlet::{Ended, Outlet};
 use crate::status::Source;
 
-/// Room for what comes in at once; given back while a connection is silent, so that a thousand idle
-/// ones cost little.
+/// Room for what comes in at once; a silent connection holds none of it, so that a thousand cost little.
 const READ_BYTES: usize = 64 << 10;
 /// Rest after an error of accept: usually too many open files.
 const ERROR_REST: Duration = Duration::from_secs(1);
@@ -80,8 +79,7 @@ impl Tcp {
             origin: Arc::clone(self.common.peers.origin(peer)),
             lines: self.common.lines(),
             events: EventBatch::default(),
-            frames: Frames::default(),
-            pending: Vec::new(),
+            framer: Framer::new(LINE_LEN_MAX),
             outlet: self.common.outlet.clone(),
             source: Arc::clone(source),
             idle: self.common.config.idle.0,
@@ -104,9 +102,8 @@ struct Connection {
     origin: Arc<Origin>,
     lines: Lines,
     events: EventBatch,
-    frames: Frames,
-    /// Read and not yet a whole frame.
-    pending: Vec<u8>,
+    /// Holds the beginning of an unfinished frame, and nothing else of what was read.
+    framer: Framer,
     outlet: Outlet,
     source: Arc<Source>,
     idle: Duration,
@@ -132,17 +129,18 @@ impl Connection {
                 break;
             }
         }
-        self.split(true);
+        self.take(None);
         self.flush().await
     }
 
     /// Takes what has come; whether that was the end of the stream.
     async fn read(&mut self) -> Result<bool, Ended> {
+        let mut buffer = Vec::with_capacity(READ_BYTES);
         let ended = loop {
-            self.pending.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.pending) {
+            buffer.clear();
+            match self.stream.try_read_buf(&mut buffer) {
                 Ok(0) => break true,
-                Ok(_) => self.split(false),
+                Ok(_) => self.take(Some(&buffer)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break false,
                 // The sender is gone; what it sent is kept.
                 Err(_) => break true,
@@ -152,45 +150,30 @@ impl Connection {
             }
         };
         self.flush().await?;
-        self.pending.shrink_to(0);
         Ok(ended)
     }
 
-    /// Takes the whole frames out of what has come.
-    fn split(&mut self, end: bool) {
+    /// Takes the frames out of what has come, or the last one at the end.
+    fn take(&mut self, bytes: Option<&[u8]>) {
         let now = self.outlet.now();
-        let (mut at, mut items, mut cuts) = (0, 0, 0);
-        loop {
-            let rest = self.pending.get(at..).unwrap_or_default();
-            match self.frames.next(rest, end) {
-                Step::Message {
-                    at: place,
-                    used,
-                    cut,
-                } => {
-                    let message = trimmed(rest.get(place).unwrap_or_default());
-                    if !message.is_empty() {
-                        items += 1;
-                        cuts += u64::from(cut);
-                        self.lines
-                            .push(&mut self.events, now, &self.origin, message);
-                    }
-                    at += used;
-                }
-                Step::Skip(used) => at += used,
-                Step::More => break,
-            }
+        let before = self.framer.counts();
+        let (lines, events, origin) = (&mut self.lines, &mut self.events, &self.origin);
+        let each = |frame: vigie_parsers::framing::Frame<'_>| {
+            lines.push(events, now, origin, frame.line);
+        };
+        match bytes {
+            Some(bytes) => self.framer.push(bytes, each),
+            None => self.framer.finish(each),
         }
-        if end && Frames::is_short(self.pending.get(at..).unwrap_or_default()) {
-            self.source.drop_items("short_frame", 1);
-        }
-        self.source.count(now, items, at as u64);
-        self.source.drop_items("cut", cuts);
-        self.pending.drain(..at);
-        debug_assert!(
-            self.pending.len() <= LINE_LEN_MAX + 16,
-            "a frame is taken or cut by then"
-        );
+        let after = self.framer.counts();
+        let read = bytes.map_or(0, <[u8]>::len) as u64;
+        self.source.count(now, after.frames - before.frames, read);
+        self.source
+            .drop_items("cut", after.oversize - before.oversize);
+        self.source
+            .drop_items("short_frame", after.short_frames - before.short_frames);
+        self.source
+            .drop_items("bad_count", after.bad_counts - before.bad_counts);
     }
 
     async fn flush(&mut self) -> Result<(), Ended> {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{Instant, sleep};
 use vigie_parsers::Timestamp;
+use vigie_parsers::framing::datagram;
 use vigie_store::{Batch, EventBatch};
 
+use super::Common;
 use super::datagrams::{self, Datagrams};
-use super::{Common, trimmed};
 use crate::budget::Patience;
 use crate::lines::Lines;
 use crate::outlet::Ended;
@@ -142,7 +143,7 @@ impl Udp {
                 continue;
             }
             bytes += message.len() as u64;
-            let message = trimmed(message);
+            let message = datagram(message);
             if message.is_empty() {
                 continue;
             }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 /// Bytes at the beginning that are compared.
 const PREFIX_MAX: usize = 1024;
 /// Bytes before the place read to that are compared.
-const TAIL_MAX: u64 = 64;
+pub(super) const TAIL_LEN: usize = 64;
 
 /// Device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ pub(super) struct Print {
     /// Bytes of the beginning that `head` covers; grows with the file to [`PREFIX_MAX`].
     pub(super) head_len: u32,
     pub(super) head: u64,
-    /// Of the bytes just before the offset, up to [`TAIL_MAX`].
+    /// Of the bytes just before the offset, up to [`TAIL_LEN`].
     pub(super) tail: u64,
 }
 
@@ -85,13 +85,14 @@ impl Print {
     }
 }
 
-/// So many bytes before the offset count.
-pub(super) const TAIL_LEN: usize = TAIL_MAX as usize;
-
 fn tail(file: &File, offset: u64) -> io::Result<u64> {
     let mut buffer = [0; TAIL_LEN];
     let len = usize::try_from(offset).unwrap_or(TAIL_LEN).min(TAIL_LEN);
-    let bytes = read_at(file, &mut buffer[..len], offset.saturating_sub(TAIL_MAX))?;
+    let bytes = read_at(
+        file,
+        &mut buffer[..len],
+        offset.saturating_sub(TAIL_LEN as u64),
+    )?;
     Ok(hash(bytes))
 }
 

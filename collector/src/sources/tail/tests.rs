@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use vigie_parsers::Timestamp;
+use vigie_query::log::Filter;
+use vigie_query::{EventSource, Order, Scan};
 use vigie_store::{Batch, Options, Registry, SourceState, Writer};
 
 use super::patterns::Patterns;
@@ -442,6 +445,63 @@ fn the_end_of_an_import_takes_the_last_line() {
     w.append("a.log", "one\ntwo");
     w.poll_with(usize::MAX, true);
     assert_eq!(w.lines, ["one", "two"]);
+}
+
+/// The real store: whatever was not committed when it was dropped is read again, nothing else.
+#[test]
+fn lines_and_positions_are_one_transaction_in_the_store() {
+    let mut w = World::new("a.log");
+    let store = tempfile::tempdir().unwrap();
+    let now = Timestamp(1_795_240_800_000);
+    let mut written = 0;
+    for round in 0..12 {
+        let mut writer = Writer::open(store.path(), &Options::default(), now).unwrap();
+        w.registry = writer.registry().clone();
+        w.positions = writer.positions("").unwrap().into_iter().collect();
+        let mut tailer = w.start();
+        for step in 0..3 {
+            for _ in 0..5 {
+                w.append("a.log", &format!("line {written:04}\n"));
+                written += 1;
+            }
+            let mut sink = |batch| {
+                writer.apply(batch);
+                Ok(())
+            };
+            tailer.poll(now, true, &mut sink).unwrap();
+            // The power goes before the last commit of the round, or before the first.
+            if step < round % 3 {
+                writer.commit(now).unwrap();
+            }
+        }
+    }
+    let mut writer = Writer::open(store.path(), &Options::default(), now).unwrap();
+    w.registry = writer.registry().clone();
+    w.positions = writer.positions("").unwrap().into_iter().collect();
+    let mut tailer = w.start();
+    let mut sink = |batch| {
+        writer.apply(batch);
+        Ok(())
+    };
+    tailer.poll(now, true, &mut sink).unwrap();
+    writer.commit(now).unwrap();
+    let reader = vigie_store::Reader::open(store.path()).unwrap();
+    let mut lines = Vec::new();
+    let scan = Scan {
+        from: Timestamp::MIN,
+        until: Timestamp::MAX,
+        filter: &Filter::All,
+        order: Order::OldestFirst,
+        deadline: None,
+        cancel: None,
+    };
+    let mut each = |event: &vigie_parsers::Event| {
+        lines.push(String::from_utf8_lossy(&event.line).into_owned());
+        ControlFlow::Continue(())
+    };
+    reader.scan(&scan, &mut each).unwrap();
+    let expected: Vec<_> = (0..written).map(|i| format!("line {i:04}")).collect();
+    assert_eq!(lines, expected);
 }
 
 #[derive(Clone, Debug)]
