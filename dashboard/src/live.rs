@@ -26,10 +26,12 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Pages that may listen at once: each costs a connection.
 const LISTENERS_MAX: usize = 100;
 
+type Messages = HashMap<Option<String>, (Timestamp, Arc<str>)>;
+
 /// The last message for each host, and who listens.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    messages: Mutex<HashMap<Option<String>, (Timestamp, Arc<str>)>>,
+    messages: Mutex<Messages>,
     listeners: Arc<()>,
 }
 

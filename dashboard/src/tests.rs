@@ -38,7 +38,8 @@ fn fill(writer: &mut Writer) {
         step_ms: 1000,
     };
     let mut batch = Batch::default();
-    let gauges: [(&str, &[(&str, &str)], f64); 6] = [
+    type Gauge<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+    let gauges: [Gauge<'_>; 6] = [
         ("node_load1", &[], 0.5),
         ("node_memory_MemTotal_bytes", &[], 8e9),
         ("node_memory_MemAvailable_bytes", &[], 6e9),
@@ -92,11 +93,9 @@ fn fill(writer: &mut Writer) {
     });
     for i in 0..20u32 {
         let line = format!("line {i} {HOSTILE}");
-        let record = Record {
-            severity: Some(if i < 3 { Severity::Err } else { Severity::Info }),
-            message: 0..u32::try_from(line.len()).unwrap(),
-            ..Record::default()
-        };
+        let mut record = Record::default();
+        record.severity = Some(if i < 3 { Severity::Err } else { Severity::Info });
+        record.message = 0..u32::try_from(line.len()).unwrap();
         let at = NOW.plus_ms(-60_000 + i64::from(i) * 1000);
         batch
             .events
@@ -210,7 +209,7 @@ async fn the_overview_shows_what_is_stored() {
         "data-chart=\"mem\"",
         "data-chart=\"logs\"",
         "1 incident open, not acknowledged",
-        "50\u{202f}%",
+        "50<span class=\"u\">",
         "/&#60;b&#62;",
     ] {
         assert!(

@@ -165,7 +165,7 @@ impl Plane<'_> {
             let back: Vec<_> = match base {
                 Some(_) => back.collect(),
                 // A flat base needs its two ends only.
-                None => back.clone().take(1).chain(back.last()).collect(),
+                None => back.clone().take(1).chain(back.rev().take(1)).collect(),
             };
             let there = points
                 .iter()

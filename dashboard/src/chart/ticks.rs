@@ -90,6 +90,7 @@ fn step(raw: f64, unit: Unit) -> f64 {
         .unwrap_or(raw);
     match unit == Unit::LINES && round < 1.0 {
         true => 1.0,
+        false if unit == Unit::LINES && round.fract() != 0.0 => round.ceil(),
         false => round,
     }
 }

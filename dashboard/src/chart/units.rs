@@ -214,6 +214,22 @@ pub(crate) fn grouped(number: &str) -> String {
     out
 }
 
+/// A length of time that is a whole number of something: `5 min`, `1 h`.
+#[must_use]
+pub fn step(ms: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+    ];
+    let whole = UNITS.iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    whole.map_or_else(
+        || duration(ms),
+        |(unit, name)| format!("{}{NARROW}{name}", ms / unit),
+    )
+}
+
 /// `25 min`, `2 d 5 h`: at most two units, the smaller only where it still means something.
 #[must_use]
 pub fn duration(ms: i64) -> String {

@@ -95,9 +95,11 @@ fn network(scene: &Scene<'_>) -> Made {
 
 /// Interfaces that stand for a link to elsewhere.
 pub(crate) fn is_link(device: &str) -> bool {
-    !["lo", "veth", "docker", "br-", "virbr", "cni", "flannel"]
-        .iter()
-        .any(|p| device.starts_with(p))
+    ![
+        "lo", "veth", "docker", "br-", "ifb", "virbr", "cni", "flannel",
+    ]
+    .iter()
+    .any(|p| device.starts_with(p))
 }
 
 fn cpu(scene: &Scene<'_>) -> Made {
@@ -235,6 +237,7 @@ fn disk_busy(scene: &Scene<'_>) -> Made {
 fn pressure(scene: &Scene<'_>) -> Made {
     let mut draft = scene.draft("psi", "Pressure", Unit::PERCENT);
     draft.sub = "time in which work waited".to_owned();
+    draft.cap = Some(100.0);
     for (label, metric) in [
         ("for CPU", "node_pressure_cpu_waiting_seconds_total"),
         ("for memory", "node_pressure_memory_waiting_seconds_total"),
@@ -282,7 +285,7 @@ pub(crate) fn log_bars(
     let mut draft = Draft::new(id, title, Unit::LINES, range.from, range.to, logs.grid);
     draft.sub = format!(
         "lines per {}, by severity",
-        crate::chart::units::duration(logs.grid.step_ms)
+        crate::chart::units::step(logs.grid.step_ms)
     );
     draft.shape = Shape::Bars;
     draft.value_ticks = 3;
