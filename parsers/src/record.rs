@@ -208,6 +208,7 @@ impl Record {
     }
 
     /// Adds a named piece behind the last one; an empty piece is left out.
+    #[inline]
     pub fn push(&mut self, field: Field, start: usize, end: usize, kind: Kind) {
         self.push_span(Name::Known(field), start, end, kind);
     }
@@ -237,7 +238,9 @@ impl Record {
                 Err(_) => self.names.push_str(&String::from_utf8_lossy(part)),
             }
         }
-        if let Some(known) = self.names.get(begin..).and_then(Field::from_name) {
+        // No name of the vocabulary has a dot in it.
+        let whole = matches!(parts, [_] | [b"", _]);
+        if whole && let Some(known) = self.names.get(begin..).and_then(Field::from_name) {
             self.names.truncate(begin);
             return self.push(known, at.start, at.end, kind);
         }
@@ -245,6 +248,7 @@ impl Record {
         self.push_span(Name::Dynamic(index), at.start, at.end, kind);
     }
 
+    #[inline]
     fn push_span(&mut self, name: Name, start: usize, end: usize, kind: Kind) {
         if start < end {
             self.fields.push(Span {
@@ -257,6 +261,7 @@ impl Record {
     }
 
     /// The time and its place, unless an outer line has said it already.
+    #[inline]
     pub(crate) fn set_time(&mut self, time: Timestamp, start: usize, end: usize) {
         if self.time.is_none() {
             self.time = Some(time);
@@ -361,6 +366,7 @@ impl Span {
 }
 
 /// Lines are cut far below 4 GiB, so an offset always fits.
+#[inline]
 pub(crate) fn offset(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }

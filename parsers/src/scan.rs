@@ -88,7 +88,6 @@ impl<'a> Scan<'a> {
         self.run(|b| b == b' ')
     }
 
-
     /// The bytes up to `stop`, which is stepped over; `None` and no step if it does not come. For short
     /// pieces, where a plain loop is fastest.
     #[inline]

@@ -38,7 +38,9 @@ impl Yearless {
     /// The latest such time up to a day after the receipt.
     #[inline]
     pub(crate) fn resolve(self, cx: &mut Context) -> Option<Timestamp> {
-        cx.yearless(|year| Some(date(year, self.month, self.day)? + self.clock))
+        cx.yearless((self.month, self.day), self.clock, |year| {
+            date(year, self.month, self.day)
+        })
     }
 }
 
@@ -296,7 +298,12 @@ pub(crate) fn bsd(s: &[u8]) -> Option<Bsd> {
 
 fn ends_year(s: &[u8], at: usize) -> bool {
     matches!(s.get(at..at + 2), Some(b"19" | b"20"))
-        && matches!(s.get(at + 4), None | Some(b' ' | b':' | b']'))
+        && match s.get(at + 4) {
+            None | Some(b' ' | b']') => true,
+            // `2026: text`, not the address `2001:db8::1`.
+            Some(b':') => matches!(s.get(at + 5), None | Some(b' ')),
+            _ => false,
+        }
 }
 
 /// C's `asctime` as Apache and keepalived write it: `Sat Nov 21 05:19:21.322096 2026`.

@@ -37,6 +37,8 @@ pub struct Context {
     pub zone: TimeZone,
     /// The last minute of local time that was looked up (civil ms) and what the zone adds to UTC.
     minute: (i64, i64),
+    /// The last date without a year (month and day) and the civil midnight that was found for it.
+    day: ((u8, u8), i64),
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -50,11 +52,13 @@ impl Context {
             recv,
             zone,
             minute: (i64::MIN, 0),
+            day: ((0, 0), 0),
         }
     }
 
     /// The time at which the clocks of the zone show `civil` (ms since 1970 as if it were UTC).
     /// Of the two readings in an hour that repeats itself it takes the one nearer to `recv`.
+    #[inline]
     pub(crate) fn local(&mut self, civil: i64) -> Timestamp {
         let minute = civil - civil.rem_euclid(MINUTE_MS);
         if self.minute.0 != minute {
@@ -88,8 +92,33 @@ impl Context {
     }
 
     /// The time of a stamp without a year: the latest one that is at most a day after `recv`, which is
-    /// also the nearest. `civil` gives the stamp in a year, if it exists there (29 February).
-    pub(crate) fn yearless(&mut self, civil: impl Fn(i32) -> Option<i64>) -> Option<Timestamp> {
+    /// also the nearest. `midnight` gives the date in a year, if it exists there (29 February).
+    #[inline]
+    pub(crate) fn yearless(
+        &mut self,
+        date: (u8, u8),
+        clock: i64,
+        midnight: impl Fn(i32) -> Option<i64>,
+    ) -> Option<Timestamp> {
+        /// The same date does not come again before, whatever the zone does meanwhile.
+        const YEAR_AT_LEAST_MS: i64 = 363 * DAY_MS;
+        let latest = self.recv.0.saturating_add(DAY_MS);
+        if self.day.0 == date {
+            let time = self.local(self.day.1 + clock);
+            if time.0 <= latest && latest - time.0 < YEAR_AT_LEAST_MS {
+                return Some(time);
+            }
+        }
+        self.search_year(date, clock, midnight)
+    }
+
+    #[cold]
+    fn search_year(
+        &mut self,
+        date: (u8, u8),
+        clock: i64,
+        midnight: impl Fn(i32) -> Option<i64>,
+    ) -> Option<Timestamp> {
         /// No zone is farther from UTC than this.
         const ZONE_MAX_MS: i64 = 26 * 3_600_000;
         /// A 29 February may be eight years back.
@@ -97,12 +126,17 @@ impl Context {
         let latest = self.recv.0.saturating_add(DAY_MS);
         let newest = year_of(latest.saturating_add(ZONE_MAX_MS))?;
         (0..YEARS_BACK).find_map(|back| {
-            let civil = civil(newest - back)?;
+            let midnight = midnight(newest - back)?;
+            let civil = midnight + clock;
             if civil.saturating_sub(ZONE_MAX_MS) > latest {
                 return None;
             }
             let time = self.local(civil);
-            (time.0 <= latest).then_some(time)
+            if time.0 > latest {
+                return None;
+            }
+            self.day = (date, midnight);
+            Some(time)
         })
     }
 }

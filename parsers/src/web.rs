@@ -4,16 +4,86 @@
 /// declare themselves; the others have names of their own.
 const BOT_WORDS: &[&[u8]] = &[
     // Declared robots.
-    b"bot", b"crawl", b"spider", b"slurp", b"scrap", b"archiver", b"fetcher", b"scanner", b"indexer",
+    b"bot",
+    b"crawl",
+    b"spider",
+    b"slurp",
+    b"scrap",
+    b"archiver",
+    b"fetcher",
+    b"scanner",
+    b"indexer",
     // Crawlers for models and assistants that do not say bot.
-    b"anthropic-ai", b"claude-", b"cohere-ai", b"ai2bot", b"chatgpt-user", b"perplexity", b"google-extended", b"diffbot",
-    b"meta-externalagent", b"facebookexternalhit", b"mistralai-user", b"omgili", b"timpibot", b"youbot",
+    b"anthropic-ai",
+    b"claude-",
+    b"cohere-ai",
+    b"ai2bot",
+    b"chatgpt-user",
+    b"perplexity",
+    b"google-extended",
+    b"diffbot",
+    b"meta-externalagent",
+    b"facebookexternalhit",
+    b"mistralai-user",
+    b"omgili",
+    b"timpibot",
+    b"youbot",
     // Monitors and health checks.
-    b"uptime", b"pingdom", b"statuscake", b"monitor", b"nagios", b"check_http", b"blackbox", b"prometheus", b"zabbix", b"kube-probe", b"healthcheck", b"elb-health", b"googlehc", b"site24x7", b"newrelic", b"datadog",
+    b"uptime",
+    b"pingdom",
+    b"statuscake",
+    b"monitor",
+    b"nagios",
+    b"check_http",
+    b"blackbox",
+    b"prometheus",
+    b"zabbix",
+    b"kube-probe",
+    b"healthcheck",
+    b"elb-health",
+    b"googlehc",
+    b"site24x7",
+    b"newrelic",
+    b"datadog",
     // Preview and feed readers.
-    b"whatsapp", b"embedly", b"feedly", b"feedfetcher", b"mediapartners-google", b"google-inspectiontool", b"lighthouse", b"bingpreview", b"yahoo! slurp", b"ia_archiver", b"headlesschrome", b"phantomjs",
+    b"whatsapp",
+    b"embedly",
+    b"feedly",
+    b"feedfetcher",
+    b"mediapartners-google",
+    b"google-inspectiontool",
+    b"lighthouse",
+    b"bingpreview",
+    b"yahoo! slurp",
+    b"ia_archiver",
+    b"headlesschrome",
+    b"phantomjs",
     // Libraries and tools: nobody reads with them.
-    b"curl/", b"wget/", b"python-requests", b"python-urllib", b"aiohttp", b"httpx/", b"go-http-client", b"java/", b"okhttp", b"apache-httpclient", b"libwww-perl", b"lwp::", b"scrapy", b"guzzlehttp", b"node-fetch", b"axios/", b"ruby", b"php/", b"zgrab", b"masscan", b"nmap", b"nikto", b"nuclei", b"censys", b"sqlmap",
+    b"curl/",
+    b"wget/",
+    b"python-requests",
+    b"python-urllib",
+    b"aiohttp",
+    b"httpx/",
+    b"go-http-client",
+    b"java/",
+    b"okhttp",
+    b"apache-httpclient",
+    b"libwww-perl",
+    b"lwp::",
+    b"scrapy",
+    b"guzzlehttp",
+    b"node-fetch",
+    b"axios/",
+    b"ruby",
+    b"php/",
+    b"zgrab",
+    b"masscan",
+    b"nmap",
+    b"nikto",
+    b"nuclei",
+    b"censys",
+    b"sqlmap",
 ];
 
 /// Products in which a word of the table is part of another name.
@@ -94,9 +164,18 @@ mod tests {
     #[test]
     fn people_and_programs() {
         for (agent, bot) in [
-            ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", true),
-            ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)", true),
-            ("Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0)", true),
+            (
+                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+                true,
+            ),
+            (
+                "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+                true,
+            ),
+            (
+                "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0)",
+                true,
+            ),
             ("Mozilla/5.0 (compatible; ChatGPT-User/1.0)", true),
             ("meta-externalagent/1.1", true),
             ("kube-probe/1.29", true),
@@ -104,9 +183,18 @@ mod tests {
             ("Prometheus/2.42.0", true),
             ("curl/8.5.0", true),
             ("-", true),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", false),
-            ("Mozilla/5.0 (Linux; Android 9; CUBOT_X19) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36", false),
-            ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1", false),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+                false,
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 9; CUBOT_X19) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36",
+                false,
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1",
+                false,
+            ),
         ] {
             assert_eq!(is_bot(agent.as_bytes()), bot, "{agent}");
         }
@@ -114,7 +202,14 @@ mod tests {
 
     #[test]
     fn classes() {
-        for (status, class) in [("200", "2xx"), ("404", "4xx"), ("502", "5xx"), ("000", "other"), ("20", "other"), ("-", "other")] {
+        for (status, class) in [
+            ("200", "2xx"),
+            ("404", "4xx"),
+            ("502", "5xx"),
+            ("000", "other"),
+            ("20", "other"),
+            ("-", "other"),
+        ] {
             assert_eq!(StatusClass::of(status.as_bytes()).as_str(), class);
         }
     }

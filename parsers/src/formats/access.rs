@@ -179,10 +179,13 @@ fn request_parts(text: &[u8]) -> Option<(usize, Range<usize>, usize)> {
     if method == 0 || text.get(method) != Some(&b' ') {
         return None;
     }
-    // The protocol is short: seen from the end.
-    let tail = text.iter().rev().take(12).position(|&b| b == b' ')?;
-    let protocol = text.len() - tail;
-    if !text.get(protocol..)?.starts_with(b"HTTP/") || protocol < method + 3 {
+    // `HTTP/1.1` or `HTTP/2`, seen from the end.
+    let is_there = |len: usize| {
+        let at = text.len().checked_sub(len)?;
+        text.get(at..)?.starts_with(b" HTTP/").then_some(at + 1)
+    };
+    let protocol = is_there(9).or_else(|| is_there(7))?;
+    if protocol < method + 3 {
         return None;
     }
     Some((method, method + 1..protocol - 1, protocol))

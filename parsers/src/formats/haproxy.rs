@@ -102,7 +102,12 @@ fn timers(s: &mut Scan<'_>, out: &mut Record) -> Option<usize> {
         }
     }
     if n == 5 {
-        out.push(Field::UpstreamDuration, places[3].0, places[3].1, Kind::Millis);
+        out.push(
+            Field::UpstreamDuration,
+            places[3].0,
+            places[3].1,
+            Kind::Millis,
+        );
     }
     let (start, end) = *places.get(n.checked_sub(1)?)?;
     out.push(Field::Duration, start, end, Kind::Millis);

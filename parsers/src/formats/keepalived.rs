@@ -58,7 +58,11 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
         let state = s.run(|b| b.is_ascii_uppercase());
         if matches!(s.rest(), [b' ', b'S' | b's', b'T' | b't', ..]) {
             let fault = s.text(state.clone()) == b"FAULT";
-            out.worsen(Some(if fault { Severity::Err } else { Severity::Notice }));
+            out.worsen(Some(if fault {
+                Severity::Err
+            } else {
+                Severity::Notice
+            }));
             out.push_named(&[b"vrrp", b"state"], state, Kind::Plain);
         }
     }

@@ -9,7 +9,14 @@ use crate::{Context, Severity, stamp};
 const FIELDS_MAX: usize = 128;
 
 const TIME: &[&[u8]] = &[
-    b"time", b"timestamp", b"ts", b"@timestamp", b"t", b"date", b"datetime", b"asctime",
+    b"time",
+    b"timestamp",
+    b"ts",
+    b"@timestamp",
+    b"t",
+    b"date",
+    b"datetime",
+    b"asctime",
 ];
 const LEVEL: &[&[u8]] = &[b"level", b"severity", b"lvl", b"log.level", b"levelname"];
 /// In this order: a line may have several of them.

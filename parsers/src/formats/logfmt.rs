@@ -27,7 +27,8 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
         if s.done() {
             break;
         }
-        let key = s.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'@' | b'/'));
+        let key =
+            s.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'@' | b'/'));
         if key.is_empty() {
             return false;
         }

@@ -165,8 +165,16 @@ fn iso(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
 
 fn dpkg(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     const ACTIONS: &[&[u8]] = &[
-        b"status", b"install", b"upgrade", b"remove", b"purge", b"configure", b"trigproc",
-        b"startup", b"conffile", b"disappear",
+        b"status",
+        b"install",
+        b"upgrade",
+        b"remove",
+        b"purge",
+        b"configure",
+        b"trigproc",
+        b"startup",
+        b"conffile",
+        b"disappear",
     ];
     if line.get(10) != Some(&b' ') {
         return false;
@@ -213,8 +221,17 @@ fn dpkg(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
 
 fn apt(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     const KEYS: &[&[u8]] = &[
-        b"Start-Date", b"End-Date", b"Commandline", b"Requested-By", b"Install", b"Upgrade",
-        b"Remove", b"Purge", b"Reinstall", b"Downgrade", b"Error",
+        b"Start-Date",
+        b"End-Date",
+        b"Commandline",
+        b"Requested-By",
+        b"Install",
+        b"Upgrade",
+        b"Remove",
+        b"Purge",
+        b"Reinstall",
+        b"Downgrade",
+        b"Error",
     ];
     let mut s = Scan::new(line);
     let key = s.run(|b| b.is_ascii_alphabetic() || b == b'-');

@@ -41,6 +41,40 @@ const UNTAGGED: &[&[u8]] = &[
     b"message repeated ",
 ];
 
+/// In the name of a host.
+const NAME: u8 = 1;
+/// In an IPv6 address, beside those.
+const ADDRESS: u8 = 2;
+/// In a tag: printable, and neither `[` nor `:`.
+const TAG: u8 = 4;
+
+/// The classes of each byte, as a table: these are the parser's inner loops.
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/' | b'@') {
+            table[byte as usize] |= NAME;
+        }
+        if matches!(byte, b':' | b'[' | b']' | b'%') {
+            table[byte as usize] |= ADDRESS;
+        }
+        if byte > b' ' && !matches!(byte, 0x7f | b'[' | b':') {
+            table[byte as usize] |= TAG;
+        }
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+#[inline]
+fn class(byte: u8) -> u8 {
+    CLASSES[usize::from(byte)]
+}
+
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     match line {
         [b'<', b'0'..=b'9', ..] => with_pri(cx, line, out),
@@ -209,16 +243,16 @@ fn untagged(text: &[u8]) -> bool {
 /// A run of a name's or an address' characters that a space ends; else the run belongs to the tag.
 fn host(s: &mut Scan<'_>, out: &mut Record) -> bool {
     let mut probe = *s;
-    let word = probe.run(|b| b.is_ascii_alphanumeric() || is(b, b".-_:/@[]%"));
-    if word.len() > HOST_MAX || !probe.eat(b' ') {
-        return false;
+    let mut word = probe.run(|b| class(b) & NAME != 0);
+    let mut fits = probe
+        .text(word.clone())
+        .last()
+        .is_some_and(u8::is_ascii_alphanumeric);
+    if matches!(probe.peek(), Some(b':' | b'[' | b'%')) {
+        word.end = probe.run(|b| class(b) & (NAME | ADDRESS) != 0).end;
+        fits = is_ipv6(probe.text(word.clone()));
     }
-    let text = probe.text(word.clone());
-    let named = text
-        .iter()
-        .all(|&b| b.is_ascii_alphanumeric() || is(b, b".-_/@"))
-        && text.last().is_some_and(u8::is_ascii_alphanumeric);
-    if !named && !is_ipv6(text) {
+    if !fits || word.len() > HOST_MAX || !probe.eat(b' ') {
         return false;
     }
     out.push(Field::Host, word.start, word.end, Kind::Plain);
@@ -244,7 +278,7 @@ fn is_ipv6(text: &[u8]) -> bool {
 /// `name[pid]:`, `name:` or `name[pid]`; the place of the name. One space behind it is stepped over.
 fn tag(s: &mut Scan<'_>, out: &mut Record) -> Option<std::ops::Range<usize>> {
     let mut probe = *s;
-    let name = probe.run(|b| b > b' ' && b != 0x7f && !is(b, b"[:"));
+    let name = probe.run(|b| class(b) & TAG != 0);
     if name.is_empty() || name.len() > TAG_MAX {
         return None;
     }

@@ -1,7 +1,7 @@
 //! `rfc5424`: `<PRI>1 TIME HOST APP PROCID MSGID [SD] MSG`, read as tolerantly as it is written.
 
+use super::Format;
 use super::syslog::{self, inner};
-use super::{Format, is};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, stamp};
@@ -77,6 +77,11 @@ fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
     s.eat(b' ')
 }
 
+/// SD-NAME, less strict: no control, space, `=`, `]`, `"`.
+fn in_name(b: u8) -> bool {
+    b > b' ' && !matches!(b, b']' | b'=' | b'"')
+}
+
 /// `-` or one or more `[id name="value" …]`; the parameters become `sd.id.name`.
 fn structured(s: &mut Scan<'_>, out: &mut Record) -> bool {
     if s.eat(b'-') {
@@ -88,7 +93,7 @@ fn structured(s: &mut Scan<'_>, out: &mut Record) -> bool {
     }
     let mut params = 0;
     while s.eat(b'[') {
-        let id = s.run(|b| !is(b, b" ]=\"") && b > b' ');
+        let id = s.run(in_name);
         if id.is_empty() {
             return false;
         }
@@ -97,7 +102,7 @@ fn structured(s: &mut Scan<'_>, out: &mut Record) -> bool {
             if s.eat(b']') {
                 break;
             }
-            let name = s.run(|b| !is(b, b" ]=\"") && b > b' ');
+            let name = s.run(in_name);
             if name.is_empty() || !s.eat(b'=') {
                 return false;
             }

@@ -51,7 +51,12 @@ pub(super) fn inner(cx: &mut Context, app: &[u8], text: &[u8], at: usize, out: &
         _ if text.first() == Some(&b'{') => json::message,
         _ => return,
     };
-    let keep = (out.message.clone(), out.time, out.time_span.clone(), out.flags);
+    let keep = (
+        out.message.clone(),
+        out.time,
+        out.time_span.clone(),
+        out.flags,
+    );
     out.within(at, |out| {
         out.time.get_or_insert_default();
         read(cx, text, out)

@@ -2,6 +2,8 @@
 
 mod dump;
 mod framing;
+mod fuzz;
+mod loose;
 mod properties;
 mod samples;
 mod syslog;

@@ -36,8 +36,16 @@ fn logs(format: &str) -> Vec<PathBuf> {
 fn dump(detector: &mut Detector, line: &[u8], own: &str) -> String {
     let mut record = Record::default();
     let format = detector.parse(&mut context(), line, &mut record).name;
-    let name = if format == own { String::new() } else { format!("({format}) ") };
-    format!("{name}{}\n  {:?}\n", fields(&record, line), message(&record, line))
+    let name = if format == own {
+        String::new()
+    } else {
+        format!("({format}) ")
+    };
+    format!(
+        "{name}{}\n  {:?}\n",
+        fields(&record, line),
+        message(&record, line)
+    )
 }
 
 #[test]
@@ -48,7 +56,10 @@ fn every_format_reads_its_samples_as_recorded() {
         for path in paths {
             let mut detector = Detector::default();
             let lines = lines(&path);
-            let text: String = lines.iter().map(|l| dump(&mut detector, l, format.name)).collect();
+            let text: String = lines
+                .iter()
+                .map(|l| dump(&mut detector, l, format.name))
+                .collect();
             let strangers = text.lines().filter(|l| l.starts_with('(')).count();
             // A log may hold a line of another kind, as the end of a container does.
             assert!(strangers * 10 <= lines.len(), "{}:\n{text}", path.display());
@@ -76,7 +87,11 @@ fn the_first_users_compose_log_makes_sense() {
             seen.push((record.severity.map(|s| s.as_str()), message(&record, &line)));
         }
     }
-    let find = |text: &str| seen.iter().find(|(_, m)| m.contains(text)).and_then(|(s, _)| *s);
+    let find = |text: &str| {
+        seen.iter()
+            .find(|(_, m)| m.contains(text))
+            .and_then(|(s, _)| *s)
+    };
     assert_eq!(find("duplicate key value"), Some("err"));
     assert_eq!(find("Memory overcommit"), Some("warn"));
     assert_eq!(find("Received vote for a"), Some("info"));

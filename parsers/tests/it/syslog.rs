@@ -63,148 +63,151 @@ fn rfc5424_of_the_peers() {
     }
 }
 
+/// Line, fields, message.
+const RFC3164: &[(&str, &str, &str)] = &[
+    (
+        "<36>Nov 21 05:10:56 web1 sshd[4853]: x",
+        "2026-11-21T05:10:56Z warn auth !guessed pri=36 host=web1 app=sshd pid=4853",
+        "x",
+    ),
+    (
+        "<36>2026-11-21T05:10:56.656489+01:00 web1 sshd[48]: x",
+        "2026-11-21T04:10:56.656Z warn auth pri=36 host=web1 app=sshd pid=48",
+        "x",
+    ),
+    (
+        "<18>Nov 21 05:11:43 demo: run=l",
+        "2026-11-21T05:11:43Z crit mail !guessed pri=18 app=demo",
+        "run=l",
+    ),
+    (
+        "<18>Nov  1 5:11:43 demo[4711]: x",
+        "2026-11-01T05:11:43Z crit mail !guessed pri=18 app=demo pid=4711",
+        "x",
+    ),
+    (
+        "<129>Nov 21 05:25:04 haproxy[1]: Proxy web stopped.",
+        "2026-11-21T05:25:04Z alert local0 !guessed pri=129 app=haproxy pid=1",
+        "Proxy web stopped.",
+    ),
+    (
+        "<13>Dec 25 00:00:00 web1 a: x",
+        "2025-12-25T00:00:00Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>Nov 22 05:00:00 web1 a: x",
+        "2026-11-22T05:00:00Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>Feb 29 05:00:00 web1 a: x",
+        "2024-02-29T05:00:00Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>Feb 30 05:00:00 web1 a: x",
+        "notice user pri=13",
+        "Feb 30 05:00:00 web1 a: x",
+    ),
+    (
+        "<13>Nov 21 2025 05:11:43 fw1 : %ASA-6-302013: Built",
+        "2025-11-21T05:11:43Z notice user !guessed pri=13 host=fw1 app=%ASA-6-302013",
+        "Built",
+    ),
+    (
+        "<13>Nov 21 2025 05:11:43: %ASA-6-302013: Built",
+        "2025-11-21T05:11:43Z notice user !guessed pri=13 app=%ASA-6-302013",
+        "Built",
+    ),
+    (
+        "<189>45: *Nov 21 05:11:43.123 UTC: %SYS-5-CONFIG_I: Configured",
+        "2026-11-21T05:11:43.123Z notice local7 !guessed pri=189 app=%SYS-5-CONFIG_I",
+        "Configured",
+    ),
+    (
+        "<13>Nov 21 05:11:43 2025 web1 a: x",
+        "2025-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>2025 Nov 21 05:11:43 web1 a: x",
+        "2025-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>1700000000.5 web1 a: x",
+        "2023-11-14T22:13:20.5Z notice user pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>Nov 21 05:11:43 web1 -- MARK --",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1",
+        "-- MARK --",
+    ),
+    (
+        "<13>Nov 21 05:11:43 -- MARK --",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13",
+        "-- MARK --",
+    ),
+    (
+        "<13>Nov 21 05:11:43 last message repeated 3 times",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13",
+        "last message repeated 3 times",
+    ),
+    (
+        "<13>Nov 21 05:11:43 fe80::1 app: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=fe80::1 app=app",
+        "x",
+    ),
+    (
+        "<13>Nov 21 05:11:43 [2001:db8::1] app: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=[2001:db8::1] app=app",
+        "x",
+    ),
+    (
+        "<13>Nov 21 05:11:43 web1 sshd(pam_unix)[9]: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=sshd(pam_unix) pid=9",
+        "x",
+    ),
+    (
+        "<13>Nov 21 05:11:43 web1 postfix/smtpd[9]: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=postfix/smtpd pid=9",
+        "x",
+    ),
+    (
+        "<13>Nov 21 05:11:43 web1 ",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1",
+        "",
+    ),
+    ("<13>su: x", "notice user pri=13 app=su", "x"),
+    ("<013>su: x", "notice user pri=013 app=su", "x"),
+    ("<13>two words", "notice user pri=13", "two words"),
+    (
+        "<13>http://example.org/",
+        "notice user pri=13",
+        "http://example.org/",
+    ),
+    (
+        "<13>[1.5] kernel text",
+        "notice user pri=13",
+        "[1.5] kernel text",
+    ),
+    ("<192>x", "notice user !bad_pri", "<192>x"),
+    ("<13 x", "notice user !bad_pri", "<13 x"),
+    ("<>x", "notice user !bad_pri", "<>x"),
+    ("hello", "notice user", "hello"),
+    ("", "notice user", ""),
+    (
+        "Nov 21 05:11:43 web1 a: x",
+        "2026-11-21T05:11:43Z notice user !guessed host=web1 app=a",
+        "x",
+    ),
+];
+
 #[test]
 fn rfc3164_in_all_its_forms() {
-    for (line, want, text) in [
-        (
-            "<36>Nov 21 05:10:56 web1 sshd[4853]: x",
-            "2026-11-21T05:10:56Z warn auth !guessed pri=36 host=web1 app=sshd pid=4853",
-            "x",
-        ),
-        (
-            "<36>2026-11-21T05:10:56.656489+01:00 web1 sshd[48]: x",
-            "2026-11-21T04:10:56.656Z warn auth pri=36 host=web1 app=sshd pid=48",
-            "x",
-        ),
-        (
-            "<18>Nov 21 05:11:43 demo: run=l",
-            "2026-11-21T05:11:43Z crit mail !guessed pri=18 app=demo",
-            "run=l",
-        ),
-        (
-            "<18>Nov  1 5:11:43 demo[4711]: x",
-            "2026-11-01T05:11:43Z crit mail !guessed pri=18 app=demo pid=4711",
-            "x",
-        ),
-        (
-            "<129>Nov 21 05:25:04 haproxy[1]: Proxy web stopped.",
-            "2026-11-21T05:25:04Z alert local0 !guessed pri=129 app=haproxy pid=1",
-            "Proxy web stopped.",
-        ),
-        (
-            "<13>Dec 25 00:00:00 web1 a: x",
-            "2025-12-25T00:00:00Z notice user !guessed pri=13 host=web1 app=a",
-            "x",
-        ),
-        (
-            "<13>Nov 22 05:00:00 web1 a: x",
-            "2026-11-22T05:00:00Z notice user !guessed pri=13 host=web1 app=a",
-            "x",
-        ),
-        (
-            "<13>Feb 29 05:00:00 web1 a: x",
-            "2024-02-29T05:00:00Z notice user !guessed pri=13 host=web1 app=a",
-            "x",
-        ),
-        (
-            "<13>Feb 30 05:00:00 web1 a: x",
-            "notice user pri=13",
-            "Feb 30 05:00:00 web1 a: x",
-        ),
-        (
-            "<13>Nov 21 2025 05:11:43 fw1 : %ASA-6-302013: Built",
-            "2025-11-21T05:11:43Z notice user !guessed pri=13 host=fw1 app=%ASA-6-302013",
-            "Built",
-        ),
-        (
-            "<13>Nov 21 2025 05:11:43: %ASA-6-302013: Built",
-            "2025-11-21T05:11:43Z notice user !guessed pri=13 app=%ASA-6-302013",
-            "Built",
-        ),
-        (
-            "<189>45: *Nov 21 05:11:43.123 UTC: %SYS-5-CONFIG_I: Configured",
-            "2026-11-21T05:11:43.123Z notice local7 !guessed pri=189 app=%SYS-5-CONFIG_I",
-            "Configured",
-        ),
-        (
-            "<13>Nov 21 05:11:43 2025 web1 a: x",
-            "2025-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=a",
-            "x",
-        ),
-        (
-            "<13>2025 Nov 21 05:11:43 web1 a: x",
-            "2025-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=a",
-            "x",
-        ),
-        (
-            "<13>1700000000.5 web1 a: x",
-            "2023-11-14T22:13:20.5Z notice user pri=13 host=web1 app=a",
-            "x",
-        ),
-        (
-            "<13>Nov 21 05:11:43 web1 -- MARK --",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1",
-            "-- MARK --",
-        ),
-        (
-            "<13>Nov 21 05:11:43 -- MARK --",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13",
-            "-- MARK --",
-        ),
-        (
-            "<13>Nov 21 05:11:43 last message repeated 3 times",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13",
-            "last message repeated 3 times",
-        ),
-        (
-            "<13>Nov 21 05:11:43 fe80::1 app: x",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13 host=fe80::1 app=app",
-            "x",
-        ),
-        (
-            "<13>Nov 21 05:11:43 [2001:db8::1] app: x",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13 host=[2001:db8::1] app=app",
-            "x",
-        ),
-        (
-            "<13>Nov 21 05:11:43 web1 sshd(pam_unix)[9]: x",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=sshd(pam_unix) pid=9",
-            "x",
-        ),
-        (
-            "<13>Nov 21 05:11:43 web1 postfix/smtpd[9]: x",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=postfix/smtpd pid=9",
-            "x",
-        ),
-        (
-            "<13>Nov 21 05:11:43 web1 ",
-            "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1",
-            "",
-        ),
-        ("<13>su: x", "notice user pri=13 app=su", "x"),
-        ("<013>su: x", "notice user pri=013 app=su", "x"),
-        ("<13>two words", "notice user pri=13", "two words"),
-        (
-            "<13>http://example.org/",
-            "notice user pri=13",
-            "http://example.org/",
-        ),
-        (
-            "<13>[1.5] kernel text",
-            "notice user pri=13",
-            "[1.5] kernel text",
-        ),
-        ("<192>x", "notice user !bad_pri", "<192>x"),
-        ("<13 x", "notice user !bad_pri", "<13 x"),
-        ("<>x", "notice user !bad_pri", "<>x"),
-        ("hello", "notice user", "hello"),
-        ("", "notice user", ""),
-        (
-            "Nov 21 05:11:43 web1 a: x",
-            "2026-11-21T05:11:43Z notice user !guessed host=web1 app=a",
-            "x",
-        ),
-    ] {
+    for (line, want, text) in RFC3164 {
         check(line, want, text);
     }
 }
@@ -236,15 +239,15 @@ fn files_without_pri() {
 }
 
 fn time(line: &str, recv: &str, zone: &str) -> String {
-    let recv: jiff::Timestamp = recv.parse().unwrap();
+    let recv: jiff::Timestamp = recv.parse().expect("a time");
     let mut cx = Context::new(
         Timestamp(recv.as_millisecond()),
-        TimeZone::get(zone).unwrap(),
+        TimeZone::get(zone).expect("a zone"),
     );
     let mut record = Record::default();
     formats::syslog_message(&mut cx, line.as_bytes(), &mut record);
-    jiff::Timestamp::from_millisecond(record.time.unwrap().0)
-        .unwrap()
+    jiff::Timestamp::from_millisecond(record.time.expect("a time").0)
+        .expect("in range")
         .to_string()
 }
 

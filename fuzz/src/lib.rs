@@ -1,0 +1,72 @@
+//! What each fuzz target checks: no panic, and the contract of a record.
+
+use jiff::tz::TimeZone;
+use vigie_parsers::formats::{self, Detector};
+use vigie_parsers::framing::Framer;
+use vigie_parsers::lines::Lines;
+use vigie_parsers::{Context, Record, Timestamp};
+
+/// Received at 2026-11-21T06:00:00Z.
+fn context() -> Context {
+    Context::new(Timestamp(1_795_240_800_000), TimeZone::UTC)
+}
+
+/// A line through one format of the registry.
+pub fn format(name: &str, line: &[u8]) {
+    let format = formats::find(name).expect("a target for each format, by its name");
+    let mut record = Record::default();
+    if (format.parse)(&mut context(), line, &mut record) {
+        sound(&record, line);
+    }
+}
+
+/// Lines through detection, and as syslog messages.
+pub fn detect(data: &[u8]) {
+    let (mut cx, mut record, mut detector) = (context(), Record::default(), Detector::default());
+    for line in data.split(|&b| b == b'\n') {
+        detector.parse(&mut cx, line, &mut record);
+        sound(&record, line);
+        formats::syslog_message(&mut cx, line, &mut record);
+        sound(&record, line);
+    }
+}
+
+/// A stream cut after as many bytes as its first byte says: the same frames as in one piece.
+pub fn framing(data: &[u8]) {
+    let Some((&size, stream)) = data.split_first() else {
+        return;
+    };
+    let frames = |size: usize| {
+        let mut framer = Framer::new(64);
+        let mut out = Vec::new();
+        for chunk in stream.chunks(size.max(1)) {
+            framer.push(chunk, |f| out.push((f.line.to_vec(), f.truncated)));
+        }
+        framer.finish(|f| out.push((f.line.to_vec(), f.truncated)));
+        (out, framer.counts())
+    };
+    assert_eq!(frames(usize::from(size)), frames(stream.len()));
+    let (mut lines, mut consumed) = (Lines::new(64), 0);
+    lines.push(stream, |l| consumed += l.consumed);
+    lines.finish(|l| consumed += l.consumed);
+    assert_eq!(consumed, stream.len() as u64);
+}
+
+/// Spans in order, apart, within the line and outside the time.
+fn sound(record: &Record, line: &[u8]) {
+    let mut last = 0;
+    for span in &record.fields {
+        assert!(last <= span.start && span.start < span.end, "{record:?}");
+        let time = &record.time_span;
+        assert!(
+            time.is_empty() || span.end <= time.start || span.start >= time.end,
+            "{record:?}"
+        );
+        last = span.end;
+        span.value(line);
+    }
+    for end in [last, record.message.end, record.time_span.end] {
+        assert!(end as usize <= line.len(), "{record:?}");
+    }
+    assert!(record.message.start <= record.message.end, "{record:?}");
+}
