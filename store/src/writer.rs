@@ -257,7 +257,7 @@ pub struct Health {
 type Update = Box<dyn FnOnce(&mut Writer, Timestamp) + Send>;
 
 enum Command {
-    Batch(Batch),
+    Batch(Box<Batch>),
     Update(Update),
     Close,
 }
@@ -283,7 +283,7 @@ impl Handle {
     /// [`Error::Closed`] after the writer has ended.
     pub fn send(&self, batch: Batch) -> Result<()> {
         self.queue
-            .send(Command::Batch(batch))
+            .send(Command::Batch(Box::new(batch)))
             .map_err(|_| Error::Closed)
     }
 
@@ -372,7 +372,7 @@ impl Loop {
             });
             match commands.recv_timeout(wait) {
                 Ok(Command::Batch(batch)) => {
-                    self.writer.apply(batch);
+                    self.writer.apply(*batch);
                     due.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
                     if self.writer.events.pending_bytes() >= COMMIT_BYTES && self.health_ok() {
                         due = self.commit();

@@ -20,7 +20,11 @@ pub fn golden(path: &Path, got: &str) {
     let (line, want_line, got_line) = first.map_or_else(
         || {
             let n = want.lines().count().min(got.lines().count());
-            (n, want.lines().nth(n).unwrap_or("(end)"), got.lines().nth(n).unwrap_or("(end)"))
+            (
+                n,
+                want.lines().nth(n).unwrap_or("(end)"),
+                got.lines().nth(n).unwrap_or("(end)"),
+            )
         },
         |(n, (w, g))| (n, w, g),
     );

@@ -101,7 +101,6 @@ impl Store {
                 Synchronous::Full => vigie_store::Synchronous::Full,
                 Synchronous::Normal => vigie_store::Synchronous::Normal,
             },
-            ..vigie_store::Options::default()
         }
     }
 }
@@ -118,7 +117,10 @@ pub(crate) struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8484".to_owned(), names: Vec::new() }
+        Self {
+            listen: "127.0.0.1:8484".to_owned(),
+            names: Vec::new(),
+        }
     }
 }
 
@@ -134,7 +136,10 @@ pub(crate) struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { defaults: true, files: Vec::new() }
+        Self {
+            defaults: true,
+            files: Vec::new(),
+        }
     }
 }
 
@@ -151,7 +156,9 @@ pub(crate) fn locate(flag: Option<&Path>) -> Option<PathBuf> {
 
 /// Reads and validates a configuration; without a file everything has its default.
 pub(crate) fn load(path: Option<&Path>) -> Result<Config, String> {
-    let Some(path) = path else { return Ok(Config::default()) };
+    let Some(path) = path else {
+        return Ok(Config::default());
+    };
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     parse(&text, &path.display().to_string())
 }
@@ -166,15 +173,28 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Config, String> {
 fn validate(config: &Config) -> Result<(), String> {
     let store = &config.store;
     if store.budget.0 < BUDGET_MIN {
-        return Err(format!("store.budget is below {} MiB, too little to work with", BUDGET_MIN >> 20));
+        return Err(format!(
+            "store.budget is below {} MiB, too little to work with",
+            BUDGET_MIN >> 20
+        ));
     }
     if store.series_budget.0 > store.budget.0 / 4 * 3 {
-        return Err("store.series_budget leaves less than a quarter of store.budget for logs".into());
+        return Err(
+            "store.series_budget leaves less than a quarter of store.budget for logs".into(),
+        );
     }
     config.inputs().validate().map_err(|e| e.to_string())?;
-    config.http.listen.parse::<std::net::SocketAddr>().map(drop).map_err(|_| {
-        format!("http.listen = \"{}\" is no ADDRESS:PORT, as 127.0.0.1:8484", config.http.listen)
-    })
+    config
+        .http
+        .listen
+        .parse::<std::net::SocketAddr>()
+        .map(drop)
+        .map_err(|_| {
+            format!(
+                "http.listen = \"{}\" is no ADDRESS:PORT, as 127.0.0.1:8484",
+                config.http.listen
+            )
+        })
 }
 
 /// `file:line:column: what is wrong`, with the nearest known key for a misspelt one.
@@ -184,7 +204,9 @@ fn describe(text: &str, name: &str, e: &toml::de::Error) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
     let message = e.message().trim();
-    let hint = nearest_key(message).map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+    let hint = nearest_key(message)
+        .map(|key| format!("; did you mean `{key}`?"))
+        .unwrap_or_default();
     format!("{name}:{line}:{column}: {message}{hint}")
 }
 
@@ -210,7 +232,10 @@ mod tests {
     #[test]
     fn a_misspelt_key_is_named_with_its_place_and_neighbour() {
         let e = error("[store]\nbudget = \"1 GiB\"\n\n[http]\nlisen = \"127.0.0.1:1\"\n");
-        assert!(e.starts_with("vigie.toml:5:1: unknown field `lisen`"), "{e}");
+        assert!(
+            e.starts_with("vigie.toml:5:1: unknown field `lisen`"),
+            "{e}"
+        );
         assert!(e.ends_with("did you mean `listen`?"), "{e}");
     }
 
@@ -225,6 +250,9 @@ mod tests {
     #[test]
     fn the_reference_holds_every_key_at_its_default() {
         let reference = include_str!("../../docs/vigie.toml");
-        assert_eq!(parse(reference, "docs/vigie.toml").unwrap(), Config::default());
+        assert_eq!(
+            parse(reference, "docs/vigie.toml").unwrap(),
+            Config::default()
+        );
     }
 }

@@ -38,16 +38,24 @@ impl Context {
         let config_path = config::locate(flag);
         let config = config::load(config_path.as_deref()).map_err(anyhow::Error::msg)?;
         let tz = match matches.get_one::<String>("tz") {
-            Some(name) => TimeZone::get(name)
-                .with_context(|| format!("--tz {name}: no such zone; use a name as Europe/Paris"))?,
+            Some(name) => TimeZone::get(name).with_context(|| {
+                format!("--tz {name}: no such zone; use a name as Europe/Paris")
+            })?,
             None => TimeZone::system(),
         };
         Ok(Self {
             config,
             config_path,
-            data: matches.get_one::<PathBuf>("data").cloned().unwrap_or_else(default_data),
+            data: matches
+                .get_one::<PathBuf>("data")
+                .cloned()
+                .unwrap_or_else(default_data),
             tz,
-            color: Color::choose(matches.get_one::<String>("color").map_or("auto", String::as_str)),
+            color: Color::choose(
+                matches
+                    .get_one::<String>("color")
+                    .map_or("auto", String::as_str),
+            ),
             quiet: matches.get_flag("quiet"),
             verbose: matches.get_count("verbose"),
             now: times::now(),
@@ -67,8 +75,9 @@ impl Context {
         default: Timestamp,
     ) -> Result<Timestamp> {
         match matches.get_one::<String>(name) {
-            Some(text) => times::point(text, self.now, &self.tz)
-                .map_err(|e| anyhow::anyhow!("--{name}: {e}")),
+            Some(text) => {
+                times::point(text, self.now, &self.tz).map_err(|e| anyhow::anyhow!("--{name}: {e}"))
+            }
             None => Ok(default),
         }
     }
@@ -76,7 +85,11 @@ impl Context {
 
 /// `/var/lib/vigie` for root, else the user's state directory.
 fn default_data() -> PathBuf {
-    let home = |var: &str| std::env::var_os(var).map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = |var: &str| {
+        std::env::var_os(var)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/vigie");
     }

@@ -72,7 +72,7 @@ impl Files {
                 event.recv = modified;
                 event.severity = event.record.severity;
                 last = event.time;
-                if stats.events_checked % CHECK_EVERY == 0
+                if stats.events_checked.is_multiple_of(CHECK_EVERY)
                     && let Some(reason) = scan.must_stop()
                 {
                     stats.incomplete = Some(reason.to_owned());
@@ -87,7 +87,11 @@ impl Files {
                 }
             }
             if lines.cut > 0 {
-                tracing::warn!("{}: {} lines cut at {LINE_LEN_MAX} bytes", path.display(), lines.cut);
+                tracing::warn!(
+                    "{}: {} lines cut at {LINE_LEN_MAX} bytes",
+                    path.display(),
+                    lines.cut
+                );
             }
         }
         Ok(())
@@ -150,7 +154,10 @@ fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, Timestamp)> {
     if metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
     }
-    let modified = metadata.modified().ok().and_then(|t| jiff::Timestamp::try_from(t).ok());
+    let modified = metadata
+        .modified()
+        .ok()
+        .and_then(|t| jiff::Timestamp::try_from(t).ok());
     let modified = modified.map_or_else(crate::times::now, |t| Timestamp(t.as_millisecond()));
     let buffered = |r: Box<dyn Read>| Box::new(BufReader::with_capacity(256 << 10, r));
     let reader = match path.extension().and_then(|e| e.to_str()) {

@@ -18,7 +18,11 @@ fn main() -> ExitCode {
         Err(e) => {
             // Nobody is left to tell when the terminal is gone.
             let _ = e.print();
-            let code = if e.use_stderr() { commands::COULD_NOT_RUN } else { 0 };
+            let code = if e.use_stderr() {
+                commands::COULD_NOT_RUN
+            } else {
+                0
+            };
             return ExitCode::from(code);
         }
     };
@@ -27,7 +31,10 @@ fn main() -> ExitCode {
 
 /// A pipe that closes ends the program without a word, as with every other filter.
 fn reset_sigpipe() {
-    #[expect(unsafe_code, reason = "the only way to undo what the runtime did to SIGPIPE")]
+    #[expect(
+        unsafe_code,
+        reason = "the only way to undo what the runtime did to SIGPIPE"
+    )]
     // SAFETY: called before any thread exists; SIG_DFL is a valid disposition for SIGPIPE.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);

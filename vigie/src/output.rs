@@ -49,7 +49,9 @@ impl Color {
 /// A table of plain columns; those named in `right` are set flush right.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|h| Cell::new(h.to_uppercase())));
     for row in rows {
         table.add_row(row);
@@ -75,7 +77,11 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
 pub(crate) fn csv_field(text: &str) -> String {
     let text = printable(text.as_bytes());
     let formula = text.starts_with(['=', '+', '-', '@']);
-    let text = if formula { format!("'{text}") } else { text.into_owned() };
+    let text = if formula {
+        format!("'{text}")
+    } else {
+        text.into_owned()
+    };
     if text.contains([',', '"', '\n', '\r']) || formula {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -17,7 +17,11 @@ pub(crate) fn point(text: &str, now: Timestamp, tz: &TimeZone) -> Result<Timesta
         "now" => return Ok(now),
         "today" | "yesterday" => {
             let today = zoned(now, tz).ok_or_else(bad)?.date();
-            let day = if text == "today" { today } else { today.saturating_sub(1.day()) };
+            let day = if text == "today" {
+                today
+            } else {
+                today.saturating_sub(1.day())
+            };
             return at_midnight(day, tz).ok_or_else(bad);
         }
         _ => {}
@@ -30,14 +34,24 @@ pub(crate) fn point(text: &str, now: Timestamp, tz: &TimeZone) -> Result<Timesta
     }
     if let Ok(seconds) = text.parse::<f64>() {
         let ms = seconds * 1000.0;
-        #[expect(clippy::cast_possible_truncation, reason = "within the range just checked")]
-        return if ms.abs() < 8.64e15 { Ok(Timestamp(ms as i64)) } else { Err(bad()) };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "within the range just checked"
+        )]
+        return if ms.abs() < 8.64e15 {
+            Ok(Timestamp(ms as i64))
+        } else {
+            Err(bad())
+        };
     }
     if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
         return Ok(Timestamp(stamp.as_millisecond()));
     }
     if let Ok(civil) = text.parse::<DateTime>() {
-        let zoned = tz.to_ambiguous_zoned(civil).compatible().map_err(|_| bad())?;
+        let zoned = tz
+            .to_ambiguous_zoned(civil)
+            .compatible()
+            .map_err(|_| bad())?;
         return Ok(Timestamp(zoned.timestamp().as_millisecond()));
     }
     Err(bad())
@@ -51,7 +65,9 @@ pub(crate) fn duration_ms(text: &str) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
         let unit_ms = match &rest[..letters] {
             "ms" => 1.0,
             "s" => 1e3,
@@ -64,7 +80,10 @@ pub(crate) fn duration_ms(text: &str) -> Option<i64> {
         };
         rest = &rest[letters..];
         let ms = number * unit_ms;
-        #[expect(clippy::cast_possible_truncation, reason = "within the range just checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "within the range just checked"
+        )]
         let ms = if ms < 4e15 { ms as i64 } else { return None };
         total = total.checked_add(ms)?;
     }
@@ -93,7 +112,11 @@ pub(crate) fn now() -> Timestamp {
 }
 
 fn zoned(time: Timestamp, tz: &TimeZone) -> Option<Zoned> {
-    Some(jiff::Timestamp::from_millisecond(time.0).ok()?.to_zoned(tz.clone()))
+    Some(
+        jiff::Timestamp::from_millisecond(time.0)
+            .ok()?
+            .to_zoned(tz.clone()),
+    )
 }
 
 fn at_midnight(day: Date, tz: &TimeZone) -> Option<Timestamp> {

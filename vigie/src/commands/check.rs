@@ -31,7 +31,9 @@ fn flags(command: Command) -> Command {
 
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     // A configuration that cannot be read has ended the program before: exit code 2.
-    let mut findings = crate::commands::run::load_rules(&cx.config).err().unwrap_or_default();
+    let mut findings = crate::commands::run::load_rules(&cx.config)
+        .err()
+        .unwrap_or_default();
     if !matches.get_flag("offline") {
         ports(&cx.config, &mut findings);
         files(&cx.config, &mut findings);
@@ -47,7 +49,11 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         );
         println!("{name}: fine");
     }
-    Ok(if findings.is_empty() { Outcome::Fine } else { Outcome::Trouble })
+    Ok(if findings.is_empty() {
+        Outcome::Fine
+    } else {
+        Outcome::Trouble
+    })
 }
 
 /// A port that is taken is trouble, unless it is ours: then a daemon runs with this store.
@@ -83,8 +89,14 @@ fn files(config: &Config, findings: &mut Vec<String>) {
 }
 
 fn writable(data: &Path, findings: &mut Vec<String>) {
-    let existing = data.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
+    let existing = data
+        .ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(Path::new("/"));
     if rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_err() {
-        findings.push(format!("{}: cannot be written; --data names another place", existing.display()));
+        findings.push(format!(
+            "{}: cannot be written; --data names another place",
+            existing.display()
+        ));
     }
 }

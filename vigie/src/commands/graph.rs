@@ -37,7 +37,11 @@ fn flags(command: Command) -> Command {
         )
         .arg(since("1h"))
         .arg(until())
-        .arg(value("size", "WxH").default_value("800x300").help("Size in pixels"))
+        .arg(
+            value("size", "WxH")
+                .default_value("800x300")
+                .help("Size in pixels"),
+        )
         .arg(value("title", "TEXT").help("What stands above [default: the first expression]"))
         .arg(
             value("theme", "THEME")
@@ -86,7 +90,9 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
 }
 
 fn ending(path: &Path) -> String {
-    path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
+    path.extension()
+        .map(|e| e.to_string_lossy().to_lowercase())
+        .unwrap_or_default()
 }
 
 /// What the first metric of an expression counts, by its name.
@@ -101,7 +107,9 @@ fn unit(expression: &str) -> Unit {
 
 /// `800x300`, within what makes sense on paper and in memory.
 fn size(text: &str) -> Result<Size> {
-    let parsed = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let parsed = text
+        .split_once('x')
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     match parsed {
         Some((width @ 100..=8000, height @ 80..=8000)) => Ok(Size { width, height }),
         _ => bail!("--size {text}: use WIDTHxHEIGHT, 100x80 to 8000x8000"),

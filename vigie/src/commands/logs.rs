@@ -91,8 +91,15 @@ fn flags(command: Command) -> Command {
 }
 
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
-    let words: Vec<&String> = matches.get_many("query").map(Iterator::collect).unwrap_or_default();
-    let text = words.iter().map(|w| w.as_str()).collect::<Vec<_>>().join(" ");
+    let words: Vec<&String> = matches
+        .get_many("query")
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    let text = words
+        .iter()
+        .map(|w| w.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
     let mut query = Query::parse(&text)?;
     if let Some(&n) = matches.get_one::<usize>("context") {
         query.pipes.insert(0, log::Pipe::Context(n));
@@ -103,7 +110,12 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         Some(paths) => Box::new(Files::new(paths.cloned().collect(), cx.tz.clone())),
         None => Box::new(cx.reader()?),
     };
-    let mut run = RunContext::new(Clock { now: cx.now, zone: cx.tz.clone(), boot: boot(), deploy: None });
+    let mut run = RunContext::new(Clock {
+        now: cx.now,
+        zone: cx.tz.clone(),
+        boot: boot(),
+        deploy: None,
+    });
     run.limits.rows = *matches.get_one::<usize>("lines").expect("has a default");
     run.default_range = range(cx, matches, from_files)?;
     let start = Instant::now();
@@ -131,14 +143,22 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         }
         follow(cx, source.as_ref(), &query, &mut printer)?;
     }
-    Ok(if printer.shown == 0 { Outcome::Trouble } else { Outcome::Fine })
+    Ok(if printer.shown == 0 {
+        Outcome::Trouble
+    } else {
+        Outcome::Fine
+    })
 }
 
 /// `--since` and `--until`; without them the last hour, of files everything.
 fn range(cx: &Context, matches: &ArgMatches, all: bool) -> Result<TimeRange> {
     let given = |name| matches.contains_id(name);
     if !given("since") && !given("until") {
-        return Ok(if all { TimeRange::All } else { TimeRange::Of(Moment::Ago(3_600_000)) });
+        return Ok(if all {
+            TimeRange::All
+        } else {
+            TimeRange::Of(Moment::Ago(3_600_000))
+        });
     }
     let point = |name| -> Result<Option<Moment>> {
         Ok(match given(name) {
@@ -158,13 +178,21 @@ fn boot() -> Option<Timestamp> {
 }
 
 /// Prints what arrives, until interrupted.
-fn follow(cx: &Context, source: &dyn EventSource, query: &Query, printer: &mut Printer) -> Result<()> {
+fn follow(
+    cx: &Context,
+    source: &dyn EventSource,
+    query: &Query,
+    printer: &mut Printer,
+) -> Result<()> {
     let mut seen = printer.newest;
     loop {
         std::thread::sleep(FOLLOW_INTERVAL);
         let now = times::now();
-        let mut scan =
-            Scan::new(now.plus_ms(-FOLLOW_LATE_MS), now.plus_ms(FOLLOW_LATE_MS), &query.filter);
+        let mut scan = Scan::new(
+            now.plus_ms(-FOLLOW_LATE_MS),
+            now.plus_ms(FOLLOW_LATE_MS),
+            &query.filter,
+        );
         scan.order = Order::OldestFirst;
         let mut newest = seen;
         source.scan(&scan, &mut |event| {
@@ -195,7 +223,10 @@ impl<'a> Printer<'a> {
     fn new(cx: &'a Context, matches: &ArgMatches) -> Self {
         Self {
             cx,
-            format: matches.get_one::<String>("format").cloned().unwrap_or_default(),
+            format: matches
+                .get_one::<String>("format")
+                .cloned()
+                .unwrap_or_default(),
             raw: matches.get_flag("raw"),
             held: Vec::new(),
             out: BufWriter::new(io::stdout()),
@@ -238,7 +269,10 @@ impl<'a> Printer<'a> {
     fn text(&self, event: &Event, neighbour: bool) -> Vec<u8> {
         let cx = self.cx;
         let field = |name: &str| {
-            event.field(name).map(|v| printable(&v).into_owned()).unwrap_or_default()
+            event
+                .field(name)
+                .map(|v| printable(&v).into_owned())
+                .unwrap_or_default()
         };
         let level = event.severity.map_or("-", vigie_parsers::Severity::as_str);
         let mut head = format!("{} ", times::show(event.time, &cx.tz));
@@ -261,7 +295,9 @@ impl<'a> Printer<'a> {
 
     fn csv(&self, event: &Event) -> String {
         let field = |name: &str| {
-            csv_field(&String::from_utf8_lossy(&event.field(name).unwrap_or_default()))
+            csv_field(&String::from_utf8_lossy(
+                &event.field(name).unwrap_or_default(),
+            ))
         };
         format!(
             "{},{},{},{},{}",
@@ -277,8 +313,14 @@ impl<'a> Printer<'a> {
     fn json(&self, event: &Event, extracted: &[(String, Vec<u8>)]) -> Json {
         let text = |v: &[u8]| json!(String::from_utf8_lossy(v));
         let mut object = Map::new();
-        object.insert("time".into(), json!(times::rfc3339(event.time, &self.cx.tz)));
-        object.insert("recv".into(), json!(times::rfc3339(event.recv, &self.cx.tz)));
+        object.insert(
+            "time".into(),
+            json!(times::rfc3339(event.time, &self.cx.tz)),
+        );
+        object.insert(
+            "recv".into(),
+            json!(times::rfc3339(event.recv, &self.cx.tz)),
+        );
         if let Some(severity) = event.severity {
             object.insert("level".into(), json!(severity.as_str()));
         }
@@ -363,10 +405,16 @@ impl Sink for Printer<'_> {
             }
             _ => {
                 let numeric = |at: &usize| {
-                    table.rows.iter().all(|r| !matches!(r[*at], Cell::Text(_) | Cell::Time(_)))
+                    table
+                        .rows
+                        .iter()
+                        .all(|r| !matches!(r[*at], Cell::Text(_) | Cell::Time(_)))
                 };
                 let right: Vec<usize> = (0..table.columns.len()).filter(numeric).collect();
-                let rows = table.rows.iter().map(|r| r.iter().map(|c| self.cell(c)).collect());
+                let rows = table
+                    .rows
+                    .iter()
+                    .map(|r| r.iter().map(|c| self.cell(c)).collect());
                 let header: Vec<&str> = table.columns.iter().map(String::as_str).collect();
                 output::table(&header, &right, rows.collect())
             }

@@ -57,7 +57,12 @@ const COMMANDS: &[Entry] = &[
 
 /// The command line, made from the list.
 pub(crate) fn cli() -> Command {
-    let flag = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Common flags");
+    let flag = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .global(true)
+            .help_heading("Common flags")
+    };
     let base = Command::new("vigie")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Watches machines, networks and web sites from one binary and one file.")
@@ -99,7 +104,10 @@ pub(crate) fn cli() -> Command {
 /// Runs what was asked for.
 pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
     let (name, matches) = matches.subcommand().expect("clap requires a subcommand");
-    let entry = COMMANDS.iter().find(|e| e.name == name).expect("clap knows only the list");
+    let entry = COMMANDS
+        .iter()
+        .find(|e| e.name == name)
+        .expect("clap knows only the list");
     let result = Context::from(matches).and_then(|cx| {
         logging::start(cx.verbose, cx.quiet, cx.color == Color::Always);
         (entry.run)(&cx, matches)
@@ -116,12 +124,18 @@ pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
 
 /// `--since T`, shared by the commands that look back.
 fn since(default: &'static str) -> Arg {
-    Arg::new("since").long("since").value_name("TIME").help(format!("From this time on [default: {default}]"))
+    Arg::new("since")
+        .long("since")
+        .value_name("TIME")
+        .help(format!("From this time on [default: {default}]"))
 }
 
 /// `--until T`, shared by the commands that look back.
 fn until() -> Arg {
-    Arg::new("until").long("until").value_name("TIME").help("Up to this time [default: now]")
+    Arg::new("until")
+        .long("until")
+        .value_name("TIME")
+        .help("Up to this time [default: now]")
 }
 
 /// `--format F` of a fixed list, the first being the default.
@@ -147,7 +161,11 @@ mod tests {
     fn names_are_unique_and_described() {
         for (i, entry) in COMMANDS.iter().enumerate() {
             assert!(entry.about.ends_with('.'), "{}", entry.name);
-            assert!(COMMANDS[..i].iter().all(|e| e.name != entry.name), "{}", entry.name);
+            assert!(
+                COMMANDS[..i].iter().all(|e| e.name != entry.name),
+                "{}",
+                entry.name
+            );
         }
     }
 }

@@ -20,8 +20,18 @@ pub(super) const ENTRY: Entry = Entry {
 
 fn flags(command: Command) -> Command {
     command
-        .arg(Arg::new("promql").value_name("PROMQL").required(true).help("What to compute"))
-        .arg(Arg::new("at").long("at").value_name("TIME").help("At this time [default: now]"))
+        .arg(
+            Arg::new("promql")
+                .value_name("PROMQL")
+                .required(true)
+                .help("What to compute"),
+        )
+        .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("TIME")
+                .help("At this time [default: now]"),
+        )
         .arg(since("none: one time only"))
         .arg(until())
         .arg(
@@ -52,7 +62,9 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     for warning in &answer.warnings {
         eprintln!("vigie: {warning}");
     }
-    let format = matches.get_one::<String>("format").map_or("table", String::as_str);
+    let format = matches
+        .get_one::<String>("format")
+        .map_or("table", String::as_str);
     match format {
         "json" => println!("{}", data(&answer.value, at)),
         "csv" => print!("{}", csv(cx, &answer.value, at)),
@@ -80,9 +92,12 @@ pub(super) fn range(cx: &Context, matches: &ArgMatches) -> Result<(Timestamp, Ti
 
 /// Prometheus' `data` object.
 fn data(value: &Value, at: Timestamp) -> Json {
-    let labels = |l: &Labels| Json::Object(l.iter().map(|(n, v)| (n.to_owned(), json!(v))).collect());
+    let labels =
+        |l: &Labels| Json::Object(l.iter().map(|(n, v)| (n.to_owned(), json!(v))).collect());
     match value {
-        Value::Scalar(s) => json!({"resultType": "scalar", "result": pair(&Sample { time: at, value: *s })}),
+        Value::Scalar(s) => {
+            json!({"resultType": "scalar", "result": pair(&Sample { time: at, value: *s })})
+        }
         Value::String(text) => json!({"resultType": "string", "result": text}),
         Value::Vector(rows) => json!({
             "resultType": "vector",
@@ -104,9 +119,15 @@ fn data(value: &Value, at: Timestamp) -> Json {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of this era fit a double")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of this era fit a double"
+)]
 fn pair(sample: &Sample) -> Json {
-    json!([sample.time.0 as f64 / 1000.0, promql::format_value(sample.value)])
+    json!([
+        sample.time.0 as f64 / 1000.0,
+        promql::format_value(sample.value)
+    ])
 }
 
 /// Rows of series, time and value, whatever the kind of the answer.
@@ -114,14 +135,17 @@ fn rows(value: &Value, at: Timestamp) -> Vec<(String, Timestamp, f64)> {
     match value {
         Value::Scalar(s) => vec![("scalar".to_owned(), at, *s)],
         Value::String(_) => Vec::new(),
-        Value::Vector(rows) => {
-            rows.iter().map(|r| (r.labels.to_string(), r.sample.time, r.sample.value)).collect()
-        }
+        Value::Vector(rows) => rows
+            .iter()
+            .map(|r| (r.labels.to_string(), r.sample.time, r.sample.value))
+            .collect(),
         Value::Matrix(series) => series
             .iter()
             .flat_map(|s| {
                 let name = s.labels.to_string();
-                s.samples.iter().map(move |p| (name.clone(), p.time, p.value))
+                s.samples
+                    .iter()
+                    .map(move |p| (name.clone(), p.time, p.value))
             })
             .collect(),
     }
@@ -132,7 +156,11 @@ fn csv(cx: &Context, value: &Value, at: Timestamp) -> String {
     let mut out = "series,time,value\n".to_owned();
     for (series, time, value) in rows(value, at) {
         let time = times::rfc3339(time, &cx.tz);
-        out.push_str(&format!("{},{time},{}\n", quote(&series), promql::format_value(value)));
+        out.push_str(&format!(
+            "{},{time},{}\n",
+            quote(&series),
+            promql::format_value(value)
+        ));
     }
     out
 }
@@ -144,7 +172,11 @@ fn table(cx: &Context, value: &Value, at: Timestamp) -> String {
     let rows = rows(value, at)
         .into_iter()
         .map(|(series, time, value)| {
-            vec![series, times::show(time, &cx.tz), promql::format_value(value)]
+            vec![
+                series,
+                times::show(time, &cx.tz),
+                promql::format_value(value),
+            ]
         })
         .collect();
     output::table(&["series", "time", "value"], &[2], rows)

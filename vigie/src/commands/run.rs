@@ -55,20 +55,34 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     }
     let sockets = Sockets::bind(&cx.config.inputs())?;
     let writer = Writer::open(&cx.data, &cx.config.store.options(), cx.now)?;
-    let daemon = Daemon { config: cx.config.clone(), rules, listen, sockets, writer, live: None };
+    let daemon = Daemon {
+        config: cx.config.clone(),
+        rules,
+        listen,
+        sockets,
+        writer,
+        live: None,
+    };
     daemon.serve(cx)?;
     Ok(Outcome::Fine)
 }
 
 /// Where to serve: the flag, else the configuration.
 pub(super) fn listen(cx: &Context, matches: &ArgMatches) -> Result<SocketAddr> {
-    let text = matches.get_one::<String>("listen").unwrap_or(&cx.config.http.listen);
-    text.parse().with_context(|| format!("--listen {text}: use ADDRESS:PORT, as 127.0.0.1:8484"))
+    let text = matches
+        .get_one::<String>("listen")
+        .unwrap_or(&cx.config.http.listen);
+    text.parse()
+        .with_context(|| format!("--listen {text}: use ADDRESS:PORT, as 127.0.0.1:8484"))
 }
 
 /// The built-in rules and those of the configured files; everything that is wrong with them.
 pub(super) fn load_rules(config: &Config) -> Result<Rules, Vec<String>> {
-    let mut rules = if config.rules.defaults { Rules::builtin() } else { Rules::default() };
+    let mut rules = if config.rules.defaults {
+        Rules::builtin()
+    } else {
+        Rules::default()
+    };
     let mut findings = Vec::new();
     for path in &config.rules.files {
         let name = path.display().to_string();
@@ -80,7 +94,11 @@ pub(super) fn load_rules(config: &Config) -> Result<Rules, Vec<String>> {
             Err(e) => findings.push(e),
         }
     }
-    if findings.is_empty() { Ok(rules) } else { Err(findings) }
+    if findings.is_empty() {
+        Ok(rules)
+    } else {
+        Err(findings)
+    }
 }
 
 /// Feeds a store besides the inputs: the demonstration's life.
@@ -111,7 +129,10 @@ impl Daemon {
 
     async fn watch(self, cx: &Context) -> Result<()> {
         let listener = TcpListener::bind(self.listen).await.with_context(|| {
-            format!("http cannot listen on {}; --listen names another address", self.listen)
+            format!(
+                "http cannot listen on {}; --listen names another address",
+                self.listen
+            )
         })?;
         let clock: Clock = Arc::new(times::now);
         let shutdown = CancellationToken::new();
@@ -129,7 +150,12 @@ impl Daemon {
             clock: Arc::clone(&clock),
             shutdown: shutdown.clone(),
         });
-        let host = self.config.host.name.clone().unwrap_or_else(vigie_collector::host_name);
+        let host = self
+            .config
+            .host
+            .name
+            .clone()
+            .unwrap_or_else(vigie_collector::host_name);
         let watch = Watch::new(self.rules, handle.clone(), reader.another()?, &host)?;
         let (stop_watch, watch) = spawn_watch(watch, Arc::clone(&clock))?;
         let live = self.live.map(|live| {
@@ -166,7 +192,9 @@ impl Daemon {
         handle.close();
         let committed = tokio::task::spawn_blocking(move || writer.join());
         if tokio::time::timeout(GRACE, committed).await.is_err() {
-            tracing::error!("the store did not commit in time; what it had not acknowledged is read again");
+            tracing::error!(
+                "the store did not commit in time; what it had not acknowledged is read again"
+            );
         }
         serving.cancel();
         if tokio::time::timeout(GRACE, server).await.is_err() {

@@ -47,11 +47,17 @@ impl Status {
     }
 
     fn failed(&self) -> impl Iterator<Item = &SourceReport> {
-        self.sources.iter().filter(|s| s.state == SourceState::Failed)
+        self.sources
+            .iter()
+            .filter(|s| s.state == SourceState::Failed)
     }
 
     fn dropped(&self) -> u64 {
-        self.sources.iter().flat_map(|s| &s.dropped).map(|(_, n)| n).sum()
+        self.sources
+            .iter()
+            .flat_map(|s| &s.dropped)
+            .map(|(_, n)| n)
+            .sum()
     }
 
     fn is_well(&self) -> bool {
@@ -70,7 +76,11 @@ impl Status {
             n => parts.push(format!("{n} incidents open")),
         }
         let failed = self.failed().count();
-        let working = self.sources.iter().filter(|s| s.state == SourceState::Active).count();
+        let working = self
+            .sources
+            .iter()
+            .filter(|s| s.state == SourceState::Active)
+            .count();
         parts.push(match failed {
             0 => format!("{working} sources active"),
             _ => format!("{working} sources active, {failed} failed"),
@@ -80,7 +90,9 @@ impl Status {
 }
 
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
-    let format = matches.get_one::<String>("format").map_or("text", String::as_str);
+    let format = matches
+        .get_one::<String>("format")
+        .map_or("text", String::as_str);
     let status = match Status::gather(cx) {
         Ok(status) => status,
         Err(e) if format == "nagios" => {
@@ -94,7 +106,11 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         "nagios" => println!("{}", as_nagios(&status)),
         _ => print!("{}", as_text(cx, &status)),
     }
-    Ok(if status.is_well() { Outcome::Fine } else { Outcome::Trouble })
+    Ok(if status.is_well() {
+        Outcome::Fine
+    } else {
+        Outcome::Trouble
+    })
 }
 
 /// A Nagios plugin's line with performance data.
@@ -116,8 +132,11 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
         .sources
         .iter()
         .map(|s| {
-            let dropped: serde_json::Map<String, serde_json::Value> =
-                s.dropped.iter().map(|(why, n)| (why.clone(), json!(n))).collect();
+            let dropped: serde_json::Map<String, serde_json::Value> = s
+                .dropped
+                .iter()
+                .map(|(why, n)| (why.clone(), json!(n)))
+                .collect();
             json!({
                 "source": s.source, "state": s.state.as_str(), "detail": s.detail,
                 "at": time(s.at), "last": s.last.map(time), "items": s.items, "bytes": s.bytes,
@@ -151,7 +170,10 @@ fn as_text(cx: &Context, status: &Status) -> String {
     let usage = &status.usage;
     let mut out = format!(
         "{}\nStore: {} of {}, {} series, {} events\n",
-        cx.color.paint(if status.is_well() { "32" } else { "31" }, &format!("{verdict}.")),
+        cx.color.paint(
+            if status.is_well() { "32" } else { "31" },
+            &format!("{verdict}.")
+        ),
         output::bytes(usage.used_bytes),
         output::bytes(usage.budget_bytes),
         usage.series,
@@ -161,7 +183,10 @@ fn as_text(cx: &Context, status: &Status) -> String {
         out.push_str(&format!(
             "  {} new series refused (store.series_max); most are of {}\n",
             usage.series_refused,
-            usage.series_worst.as_deref().map_or("several metrics".into(), |m| printable(m.as_bytes())),
+            usage
+                .series_worst
+                .as_deref()
+                .map_or("several metrics".into(), |m| printable(m.as_bytes())),
         ));
     }
     for incident in &status.incidents {
@@ -172,21 +197,37 @@ fn as_text(cx: &Context, status: &Status) -> String {
         .sources
         .iter()
         .map(|s| {
-            let dropped: Vec<String> = s.dropped.iter().map(|(why, n)| format!("{n} {why}")).collect();
+            let dropped: Vec<String> = s
+                .dropped
+                .iter()
+                .map(|(why, n)| format!("{n} {why}"))
+                .collect();
             vec![
                 printable(s.source.as_bytes()).into_owned(),
                 s.state.as_str().to_owned(),
                 s.items.to_string(),
                 output::bytes(s.bytes),
-                if s.lag_bytes == 0 { "-".to_owned() } else { output::bytes(s.lag_bytes) },
-                if dropped.is_empty() { "-".to_owned() } else { dropped.join(", ") },
-                s.last.map_or("never".to_owned(), |t| format!("{} ago", output::duration(cx.now.since_ms(t)))),
+                if s.lag_bytes == 0 {
+                    "-".to_owned()
+                } else {
+                    output::bytes(s.lag_bytes)
+                },
+                if dropped.is_empty() {
+                    "-".to_owned()
+                } else {
+                    dropped.join(", ")
+                },
+                s.last.map_or("never".to_owned(), |t| {
+                    format!("{} ago", output::duration(cx.now.since_ms(t)))
+                }),
                 printable(s.detail.as_bytes()).into_owned(),
             ]
         })
         .collect();
     out.push('\n');
-    let header = ["source", "state", "items", "bytes", "lag", "dropped", "last", "detail"];
+    let header = [
+        "source", "state", "items", "bytes", "lag", "dropped", "last", "detail",
+    ];
     out.push_str(&output::table(&header, &[2, 3, 4], rows));
     out
 }

@@ -22,7 +22,18 @@ fn config(log: &Path) -> String {
 
 /// The sequence numbers of all stored lines, sorted.
 fn stored(dir: &Path) -> Vec<usize> {
-    let out = cli(dir, &["logs", "--format", "raw", "--since", "2020-01-01", "-n", "10000000"]);
+    let out = cli(
+        dir,
+        &[
+            "logs",
+            "--format",
+            "raw",
+            "--since",
+            "2020-01-01",
+            "-n",
+            "10000000",
+        ],
+    );
     let mut numbers: Vec<usize> = text(&out)
         .lines()
         .filter_map(|l| l.split_once("/page/")?.1.split(' ').next()?.parse().ok())
@@ -35,10 +46,14 @@ fn stored(dir: &Path) -> Vec<usize> {
 fn each_line_of_a_file_once_whatever_is_killed_when() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("access.log");
-    let mut file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .unwrap();
     let mut written = 0;
-    let mut append = |n: usize| {
-        for seq in written..written + n {
+    let mut append = |written: &mut usize, n: usize| {
+        for seq in *written..*written + n {
             writeln!(
                 file,
                 "192.0.2.{} - - [21/Nov/2026:05:{:02}:{:02} +0000] \"GET /page/{seq} HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"",
@@ -48,17 +63,18 @@ fn each_line_of_a_file_once_whatever_is_killed_when() {
             )
             .unwrap();
         }
-        written += n;
+        *written += n;
     };
     for kill in 0..KILLS {
-        append(LINES / (KILLS + 1));
+        append(&mut written, LINES / (KILLS + 1));
         let daemon = Daemon::start(dir.path(), &config(&log));
-        append(LINES / (KILLS + 1) / 10);
+        append(&mut written, LINES / (KILLS + 1) / 10);
         // A different moment of its life each time; none is special.
         std::thread::park_timeout(Duration::from_millis(130 * kill as u64));
         daemon.kill();
     }
-    append(LINES - written);
+    let rest = LINES - written;
+    append(&mut written, rest);
     let daemon = Daemon::start(dir.path(), &config(&log));
     let numbers = eventually("all lines are stored", || {
         let numbers = stored(dir.path());
@@ -66,7 +82,11 @@ fn each_line_of_a_file_once_whatever_is_killed_when() {
     });
     assert!(daemon.terminate().success());
     assert_eq!(numbers, (0..LINES).collect::<Vec<_>>());
-    assert_eq!(stored(dir.path()).len(), LINES, "the same with the daemon stopped");
+    assert_eq!(
+        stored(dir.path()).len(),
+        LINES,
+        "the same with the daemon stopped"
+    );
 }
 
 #[test]

@@ -21,7 +21,10 @@ pub(crate) struct Daemon {
 /// The binary under test.
 pub(crate) fn vigie() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vigie"));
-    command.stdin(Stdio::null()).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+        .stdin(Stdio::null())
+        .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1");
     command
 }
 
@@ -54,7 +57,12 @@ impl Daemon {
                 }
             }
         });
-        let mut daemon = Self { child, lines, said: Vec::new(), dir: dir.to_owned() };
+        let mut daemon = Self {
+            child,
+            lines,
+            said: Vec::new(),
+            dir: dir.to_owned(),
+        };
         daemon.wait_for("ready")?;
         Ok(daemon)
     }
@@ -79,7 +87,11 @@ impl Daemon {
 
     /// The address behind a word it said at the start, as `http://` or `syslog udp `.
     pub(crate) fn address(&self, after: &str) -> String {
-        let line = self.said.iter().find_map(|l| l.split_once(after)).expect(after);
+        let line = self
+            .said
+            .iter()
+            .find_map(|l| l.split_once(after))
+            .expect(after);
         line.1.split([' ', '/', ',']).next().unwrap().to_owned()
     }
 

@@ -56,21 +56,25 @@ fn rule_file(dir: &Path) -> PathBuf {
 #[test]
 fn a_full_filesystem_opens_an_incident_that_survives_a_kill_and_resolves() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(dir.path().join("small"), 8) else { return };
+    let Some(disk) = SmallDisk::mount(dir.path().join("small"), 8) else {
+        return;
+    };
     let config = format!(
         "syslog = []\n[known_files]\nenabled = false\n[rules]\ndefaults = false\nfiles = [\"{}\"]\n",
         rule_file(dir.path()).display()
     );
     let daemon = Daemon::start(dir.path(), &config);
     let ballast = disk.fill();
-    let list = |daemon: &Daemon, all: &str| text(&daemon.cli(&["incidents", all, "--format", "json"]));
+    let list =
+        |daemon: &Daemon, all: &str| text(&daemon.cli(&["incidents", all, "--format", "json"]));
     let opened = eventually("an incident is opened", || {
         Some(list(&daemon, "-q")).filter(|l| l.contains("is full"))
     });
     daemon.kill();
     let daemon = Daemon::start(dir.path(), &config);
     let again = list(&daemon, "-q");
-    let id = |text: &str| serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["id"].clone();
+    let id =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["id"].clone();
     assert_eq!(id(&again), id(&opened), "the same incident after kill -9");
     std::fs::remove_file(ballast).unwrap();
     let resolved = eventually("it resolves by itself", || {
@@ -84,7 +88,9 @@ fn a_full_filesystem_opens_an_incident_that_survives_a_kill_and_resolves() {
 #[test]
 fn a_full_disk_under_the_store_delays_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(dir.path().join("disk"), 24) else { return };
+    let Some(disk) = SmallDisk::mount(dir.path().join("disk"), 24) else {
+        return;
+    };
     let config = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
                   [[syslog]]\nlisten = \"127.0.0.1:0\"\nprotocols = [\"udp\"]\n";
     let daemon = Daemon::start(&disk.0, config);
@@ -95,7 +101,11 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
         socket.send(line.as_bytes()).unwrap();
     };
     let found = |daemon: &Daemon, word: &str| {
-        daemon.cli(&["logs", word, "--since", "1y"]).status.success().then_some(())
+        daemon
+            .cli(&["logs", word, "--since", "1y"])
+            .status
+            .success()
+            .then_some(())
     };
     send("before");
     eventually("what came before is stored", || found(&daemon, "before"));
@@ -108,13 +118,20 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
             sent += 1;
             send(&format!("during{sent} {}", "filler ".repeat(100)));
         }
-        let page = ureq::get(&url).call().ok()?.body_mut().read_to_string().ok()?;
+        let page = ureq::get(&url)
+            .call()
+            .ok()?
+            .body_mut()
+            .read_to_string()
+            .ok()?;
         page.contains("no space left").then_some(())
     });
     std::fs::remove_file(ballast).unwrap();
     send("after");
     eventually("what came after is stored", || found(&daemon, "after"));
-    let out = daemon.cli(&["logs", "filler", "--format", "raw", "--since", "1y", "-n", "1000000"]);
+    let out = daemon.cli(&[
+        "logs", "filler", "--format", "raw", "--since", "1y", "-n", "1000000",
+    ]);
     let mut numbers: Vec<u64> = text(&out)
         .lines()
         .filter_map(|l| l.split_once("during")?.1.split(' ').next()?.parse().ok())
@@ -132,5 +149,9 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
         .flat_map(|s| s["dropped"].as_object().unwrap().values())
         .filter_map(serde_json::Value::as_u64)
         .sum();
-    assert_eq!(numbers.len() as u64 + dropped, sent, "stored or counted as dropped: {status}");
+    assert_eq!(
+        numbers.len() as u64 + dropped,
+        sent,
+        "stored or counted as dropped: {status}"
+    );
 }

@@ -10,9 +10,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("collector", &["parsers", "query", "store"]),
     ("analyzer", &["parsers", "query", "store"]),
     ("dashboard", &["parsers", "query", "store", "analyzer"]),
-    ("vigie", &["parsers", "query", "store", "collector", "analyzer", "dashboard"]),
+    (
+        "vigie",
+        &[
+            "parsers",
+            "query",
+            "store",
+            "collector",
+            "analyzer",
+            "dashboard",
+        ],
+    ),
     ("testkit", &[]),
-    ("xtask", &["parsers", "query", "store", "collector", "testkit"]),
+    (
+        "xtask",
+        &["parsers", "query", "store", "collector", "testkit"],
+    ),
 ];
 
 /// Crates from elsewhere that a room must never know.
@@ -32,7 +45,9 @@ fn dependencies(room: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root.join(room).join("Cargo.toml")).unwrap();
     let manifest: toml::Table = text.parse().unwrap();
     let table = manifest.get("dependencies").and_then(|d| d.as_table());
-    table.map(|t| t.keys().cloned().collect()).unwrap_or_default()
+    table
+        .map(|t| t.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -51,7 +66,10 @@ fn rooms_keep_to_their_trade() {
     for (room, never) in NEVER {
         let used = dependencies(room);
         for forbidden in *never {
-            assert!(!used.iter().any(|d| d == forbidden), "{room} may not know {forbidden}");
+            assert!(
+                !used.iter().any(|d| d == forbidden),
+                "{room} may not know {forbidden}"
+            );
         }
     }
 }
@@ -59,10 +77,15 @@ fn rooms_keep_to_their_trade() {
 #[test]
 fn every_member_has_its_line() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let manifest: toml::Table =
-        std::fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    let manifest: toml::Table = std::fs::read_to_string(root.join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
     for member in manifest["workspace"]["members"].as_array().unwrap() {
         let member = member.as_str().unwrap();
-        assert!(LAYERS.iter().any(|(room, _)| *room == member), "{member} is missing in LAYERS");
+        assert!(
+            LAYERS.iter().any(|(room, _)| *room == member),
+            "{member} is missing in LAYERS"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! Tests of the whole: the repository's rules, the binary's processes, its pages.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod bad_input;
 mod cli;
 mod crash;

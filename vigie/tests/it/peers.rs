@@ -15,7 +15,10 @@ pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
         .map(|dir| dir.join(name))
         .find(|p| p.is_file());
     if found.is_none() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs {name}");
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "CI needs {name}"
+        );
         println!("skipped: {name} is not installed (cargo xtask setup)");
     }
     found
@@ -23,7 +26,9 @@ pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
 
 #[test]
 fn logger_by_udp_and_tcp_in_both_formats() {
-    let Some(logger) = program("logger") else { return };
+    let Some(logger) = program("logger") else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(dir.path(), LISTEN);
     let udp = daemon.address("syslog udp ");
@@ -38,9 +43,22 @@ fn logger_by_udp_and_tcp_in_both_formats() {
         ("six", &["-T", "--octet-count", "--rfc5424"]),
     ];
     for (word, flags) in forms {
-        let to = if flags[0] == "-d" { port(&udp) } else { port(&tcp) };
+        let to = if flags[0] == "-d" {
+            port(&udp)
+        } else {
+            port(&tcp)
+        };
         let status = Command::new(&logger)
-            .args(["-n", "127.0.0.1", "-P", &to, "-t", "demo", "-p", "local3.warn"])
+            .args([
+                "-n",
+                "127.0.0.1",
+                "-P",
+                &to,
+                "-t",
+                "demo",
+                "-p",
+                "local3.warn",
+            ])
             .args(flags)
             .arg(format!("hello {word}"))
             .stdin(Stdio::null())
@@ -50,7 +68,12 @@ fn logger_by_udp_and_tcp_in_both_formats() {
     }
     for (word, _) in forms {
         let line = eventually(word, || {
-            let out = daemon.cli(&["logs", &format!("app:demo hello {word}"), "--format", "json"]);
+            let out = daemon.cli(&[
+                "logs",
+                &format!("app:demo hello {word}"),
+                "--format",
+                "json",
+            ]);
             out.status.success().then(|| text(&out))
         });
         let event: serde_json::Value = serde_json::from_str(line.trim()).unwrap();

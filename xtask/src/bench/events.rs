@@ -30,7 +30,7 @@ fn cpu_s() -> f64 {
 }
 
 /// Fills a store and asks it.
-pub fn run() -> Result<()> {
+pub(super) fn run() -> Result<()> {
     let wanted = std::env::var("VIGIE_BENCH_LINES").ok();
     let n: usize = wanted.map_or(Ok(LINES), |w| w.parse())?;
     for (name, format, generator) in [

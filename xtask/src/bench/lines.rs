@@ -18,7 +18,7 @@ impl Dice {
     }
 
     fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(n) >> 64)
+        ((u128::from(self.next()) * u128::from(n)) >> 64)
             .try_into()
             .unwrap_or(0)
     }
