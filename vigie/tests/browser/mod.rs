@@ -18,6 +18,16 @@ pub(crate) fn has_figures(browser: &mut Browser, base: &str, promql: &str) {
     ));
 }
 
+/// Waits until a log query finds something.
+pub(crate) fn has_lines(browser: &mut Browser, base: &str, query: &str) {
+    browser.go(&format!("{base}/healthz"));
+    browser.until(&format!(
+        "(fetch('/api/v1/logs?q=' + encodeURIComponent({})).then(r => r.json()) \
+         .then(a => {{ window.found = a.data.events.length }}), window.found > 0)",
+        serde_json::json!(query)
+    ));
+}
+
 /// The overview loads without a complaint, asks nobody but us, and its charts become interactive.
 pub(crate) fn overview_is_sound(browser: &mut Browser, base: &str) {
     browser.go(&format!("{base}/"));

@@ -3,10 +3,10 @@
 use std::net::UdpSocket;
 
 use super::{
-    Browser, fits_a_phone, has_figures, logs_find, overview_is_sound, picture, tail_follows,
-    theme_switches, values_are_live,
+    Browser, fits_a_phone, has_figures, has_lines, logs_find, overview_is_sound, picture,
+    tail_follows, theme_switches, values_are_live,
 };
-use crate::daemon::{Daemon, eventually, text};
+use crate::daemon::Daemon;
 use crate::peers::program;
 
 const LISTEN: &str = "[known_files]\nenabled = false\n[[syslog]]\nlisten = \"127.0.0.1:0\"\n";
@@ -26,12 +26,8 @@ fn pages_work_in_a_browser() {
             .unwrap()
     };
     say("needle <b>in</b> the haystack");
-    eventually("the line is stored", || {
-        text(&daemon.cli(&["logs", "needle"]))
-            .contains("needle")
-            .then_some(())
-    });
     let mut browser = Browser::start(&driver, &chromium);
+    has_lines(&mut browser, &base, "haystack");
     has_figures(&mut browser, &base, "rate(node_cpu_seconds_total[1m])");
     overview_is_sound(&mut browser, &base);
     theme_switches(&mut browser, &base);
