@@ -4,6 +4,7 @@
 mod commands;
 mod config;
 mod context;
+mod demo;
 mod files;
 mod logging;
 mod output;

@@ -1,10 +1,15 @@
 //! `vigie demo`: the daemon on a throw-away store full of a small company's life.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ArgMatches;
+use vigie_collector::Sockets;
+use vigie_store::Writer;
 
-use super::{Entry, Outcome, run};
+use super::run::{self, Daemon};
+use super::{Entry, Outcome};
+use crate::config::Config;
 use crate::context::Context;
+use crate::demo::{FIRST_HOST, Life};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "demo",
@@ -13,6 +18,50 @@ pub(super) const ENTRY: Entry = Entry {
     run: demo,
 };
 
-fn demo(_cx: &Context, _matches: &ArgMatches) -> Result<Outcome> {
+fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    let listen = run::listen(cx, matches)?;
+    let dir = Throwaway::make()?;
+    // The company's machines are all there is: nothing of this one is read.
+    let mut config = Config::default();
+    config.host.enabled = false;
+    config.host.name = Some(FIRST_HOST.to_owned());
+    config.known_files.enabled = false;
+    config.syslog.clear();
+    let mut writer = Writer::open(&dir.0, &config.store.options(), cx.now)?;
+    tracing::info!("thirty days are being made up in {}", dir.0.display());
+    let mut life = Life::new(writer.registry(), cx.now)?;
+    life.fill(&mut writer, cx.now)?;
+    let daemon = Daemon {
+        rules: run::load_rules(&config).map_err(|e| anyhow::anyhow!(e.join("\n")))?,
+        sockets: Sockets::bind(&config.inputs())?,
+        config,
+        listen,
+        writer,
+        data: dir.0.clone(),
+        url_on_stdout: true,
+        live: Some(Box::new(move |handle, clock, stop| {
+            life.go_on(&handle, &clock, &stop)
+        })),
+    };
+    daemon.serve(cx)?;
     Ok(Outcome::Fine)
+}
+
+/// A folder that goes when the demonstration ends.
+struct Throwaway(std::path::PathBuf);
+
+impl Throwaway {
+    fn make() -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id()));
+        std::fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        if let Err(e) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!("{}: {e}", self.0.display());
+        }
+    }
 }

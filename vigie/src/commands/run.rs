@@ -1,6 +1,7 @@
 //! `vigie run`: the daemon. Everything is read, checked and bound before the first event is taken.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -61,6 +62,8 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         listen,
         sockets,
         writer,
+        data: cx.data.clone(),
+        url_on_stdout: false,
         live: None,
     };
     daemon.serve(cx)?;
@@ -111,6 +114,10 @@ pub(super) struct Daemon {
     pub(super) listen: SocketAddr,
     pub(super) sockets: Sockets,
     pub(super) writer: Writer,
+    /// The store's folder, for readers.
+    pub(super) data: PathBuf,
+    /// Also say on standard output where the pages are.
+    pub(super) url_on_stdout: bool,
     pub(super) live: Option<Live>,
 }
 
@@ -138,10 +145,13 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let serving = CancellationToken::new();
         announce(&self.sockets, &listener)?;
+        if self.url_on_stdout {
+            println!("http://{}/", listener.local_addr()?);
+        }
 
         let positions = self.writer.positions("")?;
         let (handle, writer) = vigie_store::spawn(self.writer, Arc::clone(&clock));
-        let reader = Reader::open(&cx.data)?;
+        let reader = Reader::open(&self.data)?;
         let collector = vigie_collector::start(Setup {
             handle: handle.clone(),
             config: self.config.inputs(),

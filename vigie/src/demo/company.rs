@@ -28,7 +28,10 @@ pub(super) const MACHINES: [Machine; 3] = [
         name: "web1",
         cpus: 4,
         memory_gib: 8.0,
-        disks: &[("/", "sda1", 40.0, 0.41, 0.0006), ("/var", "sda2", 60.0, 0.52, 0.0020)],
+        disks: &[
+            ("/", "sda1", 40.0, 0.41, 0.0006),
+            ("/var", "sda2", 60.0, 0.52, 0.0020),
+        ],
         weight: 0.55,
         bits_out: 90e6,
     },
@@ -36,7 +39,10 @@ pub(super) const MACHINES: [Machine; 3] = [
         name: "web2",
         cpus: 4,
         memory_gib: 8.0,
-        disks: &[("/", "sda1", 40.0, 0.38, 0.0005), ("/var", "sda2", 60.0, 0.43, 0.0014)],
+        disks: &[
+            ("/", "sda1", 40.0, 0.38, 0.0005),
+            ("/var", "sda2", 60.0, 0.43, 0.0014),
+        ],
         weight: 0.30,
         bits_out: 40e6,
     },
@@ -44,7 +50,10 @@ pub(super) const MACHINES: [Machine; 3] = [
         name: "data1",
         cpus: 8,
         memory_gib: 32.0,
-        disks: &[("/", "sda1", 40.0, 0.47, 0.0008), ("/var", "sdb1", 200.0, 0.63, 0.0068)],
+        disks: &[
+            ("/", "sda1", 40.0, 0.47, 0.0008),
+            ("/var", "sdb1", 200.0, 0.63, 0.0068),
+        ],
         weight: 0.65,
         bits_out: 25e6,
     },
@@ -86,7 +95,12 @@ impl Moment {
         let shape = 0.12 + 0.62 * bump(10.5, 2.6) + 0.70 * bump(15.5, 3.0) + 0.25 * bump(20.5, 2.0);
         let weekend = if weekday >= 5 { 0.35 } else { 1.0 };
         let demand = (shape * weekend * (1.0 + 0.12 * noise(at, 1, 60_000))).clamp(0.03, 1.3);
-        Self { at, step_s, day, demand }
+        Self {
+            at,
+            step_s,
+            day,
+            demand,
+        }
     }
 }
 
@@ -96,7 +110,8 @@ pub(super) fn noise(at: Timestamp, seed: u64, period_ms: i64) -> f64 {
     let step = at.0.div_euclid(period_ms);
     let t = at.0.rem_euclid(period_ms) as f64 / period_ms as f64;
     let t = t * t * (3.0 - 2.0 * t);
-    let at_step = |n: i64| unit(hash(seed ^ n.cast_unsigned().wrapping_mul(0x9e37_79b9))) * 2.0 - 1.0;
+    let at_step =
+        |n: i64| unit(hash(seed ^ n.cast_unsigned().wrapping_mul(0x9e37_79b9))) * 2.0 - 1.0;
     at_step(step) * (1.0 - t) + at_step(step + 1) * t
 }
 
@@ -109,7 +124,10 @@ pub(super) fn hash(mut x: u64) -> u64 {
 }
 
 /// A hash as a number in 0..1.
-#[expect(clippy::cast_precision_loss, reason = "53 of 64 bits are plenty of chance")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "53 of 64 bits are plenty of chance"
+)]
 pub(super) fn unit(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1u64 << 53) as f64
 }
@@ -118,7 +136,12 @@ pub(super) fn unit(hash: u64) -> f64 {
 pub(super) fn series(step_ms: i64) -> Vec<Gauge> {
     let mut all = Vec::new();
     for (number, machine) in MACHINES.into_iter().enumerate() {
-        let mut list = List { all: &mut all, machine, seed: 100 * (number as u64 + 1), step_ms };
+        let mut list = List {
+            all: &mut all,
+            machine,
+            seed: 100 * (number as u64 + 1),
+            step_ms,
+        };
         list.processors();
         list.memory();
         list.disks();
@@ -138,8 +161,13 @@ struct List<'a> {
 
 /// The busy part of a machine's processors.
 fn busy(m: &Machine, at: &Moment, seed: u64) -> f64 {
-    let spike = if noise(at.at, seed + 7, 900_000) > 0.93 { 0.25 } else { 0.0 };
-    (m.weight * at.demand * (1.0 + 0.15 * noise(at.at, seed, 20_000)) + 0.02 + spike).clamp(0.005, 0.98)
+    let spike = if noise(at.at, seed + 7, 900_000) > 0.93 {
+        0.25
+    } else {
+        0.0
+    };
+    (m.weight * at.demand * (1.0 + 0.15 * noise(at.at, seed, 20_000)) + 0.02 + spike)
+        .clamp(0.005, 0.98)
 }
 
 impl List<'_> {
@@ -153,8 +181,12 @@ impl List<'_> {
     ) {
         let mut labels = labels.to_vec();
         labels.push(("instance", self.machine.name));
-        let def =
-            SeriesDef { labels: Labels::metric(name, &labels), kind, help, step_ms: self.step_ms };
+        let def = SeriesDef {
+            labels: Labels::metric(name, &labels),
+            kind,
+            help,
+            step_ms: self.step_ms,
+        };
         let read: Box<dyn Fn(&Moment) -> Reading + Send> = match kind {
             MetricKind::Gauge => Box::new(move |at| Reading::Gauge(read(at))),
             MetricKind::Counter => Box::new(move |at| Reading::Increase(read(at) * at.step_s)),
@@ -192,21 +224,38 @@ impl List<'_> {
             let wait = move |at: &Moment| 0.01 + 0.03 * noise(at.at, seed + 3, 120_000).max(0.0);
             let cpu = cpu.to_string();
             let mut mode = |mode: &str, read: Box<dyn Fn(&Moment) -> f64 + Send>| {
-                self.rate("node_cpu_seconds_total", &[("cpu", &cpu), ("mode", mode)], HELP, read);
+                self.rate(
+                    "node_cpu_seconds_total",
+                    &[("cpu", &cpu), ("mode", mode)],
+                    HELP,
+                    read,
+                );
             };
             // Whole hundredths, as the kernel counts.
             let ticks = |x: f64| (x * 100.0).round() / 100.0;
             mode("user", Box::new(move |at| ticks(part(at) * 0.70)));
             mode("system", Box::new(move |at| ticks(part(at) * 0.25)));
             mode("softirq", Box::new(move |at| ticks(part(at) * 0.05)));
-            mode("iowait", Box::new(move |at| ticks(wait(at) * (1.0 - part(at)))));
-            mode("idle", Box::new(move |at| ticks((1.0 - wait(at)) * (1.0 - part(at)))));
+            mode(
+                "iowait",
+                Box::new(move |at| ticks(wait(at) * (1.0 - part(at)))),
+            );
+            mode(
+                "idle",
+                Box::new(move |at| ticks((1.0 - wait(at)) * (1.0 - part(at)))),
+            );
         }
         let load = move |at: &Moment| busy(&m, at, seed) * f64::from(m.cpus) * 1.1;
         let hundredths = |x: f64| (x * 100.0).round() / 100.0;
-        self.gauge("node_load1", &[], "1m load average.", move |at| hundredths(load(at)));
-        self.gauge("node_load5", &[], "5m load average.", move |at| hundredths(load(at) * 0.96));
-        self.gauge("node_load15", &[], "15m load average.", move |at| hundredths(load(at) * 0.92));
+        self.gauge("node_load1", &[], "1m load average.", move |at| {
+            hundredths(load(at))
+        });
+        self.gauge("node_load5", &[], "5m load average.", move |at| {
+            hundredths(load(at) * 0.96)
+        });
+        self.gauge("node_load15", &[], "15m load average.", move |at| {
+            hundredths(load(at) * 0.92)
+        });
     }
 
     fn memory(&mut self) {
@@ -217,23 +266,43 @@ impl List<'_> {
             total * (0.38 + 0.22 * at.demand * m.weight + 0.03 * noise(at.at, seed + 11, 600_000))
         };
         let mut add = |name: &str, read: Box<dyn Fn(&Moment) -> f64 + Send>| {
-            self.gauge(&format!("node_memory_{name}_bytes"), &[], "Memory information.", read);
+            self.gauge(
+                &format!("node_memory_{name}_bytes"),
+                &[],
+                "Memory information.",
+                read,
+            );
         };
         add("MemTotal", Box::new(move |_| page(total)));
         add("MemAvailable", Box::new(move |at| page(total - used(at))));
-        add("MemFree", Box::new(move |at| page((total - used(at)) * 0.35)));
-        add("Cached", Box::new(move |at| page((total - used(at)) * 0.58)));
-        add("Buffers", Box::new(move |at| page((total - used(at)) * 0.07)));
+        add(
+            "MemFree",
+            Box::new(move |at| page((total - used(at)) * 0.35)),
+        );
+        add(
+            "Cached",
+            Box::new(move |at| page((total - used(at)) * 0.58)),
+        );
+        add(
+            "Buffers",
+            Box::new(move |at| page((total - used(at)) * 0.07)),
+        );
         add("SwapTotal", Box::new(move |_| 2.0 * GIB));
-        add("SwapFree", Box::new(move |at| page(1.9 * GIB - 0.1 * GIB * at.demand)));
+        add(
+            "SwapFree",
+            Box::new(move |at| page(1.9 * GIB - 0.1 * GIB * at.demand)),
+        );
     }
 
     fn disks(&mut self) {
         let (m, seed) = (self.machine, self.seed);
         for &(mountpoint, device, size_gib, part, growth) in m.disks {
             let path = format!("/dev/{device}");
-            let labels =
-                [("device", path.as_str()), ("fstype", "ext4"), ("mountpoint", mountpoint)];
+            let labels = [
+                ("device", path.as_str()),
+                ("fstype", "ext4"),
+                ("mountpoint", mountpoint),
+            ];
             let size = size_gib * GIB;
             let block = |x: f64| (x / 4096.0).round() * 4096.0;
             let free = move |at: &Moment| {
@@ -242,27 +311,64 @@ impl List<'_> {
                 block(size * (1.0 - part - growth * at.day - today).clamp(0.01, 1.0))
             };
             let files = size / 16384.0;
-            self.gauge("node_filesystem_size_bytes", &labels, "Filesystem size.", move |_| size);
-            self.gauge("node_filesystem_free_bytes", &labels, "Filesystem free space.", free);
-            self.gauge("node_filesystem_avail_bytes", &labels, "Space left for users.", move |at| {
-                block(free(at) * 0.95)
-            });
-            self.gauge("node_filesystem_files", &labels, "Total file nodes.", move |_| files);
-            self.gauge("node_filesystem_files_free", &labels, "Free file nodes.", move |at| {
-                (files * (0.9 - 0.001 * at.day)).round()
-            });
-            self.gauge("node_filesystem_readonly", &labels, "Read-only status.", |_| 0.0);
+            self.gauge(
+                "node_filesystem_size_bytes",
+                &labels,
+                "Filesystem size.",
+                move |_| size,
+            );
+            self.gauge(
+                "node_filesystem_free_bytes",
+                &labels,
+                "Filesystem free space.",
+                free,
+            );
+            self.gauge(
+                "node_filesystem_avail_bytes",
+                &labels,
+                "Space left for users.",
+                move |at| block(free(at) * 0.95),
+            );
+            self.gauge(
+                "node_filesystem_files",
+                &labels,
+                "Total file nodes.",
+                move |_| files,
+            );
+            self.gauge(
+                "node_filesystem_files_free",
+                &labels,
+                "Free file nodes.",
+                move |at| (files * (0.9 - 0.001 * at.day)).round(),
+            );
+            self.gauge(
+                "node_filesystem_readonly",
+                &labels,
+                "Read-only status.",
+                |_| 0.0,
+            );
             let kind = [("device", device)];
-            let io = move |at: &Moment| at.demand * m.weight * (1.0 + 0.3 * noise(at.at, seed + 21, 40_000));
-            self.rate("node_disk_read_bytes_total", &kind, "Bytes read.", move |at| {
-                (io(at) * 6e6 / 512.0).round() * 512.0
-            });
-            self.rate("node_disk_written_bytes_total", &kind, "Bytes written.", move |at| {
-                (io(at) * 9e6 / 512.0).round() * 512.0
-            });
-            self.rate("node_disk_io_time_seconds_total", &kind, "Seconds doing I/O.", move |at| {
-                (io(at) * 0.3).clamp(0.0, 1.0)
-            });
+            let io = move |at: &Moment| {
+                at.demand * m.weight * (1.0 + 0.3 * noise(at.at, seed + 21, 40_000))
+            };
+            self.rate(
+                "node_disk_read_bytes_total",
+                &kind,
+                "Bytes read.",
+                move |at| (io(at) * 6e6 / 512.0).round() * 512.0,
+            );
+            self.rate(
+                "node_disk_written_bytes_total",
+                &kind,
+                "Bytes written.",
+                move |at| (io(at) * 9e6 / 512.0).round() * 512.0,
+            );
+            self.rate(
+                "node_disk_io_time_seconds_total",
+                &kind,
+                "Seconds doing I/O.",
+                move |at| (io(at) * 0.3).clamp(0.0, 1.0),
+            );
         }
     }
 
@@ -272,19 +378,43 @@ impl List<'_> {
         let out = move |at: &Moment| {
             // The nightly backup leaves over the network.
             let hour = at.day.fract() * 24.0;
-            let backup = if m.name == "data1" && (2.0..2.7).contains(&hour) { 6.0 } else { 0.0 };
+            let backup = if m.name == "data1" && (2.0..2.7).contains(&hour) {
+                6.0
+            } else {
+                0.0
+            };
             m.bits_out / 8.0 * (at.demand * (1.0 + 0.2 * noise(at.at, seed + 31, 15_000)) + backup)
         };
-        self.rate("node_network_transmit_bytes_total", &labels, "Bytes sent.", move |at| out(at).round());
-        self.rate("node_network_receive_bytes_total", &labels, "Bytes received.", move |at| {
-            (out(at) * 0.35).round()
-        });
+        self.rate(
+            "node_network_transmit_bytes_total",
+            &labels,
+            "Bytes sent.",
+            move |at| out(at).round(),
+        );
+        self.rate(
+            "node_network_receive_bytes_total",
+            &labels,
+            "Bytes received.",
+            move |at| (out(at) * 0.35).round(),
+        );
         for (name, part) in [("transmit", 900.0), ("receive", 700.0)] {
             let name = format!("node_network_{name}_packets_total");
-            self.rate(&name, &labels, "Packets.", move |at| (out(at) / part).round());
+            self.rate(&name, &labels, "Packets.", move |at| {
+                (out(at) / part).round()
+            });
         }
-        self.gauge("node_network_up", &labels, "Whether the interface is up.", |_| 1.0);
-        self.gauge("node_network_speed_bytes", &labels, "Speed of the link.", |_| 125e6);
+        self.gauge(
+            "node_network_up",
+            &labels,
+            "Whether the interface is up.",
+            |_| 1.0,
+        );
+        self.gauge(
+            "node_network_speed_bytes",
+            &labels,
+            "Speed of the link.",
+            |_| 125e6,
+        );
     }
 
     fn rest(&mut self) {
@@ -293,22 +423,43 @@ impl List<'_> {
         for kind in ["cpu", "io", "memory"] {
             let part = if kind == "memory" { 0.1 } else { 0.8 };
             let name = format!("node_pressure_{kind}_waiting_seconds_total");
-            self.rate(&name, &[], "Seconds in which something waited.", move |at| waiting(at) * part);
+            self.rate(
+                &name,
+                &[],
+                "Seconds in which something waited.",
+                move |at| waiting(at) * part,
+            );
         }
-        self.gauge("node_procs_running", &[], "Processes that run.", move |at| {
-            (busy(&m, at, seed) * f64::from(m.cpus)).ceil()
+        self.gauge(
+            "node_procs_running",
+            &[],
+            "Processes that run.",
+            move |at| (busy(&m, at, seed) * f64::from(m.cpus)).ceil(),
+        );
+        self.gauge(
+            "node_procs_blocked",
+            &[],
+            "Processes that wait for I/O.",
+            move |at| (noise(at.at, seed + 41, 30_000) * 1.4).max(0.0).floor(),
+        );
+        self.rate(
+            "node_context_switches_total",
+            &[],
+            "Context switches.",
+            move |at| (4000.0 + 30_000.0 * busy(&m, at, seed)).round(),
+        );
+        self.rate("node_forks_total", &[], "Forks.", move |at| {
+            (2.0 + 8.0 * at.demand).round()
         });
-        self.gauge("node_procs_blocked", &[], "Processes that wait for I/O.", move |at| {
-            (noise(at.at, seed + 41, 30_000) * 1.4).max(0.0).floor()
-        });
-        self.rate("node_context_switches_total", &[], "Context switches.", move |at| {
-            (4000.0 + 30_000.0 * busy(&m, at, seed)).round()
-        });
-        self.rate("node_forks_total", &[], "Forks.", move |at| (2.0 + 8.0 * at.demand).round());
-        self.gauge("node_boot_time_seconds", &[], "When the machine started.", move |at| {
-            #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
-            let now = at.at.0 as f64 / 1000.0;
-            (now - (at.day + 88.0) * 86_400.0).round()
-        });
+        self.gauge(
+            "node_boot_time_seconds",
+            &[],
+            "When the machine started.",
+            move |at| {
+                #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+                let now = at.at.0 as f64 / 1000.0;
+                (now - (at.day + 88.0) * 86_400.0).round()
+            },
+        );
     }
 }

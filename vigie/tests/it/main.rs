@@ -1,8 +1,13 @@
 //! Tests of the whole: the repository's rules, the binary's processes, its pages.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 mod bad_input;
+#[path = "../browser/mod.rs"]
+mod browser;
 mod cli;
 mod crash;
 mod daemon;
