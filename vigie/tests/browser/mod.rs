@@ -30,6 +30,8 @@ pub(crate) fn has_lines(browser: &mut Browser, base: &str, query: &str) {
 
 /// The overview loads without a complaint, asks nobody but us, and its charts become interactive.
 pub(crate) fn overview_is_sound(browser: &mut Browser, base: &str) {
+    // Tall enough for the chart: those below the fold wait until they are scrolled to.
+    browser.size(1440, 1400);
     browser.go(&format!("{base}/"));
     browser.until("document.querySelector('[data-chart=cpu][data-ready]') !== null");
     browser.until("document.querySelector('[data-chart=cpu] canvas') !== null");

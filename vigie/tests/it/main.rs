@@ -12,6 +12,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod disk;
+mod docs;
 mod layers;
 mod peers;
 mod tidy;
