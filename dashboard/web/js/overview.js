@@ -32,3 +32,5 @@ function follow() {
   es.addEventListener("error", () => { if (Date.now() - lastHeard > 4000) offline(true); });
 }
 if ($(".vitals")) follow();
+// A store that has just begun has no charts yet: look again until it has.
+if ($(".vitals") && $$("[data-chart]").length < 2) setTimeout(() => location.reload(), 2000);

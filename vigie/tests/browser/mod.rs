@@ -8,14 +8,13 @@ use std::path::Path;
 
 pub(crate) use driver::Browser;
 
-/// Waits until an expression has an answer.
-pub(crate) fn has_figures(browser: &mut Browser, base: &str, promql: &str) {
+/// Waits until the overview has its charts: until then the page loads itself anew.
+pub(crate) fn has_charts(browser: &mut Browser, base: &str) {
     browser.go(&format!("{base}/healthz"));
-    browser.until(&format!(
-        "(fetch('/api/v1/query?query=' + encodeURIComponent({})).then(r => r.json()) \
-         .then(a => {{ window.found = a.data.result.length }}), window.found > 0)",
-        serde_json::json!(promql)
-    ));
+    browser.until(
+        "(fetch('/api/series?view=overview').then(r => r.json()) \
+         .then(a => { window.found = a.charts.some(c => c.id == 'cpu') }), window.found)",
+    );
 }
 
 /// Waits until a log query finds something.

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use super::{
-    Browser, fits_a_phone, has_figures, has_lines, logs_find, overview_is_sound, picture,
+    Browser, fits_a_phone, has_charts, has_lines, logs_find, overview_is_sound, picture,
     tail_follows, theme_switches, values_are_live,
 };
 use crate::daemon::Daemon;
@@ -28,7 +28,7 @@ fn pages_work_in_a_browser() {
     say("needle <b>in</b> the haystack");
     let mut browser = Browser::start(&driver, &chromium);
     has_lines(&mut browser, &base, "haystack");
-    has_figures(&mut browser, &base, "rate(node_cpu_seconds_total[1m])");
+    has_charts(&mut browser, &base);
     overview_is_sound(&mut browser, &base);
     theme_switches(&mut browser, &base);
     values_are_live(&mut browser, &base);
