@@ -26,8 +26,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             budget_bytes: 4 << 30,
-            series_bytes: 1 << 30,
-            series_max: 20_000,
+            series_bytes: 2 << 30,
+            series_max: 10_000,
             synchronous: Synchronous::Full,
         }
     }

@@ -40,7 +40,13 @@ impl Files {
     ) -> Result<(), SourceError> {
         let mut event = Event::default();
         for path in &self.paths {
-            let error = |e: &io::Error| SourceError::Store(format!("{}: {e}", path.display()));
+            let error = |e: &io::Error| {
+                let hint = match e.kind() {
+                    io::ErrorKind::NotFound => "; the query comes before --file",
+                    _ => "",
+                };
+                SourceError::Store(format!("{}: {e}{hint}", path.display()))
+            };
             let (reader, modified) = open(path).map_err(|e| error(&e))?;
             let mut lines = Lines { reader, cut: 0 };
             let mut cx = Context::new(modified, self.zone.clone());

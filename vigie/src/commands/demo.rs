@@ -1,7 +1,7 @@
 //! `vigie demo`: the daemon on a throw-away store full of a small company's life.
 
 use anyhow::{Context as _, Result};
-use clap::ArgMatches;
+use clap::{Arg, ArgMatches, Command, value_parser};
 use vigie_collector::Sockets;
 use vigie_store::Writer;
 
@@ -14,9 +14,20 @@ use crate::demo::{FIRST_HOST, Life};
 pub(super) const ENTRY: Entry = Entry {
     name: "demo",
     about: "Shows it all on a throw-away store with 30 days of a small company's life.",
-    flags: run::listen_flag,
+    flags,
     run: demo,
 };
+
+fn flags(command: Command) -> Command {
+    run::listen_flag(command).arg(
+        Arg::new("days")
+            .long("days")
+            .value_name("N")
+            .value_parser(value_parser!(i64).range(1..=90))
+            .default_value("30")
+            .help("How many days of life to make up"),
+    )
+}
 
 fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let listen = run::listen(cx, matches)?;
@@ -28,8 +39,9 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     config.known_files.enabled = false;
     config.syslog.clear();
     let mut writer = Writer::open(&dir.0, &config.store.options(), cx.now)?;
-    tracing::info!("thirty days are being made up in {}", dir.0.display());
-    let mut life = Life::new(writer.registry(), cx.now)?;
+    let days = *matches.get_one::<i64>("days").expect("has a default");
+    tracing::info!("{days} days are being made up in {}", dir.0.display());
+    let mut life = Life::new(writer.registry(), cx.now, days)?;
     life.fill(&mut writer, cx.now)?;
     let daemon = Daemon {
         rules: run::load_rules(&config).map_err(|e| anyhow::anyhow!(e.join("\n")))?,

@@ -52,7 +52,7 @@ pub(super) const MACHINES: [Machine; 3] = [
         memory_gib: 32.0,
         disks: &[
             ("/", "sda1", 40.0, 0.47, 0.0008),
-            ("/var", "sdb1", 200.0, 0.63, 0.0068),
+            ("/var", "sdb1", 200.0, 0.70, 0.0069),
         ],
         weight: 0.65,
         bits_out: 25e6,

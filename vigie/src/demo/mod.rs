@@ -1,4 +1,4 @@
-//! The demonstration: thirty days of a small company, back-filled in seconds, and its life going on.
+//! The demonstration: a month of a small company, back-filled in seconds, and its life going on.
 //!
 //! Machines and their figures are functions of time (`company.rs`); log lines are recorded ones from
 //! `samples/`, stamped anew (`traffic.rs`); what went wrong stands in `story.rs`.
@@ -20,14 +20,12 @@ use traffic::Traffic;
 pub(crate) const FIRST_HOST: &str = company::MACHINES[0].name;
 
 const DAY_MS: i64 = 86_400_000;
-/// How far back the life begins.
-const DAYS: i64 = 30;
 /// How often the figures are read while it goes on.
 const STEP_MS: i64 = 10_000;
-/// Back to so many milliseconds before now figures are filled in at a distance: the rings of two
-/// days, two weeks and three months keep ten seconds, a minute, ten minutes.
+/// From so many milliseconds before now on figures are filled in at a distance: the rings of three
+/// months, two weeks and two days keep ten minutes, a minute, ten seconds.
 const STAGES: [(i64, i64); 3] = [
-    (DAYS * DAY_MS, 600_000),
+    (90 * DAY_MS, 600_000),
     (14 * DAY_MS, 60_000),
     (2 * DAY_MS, STEP_MS),
 ];
@@ -37,15 +35,17 @@ const LINES_PER_BATCH: usize = 20_000;
 /// The company and when its life began.
 pub(crate) struct Life {
     start: Timestamp,
+    days: i64,
     gauges: Vec<Gauge>,
     ids: Vec<SeriesId>,
     traffic: Traffic,
 }
 
 impl Life {
-    /// A life that has lasted thirty days at `now`, known to a store.
-    pub(crate) fn new(registry: &Registry, now: Timestamp) -> vigie_store::Result<Self> {
-        let start = Timestamp((now.0 - DAYS * DAY_MS).div_euclid(DAY_MS) * DAY_MS);
+    /// A life that has lasted so many days at `now`, known to a store.
+    pub(crate) fn new(registry: &Registry, now: Timestamp, days: i64) -> vigie_store::Result<Self> {
+        // The disks have filled for a month, however much of it is told.
+        let start = Timestamp((now.0 - days.max(30) * DAY_MS).div_euclid(DAY_MS) * DAY_MS);
         let gauges = company::series(STEP_MS);
         let ids = gauges
             .iter()
@@ -53,6 +53,7 @@ impl Life {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             start,
+            days,
             gauges,
             ids,
             traffic: Traffic::new(),
@@ -62,6 +63,7 @@ impl Life {
     /// Fills a store up to `now`.
     pub(crate) fn fill(&mut self, writer: &mut Writer, now: Timestamp) -> vigie_store::Result<()> {
         for (i, &(back_ms, step_ms)) in STAGES.iter().enumerate() {
+            let back_ms = back_ms.min(self.days * DAY_MS);
             let from = now.plus_ms(-back_ms);
             let until = STAGES
                 .get(i + 1)
@@ -73,7 +75,7 @@ impl Life {
             writer.backfill(rows, step_ms, now)?;
         }
         let mut batch = Batch::default();
-        let mut at = now.plus_ms(-DAYS * DAY_MS);
+        let mut at = now.plus_ms(-self.days * DAY_MS);
         while at < now {
             let until = Timestamp((at.0 + 60_000).min(now.0));
             let moment = Moment::new(until, self.start, 60.0);

@@ -37,11 +37,31 @@ fn pages_work_in_a_browser() {
         say("latecomer arrives");
     });
     fits_a_phone(&mut browser, &base);
-    // For the README.
+}
+
+#[test]
+fn the_demonstration_shows_a_life_that_goes_on() {
+    let (Some(driver), Some(chromium)) = (program("chromedriver"), program("chromium")) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::try_start(dir.path(), "", "demo --days 1").unwrap();
+    let base = daemon.url();
+    let mut browser = Browser::start(&driver, &chromium);
+    has_charts(&mut browser, &base);
+    has_lines(&mut browser, &base, "status:*");
+    browser.go(&format!("{base}/"));
+    let text = browser.run("return document.body.textContent").to_string();
+    for host in ["web1", "web2", "data1"] {
+        assert!(text.contains(host), "{host} is missing");
+    }
+    values_are_live(&mut browser, &base);
+    // The pictures of the README.
     if let Some(dir) = std::env::var_os("VIGIE_SCREENSHOTS") {
         for theme in ["light", "dark"] {
             let file = std::path::Path::new(&dir).join(format!("overview-{theme}.png"));
-            picture(&mut browser, &base, theme, (1440, 1400), &file);
+            picture(&mut browser, &base, theme, (1440, 1270), &file);
         }
     }
+    assert!(daemon.terminate().success());
 }

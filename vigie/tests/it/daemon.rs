@@ -40,7 +40,8 @@ impl Daemon {
         std::fs::create_dir_all(dir).unwrap();
         std::fs::write(dir.join("vigie.toml"), config).unwrap();
         let mut child = vigie()
-            .args([command, "--listen", "127.0.0.1:0", "--config"])
+            .args(command.split(' '))
+            .args(["--listen", "127.0.0.1:0", "--config"])
             .arg(dir.join("vigie.toml"))
             .arg("--data")
             .arg(dir.join("data"))
