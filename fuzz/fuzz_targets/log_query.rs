@@ -12,7 +12,9 @@ fuzz_target!(|data: &[u8]| {
         ..Event::default()
     };
     event.record.message = 0..u32::try_from(data.len()).unwrap_or(u32::MAX);
-    event.record.push(Field::Path, data.len() / 2, data.len(), Kind::Quoted);
+    event
+        .record
+        .push(Field::Path, data.len() / 2, data.len(), Kind::Quoted);
     let shown = printable(data);
     assert!(!shown.chars().any(|c| c.is_control() && c != '\t'));
     assert!(!template(data).iter().any(u8::is_ascii_digit));

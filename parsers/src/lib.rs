@@ -8,6 +8,8 @@ mod event;
 pub mod formats;
 pub mod framing;
 pub mod lines;
+mod minute;
+mod names;
 mod record;
 mod scan;
 mod severity;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::names::Names;
 use crate::{Facility, Severity, Timestamp};
 
 macro_rules! fields {
@@ -173,8 +174,7 @@ pub struct Record {
     pub fields: Vec<Span>,
     /// What happened on the way.
     pub flags: Flags,
-    names: String,
-    name_ends: Vec<u32>,
+    names: Names,
     /// Where the piece that is being read begins in the line: a line within a line.
     base: usize,
 }
@@ -189,11 +189,11 @@ pub(crate) struct Mark {
     flags: Flags,
     fields: usize,
     names: usize,
-    name_ends: usize,
 }
 
 impl Record {
     /// Forgets the last line and keeps the buffers.
+    #[inline]
     pub fn clear(&mut self) {
         self.time = None;
         self.time_span = 0..0;
@@ -203,7 +203,6 @@ impl Record {
         self.fields.clear();
         self.flags = Flags::default();
         self.names.clear();
-        self.name_ends.clear();
         self.base = 0;
     }
 
@@ -224,27 +223,19 @@ impl Record {
         if at.is_empty() {
             return;
         }
-        let Ok(index) = u16::try_from(self.name_ends.len()) else {
+        let Ok(index) = u16::try_from(self.names.len()) else {
             self.flags.fields_dropped = true;
             return;
         };
-        let begin = self.names.len();
-        for part in parts.iter().filter(|p| !p.is_empty()) {
-            if self.names.len() > begin {
-                self.names.push('.');
+        if !self.names.again(parts) {
+            // No name of the vocabulary has a dot in it.
+            if let [key] | [b"", key] = parts
+                && let Some(known) = std::str::from_utf8(key).ok().and_then(Field::from_name)
+            {
+                return self.push(known, at.start, at.end, kind);
             }
-            match std::str::from_utf8(part) {
-                Ok(text) => self.names.push_str(text),
-                Err(_) => self.names.push_str(&String::from_utf8_lossy(part)),
-            }
+            self.names.push(parts);
         }
-        // No name of the vocabulary has a dot in it.
-        let whole = matches!(parts, [_] | [b"", _]);
-        if whole && let Some(known) = self.names.get(begin..).and_then(Field::from_name) {
-            self.names.truncate(begin);
-            return self.push(known, at.start, at.end, kind);
-        }
-        self.name_ends.push(offset(self.names.len()));
         self.push_span(Name::Dynamic(index), at.start, at.end, kind);
     }
 
@@ -252,8 +243,8 @@ impl Record {
     fn push_span(&mut self, name: Name, start: usize, end: usize, kind: Kind) {
         if start < end {
             self.fields.push(Span {
-                start: offset(start + self.base),
-                end: offset(end + self.base),
+                start: offset(start.wrapping_add(self.base)),
+                end: offset(end.wrapping_add(self.base)),
                 name,
                 kind,
             });
@@ -270,6 +261,7 @@ impl Record {
     }
 
     /// The text that people read.
+    #[inline]
     pub(crate) fn set_message(&mut self, start: usize, end: usize) {
         self.message = offset(start + self.base)..offset(end + self.base);
     }
@@ -305,7 +297,6 @@ impl Record {
             flags: self.flags,
             fields: self.fields.len(),
             names: self.names.len(),
-            name_ends: self.name_ends.len(),
         }
     }
 
@@ -319,25 +310,21 @@ impl Record {
         self.flags = mark.flags;
         self.fields.truncate(mark.fields);
         self.names.truncate(mark.names);
-        self.name_ends.truncate(mark.name_ends);
     }
 
     /// The name of a span of this record.
     #[must_use]
     pub fn name(&self, name: Name) -> &str {
-        let index = match name {
-            Name::Known(field) => return field.as_str(),
-            Name::Dynamic(index) => usize::from(index),
-        };
-        let end = |i: usize| self.name_ends.get(i).map_or(0, |&e| e as usize);
-        let start = if index == 0 { 0 } else { end(index - 1) };
-        self.names.get(start..end(index)).unwrap_or_default()
+        match name {
+            Name::Known(field) => field.as_str(),
+            Name::Dynamic(index) => self.names.get(usize::from(index)),
+        }
     }
 
     /// Whether the line brought names of its own.
     #[must_use]
     pub fn has_dynamic_names(&self) -> bool {
-        !self.name_ends.is_empty()
+        self.names.len() > 0
     }
 
     /// The first span of that name.

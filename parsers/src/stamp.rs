@@ -7,7 +7,7 @@ use crate::{Context, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// What the clock showed: ms since 1970 as if it were UTC.
-    civil: i64,
+    pub(crate) civil: i64,
     /// What the stamp says of its distance to UTC, in ms.
     offset: Option<i64>,
     /// Bytes that it takes.
@@ -41,6 +41,11 @@ impl Yearless {
         cx.yearless((self.month, self.day), self.clock, |year| {
             date(year, self.month, self.day)
         })
+    }
+
+    /// What the clock showed, with the year that [`Self::resolve`] has just found.
+    pub(crate) fn civil(self, cx: &Context) -> i64 {
+        cx.last_midnight() + self.clock
     }
 }
 
@@ -104,16 +109,18 @@ fn clock(s: &[u8], at: usize) -> Option<(i64, usize)> {
 /// A fraction of a second of any length, cut to ms, and its length with the separator.
 #[inline]
 fn fraction(s: &[u8], at: usize) -> (i64, usize) {
-    if !matches!(s.get(at), Some(b'.' | b',')) || digit(s.get(at + 1)).is_none() {
+    let Some([b'.' | b',', rest @ ..]) = s.get(at..) else {
         return (0, 0);
-    }
-    let (mut ms, mut weight, mut n) = (0, 100, 1);
-    while let Some(d) = digit(s.get(at + n)) {
-        ms += i64::from(d) * weight;
-        weight /= 10;
-        n += 1;
-    }
-    (ms, n)
+    };
+    let n = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let value = |b: &u8| i64::from(b & 0xf);
+    let ms = match rest.get(..n.min(3)) {
+        Some([a, b, c]) => value(a) * 100 + value(b) * 10 + value(c),
+        Some([a, b]) => value(a) * 100 + value(b) * 10,
+        Some([a]) => value(a) * 100,
+        _ => return (0, 0),
+    };
+    (ms, n + 1)
 }
 
 /// `Z`, `±hh:mm`, `±hhmm` or `±hh`: ms and length.
@@ -151,7 +158,18 @@ pub(crate) fn iso(s: &[u8]) -> Option<Stamp> {
     let date = date(four(s, 0)?, two(s, 5)?, two(s, 8)?)?;
     let from = 11 + usize::from(separator == b' ' && s.get(11) == Some(&b' '));
     let (clock, n) = clock(s, from)?;
-    let mut len = from + n;
+    Some(iso_zone(s, date + clock, from + n))
+}
+
+/// The rest of such a stamp, `len` bytes up to the whole seconds of which say `civil`.
+#[inline]
+pub(crate) fn iso_rest(s: &[u8], civil: i64, len: usize) -> Stamp {
+    let (ms, n) = fraction(s, len);
+    iso_zone(s, civil + ms, len + n)
+}
+
+#[inline]
+fn iso_zone(s: &[u8], civil: i64, mut len: usize) -> Stamp {
     let mut zone = None;
     if let Some((ms, n)) = offset(s, len) {
         (zone, len) = (Some(ms), len + n);
@@ -162,11 +180,11 @@ pub(crate) fn iso(s: &[u8]) -> Option<Stamp> {
             (zone, len) = (Some(ms), len + 1 + n);
         }
     }
-    Some(Stamp {
-        civil: date + clock,
+    Stamp {
+        civil,
         offset: zone,
         len,
-    })
+    }
 }
 
 /// The length of a name for UTC that ends as a word.
@@ -190,18 +208,29 @@ pub(crate) fn clf(s: &[u8]) -> Option<Stamp> {
     }
     let date = date(four(s, 7)?, month(s, 3)?, two(s, 0)?)?;
     let (clock, n) = clock(s, 12)?;
-    let mut len = 12 + n;
+    Some(clf_zone(s, date + clock, 12 + n))
+}
+
+/// The rest of such a stamp, `len` bytes up to the whole seconds of which say `civil`.
+#[inline]
+pub(crate) fn clf_rest(s: &[u8], civil: i64, len: usize) -> Stamp {
+    let (ms, n) = fraction(s, len);
+    clf_zone(s, civil + ms, len + n)
+}
+
+#[inline]
+fn clf_zone(s: &[u8], civil: i64, mut len: usize) -> Stamp {
     let mut zone = None;
     if s.get(len) == Some(&b' ')
         && let Some((ms, n)) = offset(s, len + 1)
     {
         (zone, len) = (Some(ms), len + 1 + n);
     }
-    Some(Stamp {
-        civil: date + clock,
+    Stamp {
+        civil,
         offset: zone,
         len,
-    })
+    }
 }
 
 /// A month's English short name.

@@ -3,6 +3,8 @@
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
+use crate::minute::Minutes;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -39,6 +41,8 @@ pub struct Context {
     minute: (i64, i64),
     /// The last date without a year (month and day) and the civil midnight that was found for it.
     day: ((u8, u8), i64),
+    /// The minutes of the last stamps, as text.
+    pub(crate) minutes: Minutes,
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -53,6 +57,7 @@ impl Context {
             zone,
             minute: (i64::MIN, 0),
             day: ((0, 0), 0),
+            minutes: Minutes::NONE,
         }
     }
 
@@ -100,16 +105,28 @@ impl Context {
         clock: i64,
         midnight: impl Fn(i32) -> Option<i64>,
     ) -> Option<Timestamp> {
+        if self.day.0 == date
+            && let Some(time) = self.within_year(self.day.1 + clock)
+        {
+            return Some(time);
+        }
+        self.search_year(date, clock, midnight)
+    }
+
+    /// The time at which the clocks show `civil`, if that is within the year up to a day after `recv`:
+    /// then no other year fits.
+    #[inline]
+    pub(crate) fn within_year(&mut self, civil: i64) -> Option<Timestamp> {
         /// The same date does not come again before, whatever the zone does meanwhile.
         const YEAR_AT_LEAST_MS: i64 = 363 * DAY_MS;
         let latest = self.recv.0.saturating_add(DAY_MS);
-        if self.day.0 == date {
-            let time = self.local(self.day.1 + clock);
-            if time.0 <= latest && latest - time.0 < YEAR_AT_LEAST_MS {
-                return Some(time);
-            }
-        }
-        self.search_year(date, clock, midnight)
+        let time = self.local(civil);
+        (time.0 <= latest && latest - time.0 < YEAR_AT_LEAST_MS).then_some(time)
+    }
+
+    /// The civil midnight of the date without a year that was resolved last.
+    pub(crate) fn last_midnight(&self) -> i64 {
+        self.day.1
     }
 
     #[cold]

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::{Format, ansi, extras};
 use crate::record::{Field, Kind, Record};
-use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::scan::{Scan, near};
+use crate::{Context, Severity, minute};
 
 /// nginx' and Apache's default.
 pub(super) const COMBINED: Format = Format {
@@ -68,7 +68,7 @@ fn read(cx: &mut Context, line: &[u8], out: &mut Record) -> Option<Shape> {
     let mut s = Scan::new(line);
     let vhost = head(&mut s, out)?;
     let start = s.at();
-    let found = stamp::clf(s.rest())?;
+    let found = minute::clf(cx, s.rest())?;
     let (time, guessed) = found.resolve(cx);
     out.set_time(time, start, start + found.len);
     out.flags.time_guessed |= guessed;
@@ -162,7 +162,7 @@ pub(super) fn split_request(s: &Scan<'_>, mut range: Range<usize>, out: &mut Rec
     let base = range.start;
     out.push(Field::Method, base, base + method, Kind::Plain);
     let path = s.text(base + target.start..base + target.end);
-    let cut = memchr::memchr(b'?', path).map_or(target.end, |at| target.start + at);
+    let cut = near(path, [b'?']).map_or(target.end, |at| target.start + at);
     out.push(Field::Path, base + target.start, base + cut, Kind::Quoted);
     out.push(
         Field::Query,
@@ -193,15 +193,16 @@ fn request_parts(text: &[u8]) -> Option<(usize, Range<usize>, usize)> {
 
 /// Three digits, or `-`; the severity follows from them.
 pub(super) fn status(s: &mut Scan<'_>, out: &mut Record) -> Option<()> {
-    let code = s.digits();
-    if code.is_empty() && s.eat_all(b"- ") {
+    if s.eat_all(b"- ") {
         return Some(());
     }
-    if code.len() != 3 || !s.eat(b' ') {
+    let code = *s.rest().first_chunk::<3>()?;
+    if !code.iter().all(u8::is_ascii_digit) || s.rest().get(3) != Some(&b' ') {
         return None;
     }
-    out.push(Field::Status, code.start, code.end, Kind::Plain);
-    out.worsen(severity(s.text(code)));
+    out.push(Field::Status, s.at(), s.at() + 3, Kind::Plain);
+    out.worsen(severity(&code));
+    s.skip(4);
     Some(())
 }
 

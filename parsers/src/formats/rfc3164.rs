@@ -5,10 +5,10 @@
 
 use super::syslog::{self, inner};
 use super::{Format, is};
-use crate::Context;
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::stamp::{self, Bsd};
+use crate::{Context, minute};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
@@ -169,18 +169,12 @@ fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
     let _ = probe.eat(b'*') || probe.eat(b'.');
     let start = probe.at();
     let rest = probe.rest();
-    let (mut time, mut guessed, len) = if let Some(found) = stamp::bsd(rest) {
-        match found {
-            Bsd::Full(full) => {
-                let (time, guessed) = full.resolve(cx);
-                (time, guessed, full.len)
-            }
-            Bsd::Short(short) => match short.resolve(cx) {
-                Some(time) => (time, true, short.len),
-                None => return false,
-            },
-        }
-    } else if let Some(found) = stamp::iso(rest)
+    let (mut time, mut guessed, len) = if let Some(found) = minute::bsd(cx, rest) {
+        let Some(found) = found else {
+            return false;
+        };
+        found
+    } else if let Some(found) = minute::iso(cx, rest)
         .filter(|_| matches!(rest.get(10), Some(b'T' | b't')))
         .or_else(|| stamp::epoch(rest).filter(|e| e.len >= 10))
     {

@@ -4,7 +4,7 @@ use super::Format;
 use super::syslog::{self, inner};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, stamp};
+use crate::{Context, minute, stamp};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
@@ -66,7 +66,7 @@ fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
         return true;
     }
     // Meraki sends epoch seconds here.
-    let Some(found) = stamp::iso(s.rest()).or_else(|| stamp::epoch(s.rest())) else {
+    let Some(found) = minute::iso(cx, s.rest()).or_else(|| stamp::epoch(s.rest())) else {
         return false;
     };
     let start = s.at();

@@ -6,11 +6,12 @@ use crate::scan::Scan;
 use crate::{Context, Facility, Severity};
 
 /// `<NNN>` with NNN ≤ 191. On `false` nothing is consumed.
+#[inline]
 pub(super) fn pri(s: &mut Scan<'_>, out: &mut Record) -> bool {
     let (number, len) = match *s.rest() {
-        [b'<', a, b'>', ..] => (num(&[a]), 1),
-        [b'<', a, b, b'>', ..] => (num(&[a, b]), 2),
-        [b'<', a, b, c, b'>', ..] => (num(&[a, b, c]), 3),
+        [b'<', a, b'>', ..] => (num([a]), 1),
+        [b'<', a, b, b'>', ..] => (num([a, b]), 2),
+        [b'<', a, b, c, b'>', ..] => (num([a, b, c]), 3),
         _ => return false,
     };
     let Some(number) = number.filter(|&n| n <= 191) else {
@@ -22,14 +23,22 @@ pub(super) fn pri(s: &mut Scan<'_>, out: &mut Record) -> bool {
     true
 }
 
-fn num(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0u8, |n, &b| {
-        let digit = b.is_ascii_digit().then(|| b - b'0')?;
-        n.checked_mul(10)?.checked_add(digit)
-    })
+/// A number of at most three digits.
+#[inline]
+fn num<const N: usize>(digits: [u8; N]) -> Option<u8> {
+    let mut n = 0u16;
+    for b in digits {
+        let digit = b.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        n = n.wrapping_mul(10).wrapping_add(u16::from(digit));
+    }
+    u8::try_from(n).ok()
 }
 
 /// Facility and severity of a PRI number.
+#[inline]
 pub(super) fn set_pri(number: u8, out: &mut Record) {
     out.facility = Facility::from_number(number / 8);
     out.severity = Severity::from_number(number % 8);

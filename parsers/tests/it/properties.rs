@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use vigie_parsers::formats::{self, Detector, FORMATS};
-use vigie_parsers::{Record, Timestamp};
+use vigie_parsers::{Context, Record, Timestamp};
 
 use crate::dump::context;
 
@@ -126,6 +126,62 @@ proptest! {
             prop_assert_eq!(a, b);
             prop_assert_eq!(&one, &two);
             sound(&one, line);
+        }
+    }
+}
+
+/// A stamp of one of few minutes, with all that may follow it.
+fn stamp() -> impl Strategy<Value = String> {
+    let minute = prop::sample::select(vec![
+        "<13>Nov 21 05:11:",
+        "<13>Nov  1 05:11:",
+        "Oct 25 02:30:",
+        "<13>Feb 29 05:11:",
+        "<13>2026-11-21T05:11:",
+        "<13>1 2026-11-21T05:11:",
+        "<13>1 2026-11-21t05:11:",
+        "2026-11-21 05:11:",
+        "2026-11-21  5:11:",
+        "192.0.2.7 - - [21/Nov/2026:05:11:",
+        "192.0.2.7 - - [21/Nov/2026 05:11:",
+        "192.0.2.7 - - [21/nov/2026:5:11:",
+    ]);
+    let tail = prop::sample::select(vec![
+        "", ".5", ",1234567", "Z", "-03:30", ".25+0545", " +0000", " UTC", " 2026", " 1999: ",
+        " UTC:", ":", "x",
+    ]);
+    (minute, 0u8..62, 0u8..9, tail).prop_map(|(minute, second, short, tail)| match short {
+        0 => format!("{minute}{second}{tail}"),
+        _ => format!("{minute}{second:02}{tail}"),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What context and record remember of the lines before only saves time.
+    #[test]
+    fn the_past_does_not_show(
+        lines in prop::collection::vec((stamp(), line(), 0i64..800), 1..8),
+        zone in prop::sample::select(vec!["UTC", "Europe/Paris", "America/St_Johns"]),
+    ) {
+        let zone = jiff::tz::TimeZone::get(zone).unwrap();
+        let at = |days: i64| Timestamp(1_720_000_000_000 + days * 86_400_000);
+        let mut kept = Context::new(at(0), zone.clone());
+        let mut record = Record::default();
+        for (stamp, rest, days) in &lines {
+            let close = if stamp.contains('[') { b"] ".as_slice() } else { b" " };
+            let line = [stamp.as_bytes(), close, rest].concat();
+            kept.recv = at(*days);
+            for format in FORMATS {
+                let (mut fresh, mut want) = (Context::new(kept.recv, zone.clone()), Record::default());
+                record.clear();
+                let taken = (format.parse)(&mut kept, &line, &mut record);
+                prop_assert_eq!(taken, (format.parse)(&mut fresh, &line, &mut want));
+                if taken {
+                    prop_assert_eq!(&record, &want, "{}", format.name);
+                }
+            }
         }
     }
 }

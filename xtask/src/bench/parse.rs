@@ -17,24 +17,39 @@ const START_S: i64 = 1_795_219_200;
 
 /// A kind of line: the format that must take it, and how the nth one is written.
 struct Kind {
+    name: &'static str,
     format: &'static str,
     write: fn(&mut Random, &When) -> String,
 }
 
 const KINDS: &[Kind] = &[
     Kind {
+        name: "combined",
         format: "combined",
         write: combined,
     },
     Kind {
+        name: "rfc3164",
         format: "rfc3164",
         write: rfc3164,
     },
     Kind {
+        name: "rfc3164, ISO time",
+        format: "rfc3164",
+        write: rfc3164_iso,
+    },
+    Kind {
+        name: "rfc5424",
         format: "rfc5424",
         write: rfc5424,
     },
     Kind {
+        name: "rfc5424, SD",
+        format: "rfc5424",
+        write: rfc5424_sd,
+    },
+    Kind {
+        name: "json",
         format: "json",
         write: json,
     },
@@ -43,8 +58,8 @@ const KINDS: &[Kind] = &[
 /// Measures each kind through its own parser and through detection.
 pub(crate) fn run() -> Result<()> {
     println!(
-        "  {:10} {:>9} {:>14} {:>7} {:>14} {:>7}",
-        "format", "MB", "lines/s", "ns", "detected/s", "ns"
+        "  {:18} {:>9} {:>14} {:>7} {:>14} {:>7}",
+        "lines", "MB", "lines/s", "ns", "detected/s", "ns"
     );
     for kind in KINDS {
         let Some(format) = formats::find(kind.format) else {
@@ -60,8 +75,8 @@ pub(crate) fn run() -> Result<()> {
             Some(detector.parse(cx, line, record))
         })?;
         println!(
-            "  {:10} {:>9.1} {:>14.0} {:>7.1} {:>14.0} {:>7.1}",
-            kind.format,
+            "  {:18} {:>9.1} {:>14.0} {:>7.1} {:>14.0} {:>7.1}",
+            kind.name,
             lines.text.len() as f64 / 1e6,
             1e9 / own,
             own,
@@ -217,32 +232,51 @@ fn combined(r: &mut Random, when: &When) -> String {
     )
 }
 
+/// As rsyslog forwards by default, and syslog(3) writes to /dev/log with a host added.
 fn rfc3164(r: &mut Random, when: &When) -> String {
     format!(
-        "<{}>{} {} {}[{}]: {} {}",
+        "<{}>{} {}",
         r.below(192),
         when.text("%b %e %H:%M:%S"),
-        r.of(HOSTS),
-        r.of(APPS),
-        r.below(40_000),
-        r.of(TEXTS),
+        tagged(r, when)
+    )
+}
+
+/// As rsyslog's `RSYSLOG_ForwardFormat` has it.
+fn rfc3164_iso(r: &mut Random, when: &When) -> String {
+    format!("<{}>{} {}", r.below(192), iso(r, when), tagged(r, when))
+}
+
+fn tagged(r: &mut Random, when: &When) -> String {
+    let (host, app, pid) = (r.of(HOSTS), r.of(APPS), r.below(40_000));
+    format!("{host} {app}[{pid}]: {} {}", r.of(TEXTS), when.n)
+}
+
+/// As rsyslog's `RSYSLOG_SyslogProtocol23Format`, syslog-ng's `syslog()` and logger(1) without their
+/// structured data.
+fn rfc5424(r: &mut Random, when: &When) -> String {
+    headed(r, when, "-")
+}
+
+/// With one parameter, as syslog-ng and many devices number their messages.
+fn rfc5424_sd(r: &mut Random, when: &When) -> String {
+    let data = format!("[meta sequenceId=\"{}\"]", when.n);
+    headed(r, when, &data)
+}
+
+fn headed(r: &mut Random, when: &When, data: &str) -> String {
+    let (pri, time) = (r.below(192), iso(r, when));
+    let (host, app, pid) = (r.of(HOSTS), r.of(APPS), r.below(40_000));
+    let text = r.of(TEXTS);
+    format!(
+        "<{pri}>1 {time} {host} {app} {pid} - {data} {text} {}",
         when.n
     )
 }
 
-fn rfc5424(r: &mut Random, when: &When) -> String {
-    format!(
-        "<{}>1 {}.{:06}+00:00 {} {} {} - [meta sequenceId=\"{}\"] {} {}",
-        r.below(192),
-        when.text("%Y-%m-%dT%H:%M:%S"),
-        r.below(1_000_000),
-        r.of(HOSTS),
-        r.of(APPS),
-        r.below(40_000),
-        when.n,
-        r.of(TEXTS),
-        when.n
-    )
+fn iso(r: &mut Random, when: &When) -> String {
+    let seconds = when.text("%Y-%m-%dT%H:%M:%S");
+    format!("{seconds}.{:06}+00:00", r.below(1_000_000))
 }
 
 fn json(r: &mut Random, when: &When) -> String {
