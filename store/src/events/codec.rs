@@ -3,6 +3,8 @@
 //! Every decoder is total: whatever the input, it answers `None` or a value, and allocates no more
 //! than its limits.
 
+use std::cell::RefCell;
+
 /// A segment is never larger once unpacked: a block takes 16 MiB of lines and one line more.
 const SEGMENT_RAW_MAX: usize = 64 << 20;
 /// zstd must gain this part (1/32) to be used at all.
@@ -11,6 +13,9 @@ const GAIN_MIN_SHIFT: u32 = 5;
 const SEGMENT_HEAD: usize = 9;
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
+/// How differences are written.
+const EACH: u8 = 0;
+const RUNS: u8 = 1;
 /// The fastest level that still finds the repetitions of sorted and dictionary-coded data.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -39,6 +44,39 @@ pub(super) fn put_runs(out: &mut Vec<u8>, values: &[u32]) {
     for run in values.chunk_by(|a, b| a == b) {
         put_uint(out, u64::from(run[0]));
         put_uint(out, run.len() as u64);
+    }
+}
+
+/// Integers as differences, each of its own or as runs of equal ones, whichever is shorter.
+pub(super) fn put_deltas(out: &mut Vec<u8>, values: impl Iterator<Item = i64> + Clone) {
+    let deltas = || {
+        let mut last = 0i64;
+        values.clone().map(move |value| {
+            let delta = value.wrapping_sub(last);
+            last = value;
+            delta
+        })
+    };
+    let mut runs = 0usize;
+    let mut last = None;
+    for delta in deltas() {
+        runs += usize::from(last != Some(delta));
+        last = Some(delta);
+    }
+    if runs * 2 > values.clone().count() {
+        out.push(EACH);
+        deltas().for_each(|d| put_int(out, d));
+        return;
+    }
+    out.push(RUNS);
+    let mut deltas = deltas().peekable();
+    while let Some(delta) = deltas.next() {
+        let mut n = 1u64;
+        while deltas.next_if_eq(&delta).is_some() {
+            n += 1;
+        }
+        put_int(out, delta);
+        put_uint(out, n);
     }
 }
 
@@ -125,6 +163,35 @@ impl<'a> Bytes<'a> {
         Some(values)
     }
 
+    /// Reads what [`put_deltas`] wrote of `n` integers.
+    pub(super) fn deltas(&mut self, n: usize) -> Option<Vec<i64>> {
+        let mut values = Vec::with_capacity(n);
+        let mut last = 0i64;
+        match self.byte()? {
+            EACH => {
+                for _ in 0..n {
+                    last = last.wrapping_add(self.int()?);
+                    values.push(last);
+                }
+            }
+            RUNS => {
+                while values.len() < n {
+                    let delta = self.int()?;
+                    let run = self.count(n - values.len())?;
+                    if run == 0 {
+                        return None;
+                    }
+                    values.extend((0..run).map(|_| {
+                        last = last.wrapping_add(delta);
+                        last
+                    }));
+                }
+            }
+            _ => return None,
+        }
+        Some(values)
+    }
+
     pub(super) fn planes(&mut self, n: usize) -> Option<Vec<u32>> {
         let width = usize::from(self.byte()?);
         let planes = self.take(n.checked_mul(width)?)?;
@@ -199,10 +266,20 @@ pub(super) fn unpack(segment: &[u8]) -> Option<Vec<u8>> {
     }
     let raw = match codec {
         STORED => bytes.0.to_vec(),
-        ZSTD => zstd::bulk::decompress(bytes.0, raw_len).ok()?,
+        ZSTD => decompress(bytes.0, raw_len)?,
         _ => return None,
     };
     (raw.len() == raw_len).then_some(raw)
+}
+
+thread_local! {
+    /// Its tables are larger than most segments: made once for each thread.
+    static ZSTD_READER: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        RefCell::new(zstd::bulk::Decompressor::new().ok());
+}
+
+fn decompress(packed: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    ZSTD_READER.with_borrow_mut(|zstd| zstd.as_mut()?.decompress(packed, raw_len).ok())
 }
 
 #[cfg(test)]
@@ -242,6 +319,20 @@ mod tests {
         }
 
         #[test]
+        fn differences_come_back(
+            each in proptest::collection::vec(any::<i64>(), 0..20),
+            runs in proptest::collection::vec((any::<i64>(), 1usize..30), 0..20),
+        ) {
+            let runs = runs.iter().flat_map(|&(v, n)| std::iter::repeat_n(v, n));
+            let values: Vec<i64> = each.iter().copied().chain(runs).collect();
+            let mut out = Vec::new();
+            put_deltas(&mut out, values.iter().copied());
+            let mut bytes = Bytes(&out);
+            prop_assert_eq!(bytes.deltas(values.len()), Some(values));
+            prop_assert!(bytes.is_empty());
+        }
+
+        #[test]
         fn segments_come_back(raw in proptest::collection::vec(0u8..4, 0..500)) {
             let packed = Packer::new().pack(&raw);
             prop_assert_eq!(unpack(&packed), Some(raw));
@@ -262,6 +353,7 @@ mod tests {
             let _ = unpack(&bytes);
             let mut reader = Bytes(&bytes);
             let _ = (reader.planes(20), reader.runs(20), reader.text(), reader.int());
+            let _ = Bytes(&bytes).deltas(20);
         }
     }
 }

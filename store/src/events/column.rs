@@ -92,15 +92,21 @@ impl Column {
     }
 }
 
-/// Finds known strings of a column: open addressing over 32 bits of hash and the string's place.
+/// Finds known strings of a column: open addressing over 16 bits of hash and the string's place.
+///
+/// Four bytes a slot: the tables of a block's columns compete for the cache, and a probe that
+/// misses it costs more than all the rest of taking a value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Interner {
-    slots: Vec<u64>,
+    slots: Vec<u32>,
     len: usize,
     last: Option<u32>,
 }
 
 const SLOTS_MIN: usize = 8;
+const EMPTY: u32 = u32::MAX;
+/// Strings beyond are not looked for: a block has no more rows.
+const PLACES: usize = 1 << 16;
 
 /// Where the search for a hash begins.
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
@@ -108,21 +114,68 @@ fn place(h: u64, mask: usize) -> usize {
     h as usize & mask
 }
 
+/// The hash's part of a slot, never that of [`EMPTY`].
+fn tag(h: u64) -> u32 {
+    ((h >> 48) as u32).min(0xFFFE) << 16
+}
+
+/// A value on its way into a column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// Its code where that is plain already, else [`SOUGHT`].
+    code: u32,
+    /// The first slot to look into.
+    slot: u32,
+    hash: u64,
+}
+
+/// No code: larger than all places and numbers.
+const SOUGHT: u32 = u32::MAX;
+
 impl Interner {
     /// Appends a value to its column. Answers the bytes of memory that it took.
-    pub(super) fn push(&mut self, column: &mut Column, text: &[u8], key: u64) -> usize {
+    #[cfg(test)]
+    fn push(&mut self, column: &mut Column, text: &[u8], key: u64) -> usize {
+        let probe = self.probe(&column.strings, text, key);
+        self.take(column, text, probe)
+    }
+
+    /// The first step of taking a value. The values of a line take it one after the other, so that
+    /// the memory answers them all at once.
+    pub(super) fn probe(&mut self, strings: &Strings, text: &[u8], key: u64) -> Probe {
+        let known = |code| Probe {
+            code,
+            slot: EMPTY,
+            hash: 0,
+        };
         if let Some(number) = direct_number(text) {
-            column.codes.push(NUMBER | number);
-            return 4;
+            return known(NUMBER | number);
         }
         if let Some(last) = self.last
-            && column.strings.get(last as usize) == text
+            && strings.get(last as usize) == text
         {
-            column.codes.push(last);
+            return known(last);
+        }
+        if self.slots.len() < SLOTS_MIN.max(self.len * 2) {
+            self.grow(strings, key);
+        }
+        let hash = hash(key, text);
+        let slot = self.slots[place(hash, self.slots.len() - 1)];
+        Probe {
+            code: SOUGHT,
+            slot,
+            hash,
+        }
+    }
+
+    /// The second step: appends the value. Answers the bytes of memory that it took.
+    pub(super) fn take(&mut self, column: &mut Column, text: &[u8], probe: Probe) -> usize {
+        if probe.code != SOUGHT {
+            column.codes.push(probe.code);
             return 4;
         }
         let known = column.strings.len();
-        let code = self.find_or_insert(&mut column.strings, text, key);
+        let code = self.find_or_insert(&mut column.strings, text, probe);
         self.last = Some(code);
         column.codes.push(code);
         if column.strings.len() > known {
@@ -132,50 +185,48 @@ impl Interner {
         }
     }
 
-    fn find_or_insert(&mut self, strings: &mut Strings, text: &[u8], key: u64) -> u32 {
+    fn find_or_insert(&mut self, strings: &mut Strings, text: &[u8], probe: Probe) -> u32 {
         let next = u32::try_from(strings.len()).unwrap_or(NUMBER - 1);
-        if text.len() > INTERN_BYTES_MAX {
+        if text.len() > INTERN_BYTES_MAX || strings.len() >= PLACES {
             strings.push(text);
             return next;
         }
-        if self.slots.len() < SLOTS_MIN.max(self.len * 2) {
-            self.grow(strings, key);
-        }
-        let h = hash(key, text);
-        let mask = self.slots.len() - 1;
-        let mut at = place(h, mask);
+        let (tag, mask) = (tag(probe.hash), self.slots.len() - 1);
+        let mut at = place(probe.hash, mask);
+        let mut slot = probe.slot;
         loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                self.slots[at] = (h & !0xFFFF_FFFF) | u64::from(next + 1);
+            if slot == EMPTY {
+                self.slots[at] = tag | next;
                 self.len += 1;
                 strings.push(text);
                 return next;
             }
-            if (slot ^ h) >> 32 == 0 {
-                let index = u32::try_from((slot & 0xFFFF_FFFF) - 1).unwrap_or(next);
-                if strings.get(index as usize) == text {
-                    return index;
-                }
+            let index = slot & 0xFFFF;
+            if slot & !0xFFFF == tag && strings.get(index as usize) == text {
+                return index;
             }
             at = (at + 1) & mask;
+            slot = self.slots[at];
         }
     }
 
     /// Makes room, or takes up strings that were read from the journal.
     fn grow(&mut self, strings: &Strings, key: u64) {
         let short = |text: &&[u8]| text.len() <= INTERN_BYTES_MAX;
-        self.len = strings.iter().filter(short).count();
-        let size = (self.len * 4).next_power_of_two().max(SLOTS_MIN);
+        self.len = strings.iter().take(PLACES).filter(short).count();
+        // At most half full, until it is to be made larger.
+        let size = (self.len * 2 + 1).next_power_of_two().max(SLOTS_MIN);
+        let size = if size < self.len * 3 { size * 2 } else { size };
         self.slots.clear();
-        self.slots.resize(size, 0);
-        for (index, text) in (1u64..).zip(strings.iter()).filter(|(_, t)| short(t)) {
+        self.slots.resize(size, EMPTY);
+        let known = (0u32..).zip(strings.iter().take(PLACES));
+        for (index, text) in known.filter(|(_, t)| short(t)) {
             let h = hash(key, text);
             let mut at = place(h, size - 1);
-            while self.slots[at] != 0 {
+            while self.slots[at] != EMPTY {
                 at = (at + 1) & (size - 1);
             }
-            self.slots[at] = (h & !0xFFFF_FFFF) | index;
+            self.slots[at] = tag(h) | index;
         }
     }
 

@@ -84,6 +84,7 @@ pub(super) fn run(
 pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result<(), Fault> {
     let places = Places::new(block);
     let rows = block.rows();
+    let (times, recvs, seqs) = (block.times()?, block.recvs()?, block.seqs()?);
     let columns: Vec<Option<u8>> = block
         .names()
         .iter()
@@ -93,7 +94,7 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
     let mut templates: Vec<Option<Option<u32>>> = vec![None; block.templates().len()];
     let (mut values, mut ends) = (Vec::new(), Vec::new());
     to.table.overflow |= block.overflow();
-    for row in 0..rows.times.len() {
+    for row in 0..rows.len() {
         let number = rows.templates[row] as usize;
         let old = &block.templates()[number];
         let template = *templates[number].get_or_insert_with(|| {
@@ -117,9 +118,9 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
             to.template(&[VARIABLE]).ok_or(Fault::Damaged)?
         };
         let line = Line {
-            time: rows.times[row],
-            recv: rows.recvs[row],
-            seq: rows.seqs[row],
+            time: times[row],
+            recv: recvs[row],
+            seq: seqs[row],
             severity: severity_of(rows.severities[row]),
             line: &[],
             time_span: (0, 0),

@@ -41,7 +41,7 @@ pub struct EventCount {
 pub(super) fn of(rows: &Rows) -> Vec<(i64, u32, u64)> {
     let mut counts: BTreeMap<(i64, u32), u64> = BTreeMap::new();
     let mut last = ((i64::MIN, 0), 0);
-    for (time, &severity) in rows.times.iter().zip(&rows.severities) {
+    for (time, &severity) in rows.times.iter().zip(&rows.codes.severities) {
         let key = (time.div_euclid(MINUTE_MS), severity);
         if last.0 == key {
             last.1 += 1;

@@ -4,19 +4,19 @@
 //! Segment 1 holds times, segment 2 severities, origins and template codes. The parts of columns
 //! follow: small ones share a segment, strings apart from codes, so that a search reads no codes.
 //!
-//! A column's strings are their lengths as planes, then their bytes. Its codes are planes: below the
+//! A column's strings are the number of their bytes, their lengths as planes, then the bytes. Its codes are planes: below the
 //! number of strings the place of a string, above it a number less the smallest one.
 
 use foldhash::HashSet;
 
-use super::codec::{Packer, put_bytes, put_int, put_planes, put_runs, put_uint};
+use super::codec::{Packer, put_bytes, put_deltas, put_planes, put_runs, put_uint};
 use super::column::{Column, NUMBER, Strings, append_number};
 use super::rebuild::StreamName;
 use super::table::{Table, write_origin};
 use super::words;
 
 /// Raised when the bytes of blocks change.
-pub(super) const BLOCK_VERSION: u8 = 1;
+pub(super) const BLOCK_VERSION: u8 = 2;
 /// A block has fewer segments than this; a segment's row is `block * SEGMENTS_MAX + number`.
 pub(super) const SEGMENTS_MAX: i64 = 4096;
 /// Smaller parts share a segment…
@@ -25,6 +25,11 @@ const PART_ALONE_BYTES: usize = 64 << 10;
 const SHARED_BYTES: usize = 128 << 10;
 /// Up to so many distinct values, numbers are strings as well: one byte a code.
 const DISTINCT_FEW: usize = 256;
+
+/// Receipts as they are…
+pub(super) const ABSOLUTE: u8 = 0;
+/// … or since the time of the event.
+pub(super) const RELATIVE: u8 = 1;
 
 /// A sealed block, ready to be written.
 #[derive(Debug, Default)]
@@ -63,6 +68,8 @@ pub(super) struct Layout {
     pub plain: bool,
     /// Added to codes above the strings.
     pub base: u32,
+    /// Above the largest number that is none of the strings; 0 without numbers.
+    pub top: u32,
     /// Which bytes occur, see [`words::byte_mask`].
     pub mask: u64,
     pub strings_at: Place,
@@ -162,7 +169,11 @@ fn occupied(len: usize) -> usize {
 
 fn measure(table: &Table) -> Sealed {
     let rows = &table.rows;
-    let severities = rows.severities.iter().fold(0, |set, s| set | 1 << (s & 15));
+    let severities = rows
+        .codes
+        .severities
+        .iter()
+        .fold(0, |set, s| set | 1 << (s & 15));
     Sealed {
         rows: rows.times.len() as u64,
         raw_bytes: table.raw_bytes,
@@ -176,23 +187,34 @@ fn measure(table: &Table) -> Sealed {
     }
 }
 
+/// Times, receipts, sequence numbers, each with its length: most readers want the first only.
 fn times(table: &Table) -> Vec<u8> {
+    let rows = &table.rows;
+    let mut times = Vec::new();
+    put_deltas(&mut times, rows.times.iter().copied());
+    let mut absolute = vec![ABSOLUTE];
+    put_deltas(&mut absolute, rows.recvs.iter().copied());
+    let mut relative = vec![RELATIVE];
+    let since = |(recv, time): (&i64, &i64)| recv.wrapping_sub(*time);
+    put_deltas(&mut relative, rows.recvs.iter().zip(&rows.times).map(since));
+    let recvs = match relative.len() < absolute.len() {
+        true => relative,
+        false => absolute,
+    };
+    let mut seqs = Vec::new();
+    put_deltas(&mut seqs, rows.seqs.iter().copied());
     let mut out = Vec::new();
-    for column in [&table.rows.times, &table.rows.recvs, &table.rows.seqs] {
-        let mut last = 0i64;
-        for &value in column {
-            put_int(&mut out, value.wrapping_sub(last));
-            last = value;
-        }
+    for part in [times, recvs, seqs] {
+        put_bytes(&mut out, &part);
     }
     out
 }
 
 fn codes(table: &Table) -> Vec<u8> {
     let mut out = Vec::new();
-    put_runs(&mut out, &table.rows.severities);
-    put_runs(&mut out, &table.rows.origins);
-    put_planes(&mut out, &table.rows.templates);
+    put_runs(&mut out, &table.rows.codes.severities);
+    put_runs(&mut out, &table.rows.codes.origins);
+    put_planes(&mut out, &table.rows.codes.templates);
     out
 }
 
@@ -221,7 +243,7 @@ fn head(table: &Table, layouts: &[Layout]) -> Vec<u8> {
 impl Layout {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.plain));
-        let numbers = [self.values, self.strings, self.base];
+        let numbers = [self.values, self.strings, self.base, self.top];
         let places = [self.strings_at, self.codes_at];
         let places = places.iter().flat_map(|p| [p.segment, p.offset]);
         for number in numbers.into_iter().chain(places) {
@@ -236,6 +258,7 @@ impl Layout {
             values: bytes.u32()?,
             strings: bytes.u32()?,
             base: bytes.u32()?,
+            top: bytes.u32()?,
             strings_at: Place {
                 segment: bytes.u32()?,
                 offset: bytes.u32()?,
@@ -277,7 +300,9 @@ fn lay_down(column: &Column, segments: &mut Segments) -> Layout {
         layout.strings_at = segments.part(STRINGS, &strings_part(column.strings.iter()));
     }
     let numbers = column.codes.iter().filter(|c| *c & NUMBER != 0);
-    layout.base = numbers.map(|c| c & !NUMBER).min().unwrap_or(0);
+    let numbers = numbers.map(|c| c & !NUMBER);
+    layout.base = numbers.clone().min().unwrap_or(0);
+    layout.top = numbers.max().map_or(0, |n| n + 1);
     let place = |&code: &u32| match code & NUMBER {
         0 => code,
         // Both are below 2^31 and 2^16: no overflow.
@@ -297,6 +322,7 @@ fn count(n: usize) -> u32 {
 fn strings_part<'a>(strings: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
     let lengths: Vec<u32> = strings.clone().map(|s| count(s.len())).collect();
     let mut out = Vec::new();
+    put_uint(&mut out, lengths.iter().map(|&n| u64::from(n)).sum());
     put_planes(&mut out, &lengths);
     strings.for_each(|s| out.extend_from_slice(s));
     out

@@ -38,6 +38,17 @@ impl FieldValues {
         u32::try_from(self.values.len() - 1).unwrap_or(UNKNOWN)
     }
 
+    /// Takes values as they are; answers their places.
+    fn extend(&mut self, strings: &Strings) -> Vec<u32> {
+        let first = u32::try_from(self.values.len()).unwrap_or(UNKNOWN);
+        let before = u32::try_from(self.values.bytes.len()).unwrap_or(UNKNOWN);
+        self.values.bytes.extend_from_slice(&strings.bytes);
+        // Blocks are far below 4 GiB.
+        let ends = strings.ends.iter().map(|end| before.saturating_add(*end));
+        self.values.ends.extend(ends);
+        (first..).take(strings.len()).collect()
+    }
+
     /// Number of places of values.
     pub(super) fn len(&self) -> usize {
         self.values.len()
@@ -127,7 +138,7 @@ pub(super) fn read(block: &dyn Block, name: &FieldName) -> Result<Option<FieldVa
 
 fn constant(block: &dyn Block, value: &[u8], values: &mut FieldValues) {
     let code = values.add(value);
-    values.codes = vec![code; block.rows().times.len()];
+    values.codes = vec![code; block.rows().len()];
 }
 
 fn level(block: &dyn Block, values: &mut FieldValues) -> Result<(), Fault> {
@@ -135,7 +146,7 @@ fn level(block: &dyn Block, values: &mut FieldValues) -> Result<(), Fault> {
     if rows.severities.contains(&NO_SEVERITY) {
         columns(block, "level", values)?;
     } else {
-        values.codes = vec![ABSENT; rows.times.len()];
+        values.codes = vec![ABSENT; rows.len()];
     }
     let mut codes = [None; 16];
     for (code, &severity) in values.codes.iter_mut().zip(&rows.severities) {
@@ -226,11 +237,15 @@ fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<()
             }
         }
         let data = block.column(number)?;
+        let strings = match column.kind {
+            Kind::Plain => values.extend(&data.strings),
+            _ => vec![UNKNOWN; data.strings.len()],
+        };
         cursors.push(Cursor {
             column: data,
             kind: column.kind,
             next: 0,
-            strings: vec![UNKNOWN; data.strings.len()],
+            strings,
             numbers: HashMap::default(),
             last: (UNKNOWN, UNKNOWN),
         });

@@ -4,13 +4,14 @@ use foldhash::HashMap;
 use rusqlite::Connection;
 use vigie_parsers::{Event, Timestamp};
 use vigie_query::log::Groups;
-use vigie_query::{GroupBy, Grouped, Scan, SourceError};
+use vigie_query::{GroupBy, Grouped, Scan, SourceError, Step};
 
 use super::Fault;
 use super::fields::{self, FieldValues, UNKNOWN};
 use super::rebuild::Block;
 use super::scan::{Active, Run};
 use super::select::Selection;
+use super::tally::Tally;
 use super::view::Snapshot;
 
 /// Counts the events of a snapshot.
@@ -22,6 +23,7 @@ pub(super) fn run(
 ) -> Result<Grouped, SourceError> {
     let mut groups = Groups::new(by.fields, by.step, by.max_groups);
     let mut run = Run::new(conn, snapshot, scan)?;
+    let mut tally = Tally::new(super::new_key(), by.max_groups);
     for closed in run.blocks(snapshot).map_err(crate::Error::from)? {
         if run.must_stop() {
             break;
@@ -30,7 +32,14 @@ pub(super) fn run(
             continue;
         };
         let counted = if selection.sure {
-            count(reader.block(), &selection, scan, by, &mut groups)
+            let scan = (!closed.covered).then_some(scan);
+            count(
+                reader.block(),
+                &selection,
+                scan,
+                by,
+                (&mut tally, &mut groups),
+            )
         } else {
             Ok(None)
         };
@@ -46,9 +55,14 @@ pub(super) fn run(
                 run.stats.events_matched += n;
                 run.read(&reader);
             }
-            None => line_by_line(&mut run, Active::new(reader, &selection, scan), &mut groups)?,
+            None => {
+                if let Some(active) = run.activate(reader, &selection)? {
+                    line_by_line(&mut run, active, &mut groups)?;
+                }
+            }
         }
     }
+    tally.flush(&mut groups);
     Ok(groups.finish(run.stats))
 }
 
@@ -72,13 +86,14 @@ fn line_by_line(
     }
 }
 
-/// Counts selected rows on columns; `None` if a field is not to be had there.
+/// Counts selected rows on columns; `None` if a field is not to be had there. Without `scan` all rows
+/// lie in its range.
 fn count(
     block: &dyn Block,
     selection: &Selection,
-    scan: &Scan<'_>,
+    scan: Option<&Scan<'_>>,
     by: &GroupBy<'_>,
-    groups: &mut Groups<'_>,
+    to: (&mut Tally, &mut Groups<'_>),
 ) -> Result<Option<u64>, Fault> {
     let mut columns: Vec<FieldValues> = Vec::with_capacity(by.fields.len());
     for name in by.fields {
@@ -87,75 +102,103 @@ fn count(
             _ => return Ok(None),
         }
     }
-    let times = &block.rows().times;
-    let range = scan.from.0..scan.until.0;
-    let wanted = |&row: &usize| range.contains(&times[row]) && selection.has(row);
-    let rows = (0..times.len()).filter(wanted);
-    let (Some(first), []) = (columns.first(), columns.get(1..).unwrap_or_default()) else {
-        return Ok(Some(count_keys(&columns, rows, times, by, groups)));
-    };
-    if by.step.is_some() {
-        return Ok(Some(count_keys(&columns, rows, times, by, groups)));
+    let rows = selection.iter();
+    // Times are read only where they matter.
+    if let Some(scan) = scan {
+        let times = block.times()?;
+        let range = scan.from.0..scan.until.0;
+        let rows = rows.filter(|&row| range.contains(&times[row]));
+        return count_rows(block, &columns, rows, by, to);
     }
-    let mut counts = vec![0u64; first.len()];
-    let mut total = 0;
-    for row in rows {
-        counts[first.codes[row] as usize] += 1;
-        total += 1;
-    }
-    for (code, n) in (0u32..).zip(counts).filter(|(_, n)| *n > 0) {
-        groups.add_many([first.value(code)], None, n);
-    }
-    Ok(Some(total))
+    count_rows(block, &columns, rows, by, to)
 }
 
-/// Counts by any number of columns and steps.
+fn count_rows(
+    block: &dyn Block,
+    columns: &[FieldValues],
+    rows: impl Iterator<Item = usize>,
+    by: &GroupBy<'_>,
+    (tally, groups): (&mut Tally, &mut Groups<'_>),
+) -> Result<Option<u64>, Fault> {
+    match (columns, by.step) {
+        ([column], None) => Ok(Some(count_column(column, rows, tally, groups))),
+        (_, Some(step)) => count_keys(columns, rows, Some((step, block.times()?)), groups),
+        (_, None) => count_keys(columns, rows, None, groups),
+    }
+}
+
+/// Counts by the codes of one column, which are few against the rows.
+fn count_column(
+    column: &FieldValues,
+    rows: impl Iterator<Item = usize>,
+    tally: &mut Tally,
+    groups: &mut Groups<'_>,
+) -> u64 {
+    let mut counts = vec![0u64; column.len()];
+    let mut total = 0;
+    for row in rows {
+        counts[column.codes[row] as usize] += 1;
+        total += 1;
+    }
+    let counted = (0u32..).zip(counts.iter().copied()).filter(|(_, n)| *n > 0);
+    let values = counted
+        .clone()
+        .filter_map(|(code, n)| Some((column.value(code)?, n)));
+    tally.add(values, groups);
+    for (_, n) in counted.take_while(|(code, _)| column.value(*code).is_none()) {
+        groups.add_many([None], None, n);
+    }
+    total
+}
+
+/// Counts by any number of columns and steps: the codes of a row are the digits of one number.
 fn count_keys(
     columns: &[FieldValues],
     rows: impl Iterator<Item = usize>,
-    times: &[i64],
-    by: &GroupBy<'_>,
+    steps: Option<(Step, &[i64])>,
     groups: &mut Groups<'_>,
-) -> u64 {
-    let mut counts: HashMap<(Vec<u32>, Option<Timestamp>), u64> = HashMap::default();
-    let mut key = (Vec::with_capacity(columns.len()), None);
-    let mut run = 0;
-    let mut total = 0;
-    let mut step_start = None;
-    let mut current: Vec<u32> = Vec::with_capacity(columns.len());
+) -> Result<Option<u64>, Fault> {
+    let all = columns
+        .iter()
+        .try_fold(1u128, |all, c| all.checked_mul(c.len() as u128));
+    // More columns than a number has room for are counted line by line.
+    if all.is_none() {
+        return Ok(None);
+    }
+    let mut counts: HashMap<(u128, Option<Timestamp>), u64> = HashMap::default();
+    let (mut last, mut run, mut total) = ((0, None), 0, 0);
     for row in rows {
         total += 1;
-        let step = by.step.map(|s| match step_start {
+        let digit = |key: u128, c: &FieldValues| key * c.len() as u128 + u128::from(c.codes[row]);
+        let key = columns.iter().fold(0, digit);
+        let step = steps.map(|(step, times)| match last.1 {
             // Neighbours share their step mostly, and a comparison is cheaper than a division.
-            Some(Timestamp(start)) if (start..start.saturating_add(s.ms)).contains(&times[row]) => {
+            Some(Timestamp(start))
+                if (start..start.saturating_add(step.ms)).contains(&times[row]) =>
+            {
                 Timestamp(start)
             }
-            _ => s.start(Timestamp(times[row])),
+            _ => step.start(Timestamp(times[row])),
         });
-        step_start = step;
-        current.clear();
-        current.extend(
-            columns
-                .iter()
-                .map(|c| c.codes.get(row).copied().unwrap_or(UNKNOWN)),
-        );
-        if key.1 == step && key.0 == current {
-            run += 1;
-            continue;
+        if (key, step) != last {
+            if run > 0 {
+                *counts.entry(last).or_default() += run;
+            }
+            (last, run) = ((key, step), 0);
         }
-        if run > 0 {
-            *counts.entry(key.clone()).or_default() += run;
-        }
-        key.0.clone_from(&current);
-        key.1 = step;
-        run = 1;
+        run += 1;
     }
     if run > 0 {
-        *counts.entry(key).or_default() += run;
+        *counts.entry(last).or_default() += run;
     }
-    for ((codes, step), n) in counts {
-        let values = columns.iter().zip(&codes).map(|(c, &code)| c.value(code));
-        groups.add_many(values, step, n);
+    for ((mut key, step), n) in counts {
+        let mut values = Vec::with_capacity(columns.len());
+        for column in columns.iter().rev() {
+            let all = column.len() as u128;
+            values.push(column.value(u32::try_from(key % all).unwrap_or(UNKNOWN)));
+            key /= all;
+        }
+        groups.add_many(values.into_iter().rev(), step, n);
     }
-    total
+    Ok(Some(total))
 }

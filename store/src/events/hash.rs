@@ -26,6 +26,19 @@ fn read4(bytes: &[u8]) -> u64 {
 
 /// The hash of `bytes` under `key`. Part of the file format.
 pub(super) fn hash(key: u64, bytes: &[u8]) -> u64 {
+    hash_or::<0>(key, bytes)
+}
+
+/// The hash of `bytes` with their case bits set, which folds ASCII letters.
+pub(super) fn hash_folded(key: u64, bytes: &[u8]) -> u64 {
+    hash_or::<0x2020_2020_2020_2020>(key, bytes)
+}
+
+/// `OR` is set in all bytes: the same one eight times.
+#[inline]
+fn hash_or<const OR: u64>(key: u64, bytes: &[u8]) -> u64 {
+    let read8 = |bytes: &[u8]| read8(bytes) | OR;
+    let read4 = |bytes: &[u8]| read4(bytes) | (OR & 0xFFFF_FFFF);
     let n = bytes.len();
     let mut state = key ^ K0;
     let (a, b) = if n > 16 {
@@ -43,7 +56,7 @@ pub(super) fn hash(key: u64, bytes: &[u8]) -> u64 {
     } else if let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) {
         let middle = bytes[n / 2];
         (
-            u64::from(first) | u64::from(middle) << 8 | u64::from(last) << 16,
+            u64::from(first) | u64::from(middle) << 8 | u64::from(last) << 16 | (OR & 0xFF_FFFF),
             0,
         )
     } else {
@@ -57,7 +70,39 @@ pub(super) fn hash(key: u64, bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::hash;
+    use super::{hash, hash_folded};
+
+    /// Filters on disk were written with exactly these.
+    #[test]
+    fn is_what_is_on_disk() {
+        let words = [
+            "ab",
+            "failed",
+            "10.0.0.7",
+            "exactly_16_bytes",
+            "a_word_of_more_than_sixteen_bytes_42",
+        ];
+        let got = words.map(|w| hash_folded(0x0123_4567_89ab_cdef, w.as_bytes()));
+        assert_eq!(
+            got,
+            [
+                5_505_211_589_105_735_030,
+                15_744_558_416_483_584_793,
+                8_681_513_539_276_335_234,
+                2_272_314_351_561_352_216,
+                2_326_945_396_843_936_511,
+            ]
+        );
+    }
+
+    #[test]
+    fn folding_is_setting_the_case_bits() {
+        let text = b"The Quick_Brown Fox JUMPS over the_lazy dog 0123";
+        for end in 0..text.len() {
+            let folded: Vec<u8> = text[..end].iter().map(|b| b | 0x20).collect();
+            assert_eq!(hash_folded(42, &text[..end]), hash(42, &folded));
+        }
+    }
 
     #[test]
     fn depends_on_text_and_key() {

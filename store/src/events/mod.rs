@@ -25,6 +25,7 @@ mod split;
 mod stamp;
 mod summary;
 mod table;
+mod tally;
 mod template;
 #[cfg(test)]
 mod tests;

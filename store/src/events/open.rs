@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use vigie_parsers::{Field, Kind, Name, Origin, Severity, Span};
 
-use super::column::{Column, Interner};
+use super::column::{Column, Interner, Probe};
 use super::hash::hash;
 use super::split::Split;
 use super::stamp::Stamps;
@@ -56,6 +56,8 @@ pub(super) struct OpenBlock {
     known: Vec<[u8; KINDS]>,
     stamps: Stamps,
     split: Split,
+    /// Of the values of a line; kept for its memory.
+    probes: Vec<Probe>,
 }
 
 impl OpenBlock {
@@ -96,6 +98,7 @@ impl OpenBlock {
             key,
             stamps: Stamps::default(),
             split: Split::default(),
+            probes: Vec::new(),
             table,
         }
     }
@@ -143,25 +146,36 @@ impl OpenBlock {
         line: &Line<'_>,
         origin: u32,
         template: u32,
-        values: impl Iterator<Item = &'a [u8]>,
+        values: impl Iterator<Item = &'a [u8]> + Clone,
     ) {
         let table = &mut self.table;
         let columns = table.templates.get(template as usize).map(|t| &t.columns);
-        for (&number, value) in columns.into_iter().flatten().zip(values) {
+        let columns = columns.map_or(&[][..], |c| c);
+        self.probes.clear();
+        for (&number, value) in columns.iter().zip(values.clone()) {
+            let number = number as usize;
+            let (column, interner) = match number.checked_sub(ANONYMOUS) {
+                Some(v) => (&table.variables[v], &mut self.variables[v]),
+                None => (&table.named[number], &mut self.named[number]),
+            };
+            let probe = interner.probe(&column.strings, value, self.key);
+            self.probes.push(probe);
+        }
+        for ((&number, value), &probe) in columns.iter().zip(values).zip(&self.probes) {
             let number = number as usize;
             let (column, interner) = match number.checked_sub(ANONYMOUS) {
                 Some(v) => (&mut table.variables[v], &mut self.variables[v]),
                 None => (&mut table.named[number], &mut self.named[number]),
             };
-            self.memory += interner.push(column, value, self.key);
+            self.memory += interner.take(column, value, probe);
         }
         let rows = &mut table.rows;
         rows.times.push(line.time);
         rows.recvs.push(line.recv);
         rows.seqs.push(line.seq);
-        rows.severities.push(severity_code(line.severity));
-        rows.origins.push(origin);
-        rows.templates.push(template);
+        rows.codes.severities.push(severity_code(line.severity));
+        rows.codes.origins.push(origin);
+        rows.codes.templates.push(template);
         table.raw_bytes += line.line.len() as u64;
         self.memory += 36;
     }

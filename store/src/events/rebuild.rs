@@ -2,17 +2,25 @@
 
 use std::cell::OnceCell;
 
-use super::column::Column;
+use super::column::{Column, NUMBER};
 use super::stamp::Stamp;
-use super::table::{ColumnName, Rows, Table};
+use super::table::{Codes, ColumnName, Table};
 use super::template::{ANONYMOUS, Part, Template};
 use super::{Fault, open::STAMP_NAME};
+use memchr::memmem::Finder;
 use std::sync::Arc;
 use vigie_parsers::Origin;
 
 /// A block that can be read, open or sealed.
 pub(super) trait Block {
-    fn rows(&self) -> &Rows;
+    /// What is known of the rows beside their text and times.
+    fn rows(&self) -> &Codes;
+    /// When the rows happened, …
+    fn times(&self) -> Result<&[i64], Fault>;
+    /// … came …
+    fn recvs(&self) -> Result<&[i64], Fault>;
+    /// … and their numbers in the store.
+    fn seqs(&self) -> Result<&[i64], Fault>;
     fn origins(&self) -> &[Arc<Origin>];
     fn names(&self) -> &[ColumnName];
     fn templates(&self) -> &[Template];
@@ -26,6 +34,10 @@ pub(super) trait Block {
     fn values(&self, number: u32) -> usize;
     /// The bytes that occur in a column, see [`super::words::byte_mask`].
     fn mask(&self, number: u32) -> u64;
+    /// Above the largest number in a column that is no string of it; 0 if there is none.
+    fn top(&self, number: u32) -> u32;
+    /// Whether a text is surely in no string of a column, told without reading the column.
+    fn lacks(&self, number: u32, text: &Finder<'_>, fold: bool) -> Result<bool, Fault>;
     /// Bytes of all lines.
     fn raw_bytes(&self) -> u64;
     /// How it is called.
@@ -55,7 +67,7 @@ struct Ranks {
 }
 
 impl Ranks {
-    fn new(rows: &Rows, has: &[bool]) -> Self {
+    fn new(rows: &Codes, has: &[bool]) -> Self {
         let mut ranks = Self {
             bits: Vec::new(),
             before: Vec::new(),
@@ -104,7 +116,7 @@ impl Places {
             });
             return nth[row] as usize;
         }
-        if block.values(number) == rows.times.len() {
+        if block.values(number) == rows.len() {
             return row;
         }
         let Some(cell) = self.named.get(number as usize) else {
@@ -130,18 +142,17 @@ pub(super) fn line(
 ) -> Result<(), Fault> {
     let rows = block.rows();
     let template = &block.templates()[rows.templates[row] as usize];
+    let time = block.times()?[row];
     let mut fault = None;
-    template.rebuild(rows.times[row], out, |number, out| {
-        match block.column(number) {
-            Ok(column) => {
-                let code = column.codes.get(places.index(block, row, number));
-                match code {
-                    Some(&code) => column.append(code, out),
-                    None => fault = Some(Fault::Damaged),
-                }
+    template.rebuild(time, out, |number, out| match block.column(number) {
+        Ok(column) => {
+            let code = column.codes.get(places.index(block, row, number));
+            match code {
+                Some(&code) => column.append(code, out),
+                None => fault = Some(Fault::Damaged),
             }
-            Err(e) => fault = Some(e),
         }
+        Err(e) => fault = Some(e),
     });
     fault.map_or(Ok(()), Err)
 }
@@ -166,7 +177,7 @@ impl<'a> Walk<'a> {
     /// it over.
     pub(super) fn next(&mut self, mut out: Option<&mut Vec<u8>>, stamps: bool) {
         let time = self.table.rows.times.get(self.row).copied().unwrap_or(0);
-        let Some(&template) = self.table.rows.templates.get(self.row) else {
+        let Some(&template) = self.table.rows.codes.templates.get(self.row) else {
             return;
         };
         let template = &self.table.templates[template as usize];
@@ -217,8 +228,17 @@ pub(super) struct Open {
 }
 
 impl Block for Open {
-    fn rows(&self) -> &Rows {
-        &self.table.rows
+    fn rows(&self) -> &Codes {
+        &self.table.rows.codes
+    }
+    fn times(&self) -> Result<&[i64], Fault> {
+        Ok(&self.table.rows.times)
+    }
+    fn recvs(&self) -> Result<&[i64], Fault> {
+        Ok(&self.table.rows.recvs)
+    }
+    fn seqs(&self) -> Result<&[i64], Fault> {
+        Ok(&self.table.rows.seqs)
     }
     fn origins(&self) -> &[Arc<Origin>] {
         &self.table.origins
@@ -243,6 +263,12 @@ impl Block for Open {
     }
     fn mask(&self, _number: u32) -> u64 {
         u64::MAX
+    }
+    fn top(&self, _number: u32) -> u32 {
+        NUMBER
+    }
+    fn lacks(&self, _: u32, _: &Finder<'_>, _: bool) -> Result<bool, Fault> {
+        Ok(false)
     }
     fn raw_bytes(&self) -> u64 {
         self.table.raw_bytes

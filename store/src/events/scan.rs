@@ -46,6 +46,8 @@ fn key(order: Order, time: i64, seq: i64) -> Key {
 pub(super) struct Closed<'s> {
     /// No event of it comes earlier.
     bound: i64,
+    /// All of its events lie in the range.
+    pub covered: bool,
     block: Where<'s>,
 }
 
@@ -73,24 +75,26 @@ pub(super) struct Active<'c> {
 }
 
 impl<'c> Active<'c> {
-    pub(super) fn new(reader: Reader<'c>, selection: &Selection, scan: &Scan<'_>) -> Self {
-        let rows = reader.block().rows();
+    pub(super) fn new(
+        reader: Reader<'c>,
+        selection: &Selection,
+        scan: &Scan<'_>,
+    ) -> Result<Self, Fault> {
+        let (times, seqs) = (reader.block().times()?, reader.block().seqs()?);
         let range = scan.from.0..scan.until.0;
-        let hit = |(row, (&time, &seq)): (u32, (&i64, &i64))| {
-            let wanted = range.contains(&time) && selection.has(row as usize);
-            wanted.then(|| (key(scan.order, time, seq), row))
+        let hit = |row: usize| {
+            let (time, seq) = (times[row], seqs[row]);
+            let row = u32::try_from(row).ok().filter(|_| range.contains(&time))?;
+            Some((key(scan.order, time, seq), row))
         };
-        let mut hits: Vec<(Key, u32)> = (0..)
-            .zip(rows.times.iter().zip(&rows.seqs))
-            .filter_map(hit)
-            .collect();
+        let mut hits: Vec<(Key, u32)> = selection.iter().filter_map(hit).collect();
         if scan.order == Order::NewestFirst {
             hits.reverse();
         }
         if !hits.is_sorted() {
             hits.sort_unstable();
         }
-        Self {
+        Ok(Self {
             places: Places::new(reader.block()),
             parse: Parse::new(&reader.block().place().format),
             sure: selection.sure,
@@ -99,7 +103,7 @@ impl<'c> Active<'c> {
             next: 0,
             ready: VecDeque::new(),
             chunk: READY_MIN,
-        }
+        })
     }
 }
 
@@ -148,9 +152,9 @@ impl Parse {
         let rows = block.rows();
         event.line.clear();
         rebuild::line(block, places, row, &mut event.line)?;
-        event.id = rows.seqs[row].cast_unsigned();
-        event.time = Timestamp(rows.times[row]);
-        event.recv = Timestamp(rows.recvs[row]);
+        event.id = block.seqs()?[row].cast_unsigned();
+        event.time = Timestamp(block.times()?[row]);
+        event.recv = Timestamp(block.recvs()?[row]);
         event.severity = severity_of(rows.severities[row]);
         if !Arc::ptr_eq(&event.format, &block.place().format) {
             event.format = Arc::clone(&block.place().format);
@@ -233,6 +237,7 @@ impl<'c, 'q> Run<'c, 'q> {
             Order::OldestFirst => first,
             Order::NewestFirst => !last,
         };
+        let covers = |first: i64, last: i64| from <= first && last < until;
         let mut closed = Vec::new();
         let mut stmt = self.conn.prepare_cached(
             "SELECT id, stream, first_time, last_time, severities, filter_rows, summary
@@ -253,6 +258,7 @@ impl<'c, 'q> Run<'c, 'q> {
                 }
                 closed.push(Closed {
                     bound: bound(first, last),
+                    covered: covers(first, last),
                     block: Where::File {
                         id: row.get(0)?,
                         filter_rows: usize::from(row.get::<_, u16>(5)?),
@@ -269,6 +275,7 @@ impl<'c, 'q> Run<'c, 'q> {
                 self.stats.blocks += 1;
                 closed.push(Closed {
                     bound: bound(first, last),
+                    covered: covers(first, last),
                     block: Where::Memory(open),
                 });
             }
@@ -292,9 +299,12 @@ impl<'c, 'q> Run<'c, 'q> {
                 if self.must_stop() {
                     return Ok(());
                 }
-                let opened = self.select(&block)?;
+                let opened = match self.select(&block)? {
+                    Some((reader, selection)) => self.activate(reader, &selection)?,
+                    None => None,
+                };
                 let place = active.len();
-                active.push(opened.map(|(r, s)| Active::new(r, &s, self.scan)));
+                active.push(opened);
                 self.next(&mut active, place, &mut heap)?;
                 continue;
             }
@@ -394,6 +404,21 @@ impl<'c, 'q> Run<'c, 'q> {
         match selection {
             Ok(selection) if selection.is_empty() => Ok(None),
             Ok(selection) => Ok(Some((reader, selection))),
+            Err(fault) => {
+                self.skip(fault, "a block")?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Lines up a block's hits; `None` if it is damaged.
+    pub(super) fn activate(
+        &mut self,
+        reader: Reader<'c>,
+        selection: &Selection,
+    ) -> Result<Option<Active<'c>>, SourceError> {
+        match Active::new(reader, selection, self.scan) {
+            Ok(active) => Ok(Some(active)),
             Err(fault) => {
                 self.skip(fault, "a block")?;
                 Ok(None)

@@ -5,15 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use memchr::memmem::Finder;
 use rusqlite::Connection;
 use vigie_parsers::Origin;
 
 use super::Fault;
 use super::codec::{Bytes, unpack};
 use super::column::{Column, NUMBER, Strings};
-use super::encode::{BLOCK_VERSION, Layout, Place, SEGMENTS_MAX};
+use super::encode::{ABSOLUTE, BLOCK_VERSION, Layout, Place, RELATIVE, SEGMENTS_MAX};
 use super::rebuild::{Block, StreamName};
-use super::table::{ColumnName, ROWS_MAX, Rows, TEMPLATES_MAX, Table, read_origin};
+use super::table::{Codes, ColumnName, ROWS_MAX, TEMPLATES_MAX, Table, read_origin};
 use super::template::{ANONYMOUS, NAMED_MAX, Template};
 
 /// Where segments come from.
@@ -49,6 +50,11 @@ pub(super) struct SealedBlock<S> {
     layouts: Vec<Layout>,
     named: usize,
     columns: Vec<OnceCell<Column>>,
+    /// The segment of times.
+    stamps: OnceCell<Vec<u8>>,
+    times: OnceCell<Vec<i64>>,
+    recvs: OnceCell<Vec<i64>>,
+    seqs: OnceCell<Vec<i64>>,
     shared: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
     /// Stored bytes read so far.
     pub bytes_read: Cell<u64>,
@@ -57,14 +63,13 @@ pub(super) struct SealedBlock<S> {
 }
 
 impl<S: Segments> SealedBlock<S> {
-    /// Reads what every use of a block needs: its head and its rows.
+    /// Reads what every use of a block needs: its head and the codes of its rows.
     pub(super) fn open(segments: S, place: Arc<StreamName>) -> Result<Self, Fault> {
         let (head, head_bytes) = segments.segment(0)?;
         let (table, layouts, n) = read_head(&head, &place.source).ok_or(Fault::Damaged)?;
-        let (times, time_bytes) = segments.segment(1)?;
         let (codes, code_bytes) = segments.segment(2)?;
         let mut table = table;
-        table.rows = read_rows(&times, &codes, n).ok_or(Fault::Damaged)?;
+        table.rows.codes = read_codes_of_rows(&codes, n).ok_or(Fault::Damaged)?;
         let mut columns = Vec::new();
         columns.resize_with(layouts.len(), OnceCell::new);
         let block = Self {
@@ -74,9 +79,13 @@ impl<S: Segments> SealedBlock<S> {
             head: table,
             layouts,
             columns,
+            stamps: OnceCell::new(),
+            times: OnceCell::new(),
+            recvs: OnceCell::new(),
+            seqs: OnceCell::new(),
             shared: RefCell::default(),
-            bytes_read: Cell::new((head_bytes + time_bytes + code_bytes) as u64),
-            memory: Cell::new(n * 40 + head.len() * 4),
+            bytes_read: Cell::new((head_bytes + code_bytes) as u64),
+            memory: Cell::new(n * 36 + head.len() * 4),
         };
         block.check().ok_or(Fault::Damaged)?;
         Ok(block)
@@ -84,7 +93,7 @@ impl<S: Segments> SealedBlock<S> {
 
     /// Every code points at something, and every column has a value for each of its slots.
     fn check(&self) -> Option<()> {
-        let rows = &self.head.rows;
+        let rows = &self.head.rows.codes;
         let templates = self.head.templates.len();
         let mut uses = vec![0usize; templates];
         for &t in &rows.templates {
@@ -118,7 +127,7 @@ impl<S: Segments> SealedBlock<S> {
             column.take();
         }
         self.shared.borrow_mut().clear();
-        self.memory.set(self.head.rows.times.len() * 40);
+        self.memory.set(self.head.rows.codes.len() * 36);
     }
 
     fn part(&self, place: Place) -> Result<Rc<Vec<u8>>, Fault> {
@@ -133,6 +142,36 @@ impl<S: Segments> SealedBlock<S> {
             .borrow_mut()
             .insert(place.segment, Rc::clone(&raw));
         Ok(raw)
+    }
+
+    /// The nth part of the segment of times.
+    fn stamps(&self, nth: usize) -> Result<Bytes<'_>, Fault> {
+        let raw = match self.stamps.get() {
+            Some(raw) => raw,
+            None => {
+                let (raw, stored) = self.segments.segment(1)?;
+                self.bytes_read.set(self.bytes_read.get() + stored as u64);
+                self.stamps.get_or_init(|| raw)
+            }
+        };
+        let mut bytes = Bytes(raw);
+        for _ in 0..nth {
+            bytes.bytes().ok_or(Fault::Damaged)?;
+        }
+        Ok(Bytes(bytes.bytes().ok_or(Fault::Damaged)?))
+    }
+
+    /// Reads a column of times when it is asked for.
+    fn once<'a>(
+        &self,
+        cell: &'a OnceCell<Vec<i64>>,
+        read: impl FnOnce() -> Result<Option<Vec<i64>>, Fault>,
+    ) -> Result<&'a [i64], Fault> {
+        if let Some(known) = cell.get() {
+            return Ok(known);
+        }
+        let values = read()?.ok_or(Fault::Damaged)?;
+        Ok(cell.get_or_init(|| values))
     }
 
     fn load(&self, layout: &Layout) -> Result<Column, Fault> {
@@ -158,8 +197,20 @@ impl<S: Segments> SealedBlock<S> {
 }
 
 impl<S: Segments> Block for SealedBlock<S> {
-    fn rows(&self) -> &Rows {
-        &self.head.rows
+    fn rows(&self) -> &Codes {
+        &self.head.rows.codes
+    }
+    fn times(&self) -> Result<&[i64], Fault> {
+        let n = self.rows().len();
+        self.once(&self.times, || Ok(self.stamps(0)?.deltas(n)))
+    }
+    fn recvs(&self) -> Result<&[i64], Fault> {
+        let times = self.times()?;
+        self.once(&self.recvs, || Ok(read_recvs(self.stamps(1)?, times)))
+    }
+    fn seqs(&self) -> Result<&[i64], Fault> {
+        let n = self.rows().len();
+        self.once(&self.seqs, || Ok(self.stamps(2)?.deltas(n)))
     }
     fn origins(&self) -> &[Arc<Origin>] {
         &self.head.origins
@@ -194,6 +245,30 @@ impl<S: Segments> Block for SealedBlock<S> {
     fn mask(&self, number: u32) -> u64 {
         let layout = self.layout_of(number).and_then(|i| self.layouts.get(i));
         layout.map_or(u64::MAX, |l| l.mask)
+    }
+    fn top(&self, number: u32) -> u32 {
+        let layout = self.layout_of(number).and_then(|i| self.layouts.get(i));
+        layout.map_or(NUMBER, |l| l.top)
+    }
+    fn lacks(&self, number: u32, text: &Finder<'_>, fold: bool) -> Result<bool, Fault> {
+        let index = self.layout_of(number).ok_or(Fault::Damaged)?;
+        let (Some(cell), Some(layout)) = (self.columns.get(index), self.layouts.get(index)) else {
+            return Err(Fault::Damaged);
+        };
+        if cell.get().is_some() {
+            return Ok(false);
+        }
+        if layout.strings == 0 {
+            return Ok(true);
+        }
+        let raw = self.part(layout.strings_at)?;
+        let part = raw.get(layout.strings_at.offset as usize..);
+        let (_, bytes) = split_strings(part.unwrap_or_default(), layout.strings as usize)
+            .ok_or(Fault::Damaged)?;
+        Ok(match fold {
+            true => text.find(&bytes.to_ascii_lowercase()).is_none(),
+            false => text.find(bytes).is_none(),
+        })
     }
     fn raw_bytes(&self) -> u64 {
         self.head.raw_bytes
@@ -240,45 +315,53 @@ fn read_head(raw: &[u8], source: &str) -> Option<(Table, Vec<Layout>, usize)> {
     bytes.is_empty().then_some((table, layouts, n))
 }
 
-fn read_rows(times: &[u8], codes: &[u8], n: usize) -> Option<Rows> {
-    let mut bytes = Bytes(times);
-    let mut deltas = || -> Option<Vec<i64>> {
-        let mut last = 0i64;
-        (0..n)
-            .map(|_| {
-                last = last.wrapping_add(bytes.int()?);
-                Some(last)
-            })
-            .collect()
-    };
-    let (times, recvs, seqs) = (deltas()?, deltas()?, deltas()?);
+fn read_codes_of_rows(codes: &[u8], n: usize) -> Option<Codes> {
     let mut codes = Bytes(codes);
-    Some(Rows {
-        times,
-        recvs,
-        seqs,
+    Some(Codes {
         severities: codes.runs(n)?,
         origins: codes.runs(n)?,
         templates: codes.planes(n)?,
     })
 }
 
-fn read_strings(part: &[u8], n: usize) -> Option<Strings> {
+fn read_recvs(mut bytes: Bytes<'_>, times: &[i64]) -> Option<Vec<i64>> {
+    let relative = match bytes.byte()? {
+        ABSOLUTE => false,
+        RELATIVE => true,
+        _ => return None,
+    };
+    let mut recvs = bytes.deltas(times.len())?;
+    if relative {
+        for (recv, time) in recvs.iter_mut().zip(times) {
+            *recv = recv.wrapping_add(*time);
+        }
+    }
+    Some(recvs)
+}
+
+/// The lengths of a part's `n` strings, and their bytes.
+fn split_strings(part: &[u8], n: usize) -> Option<(Bytes<'_>, &[u8])> {
     if n > ROWS_MAX + 256 {
         return None;
     }
     let mut bytes = Bytes(part);
-    let lengths = bytes.planes(n)?;
+    let total = bytes.count(part.len())?;
+    let lengths = bytes;
+    let width = usize::from(bytes.byte()?);
+    bytes.take(n.checked_mul(width)?)?;
+    Some((lengths, bytes.take(total)?))
+}
+
+fn read_strings(part: &[u8], n: usize) -> Option<Strings> {
+    let (mut lengths, bytes) = split_strings(part, n)?;
+    let mut ends = lengths.planes(n)?;
     let mut end = 0u32;
-    let ends = lengths
-        .into_iter()
-        .map(|len| {
-            end = end.checked_add(len)?;
-            Some(end)
-        })
-        .collect::<Option<Vec<u32>>>()?;
-    Some(Strings {
-        bytes: bytes.take(end as usize)?.to_vec(),
+    for length in &mut ends {
+        end = end.checked_add(*length)?;
+        *length = end;
+    }
+    (end as usize == bytes.len()).then(|| Strings {
+        bytes: bytes.to_vec(),
         ends,
     })
 }
@@ -288,19 +371,15 @@ fn read_codes(part: &[u8], layout: &Layout) -> Option<Vec<u32>> {
     if n > ROWS_MAX {
         return None;
     }
-    let places = Bytes(part).planes(n)?;
-    if layout.strings == 0 && layout.base == 0 {
-        let number = |p: u32| (p < NUMBER).then_some(p | NUMBER);
-        return places.into_iter().map(number).collect();
-    }
-    let code = |p: u32| match p.checked_sub(layout.strings) {
-        None => Some(p),
-        Some(number) => {
-            let number = number.checked_add(layout.base)?;
-            (number < NUMBER).then_some(number | NUMBER)
+    let mut codes = Bytes(part).planes(n)?;
+    if layout.top > 0 {
+        for code in &mut codes {
+            if let Some(number) = code.checked_sub(layout.strings) {
+                *code = number.checked_add(layout.base).filter(|n| *n < NUMBER)? | NUMBER;
+            }
         }
-    };
-    places.into_iter().map(code).collect()
+    }
+    Some(codes)
 }
 
 #[cfg(test)]
@@ -315,9 +394,10 @@ mod tests {
             let mut headed = vec![BLOCK_VERSION, 0];
             headed.extend_from_slice(&raw);
             let _ = read_head(&headed, "s");
-            let _ = read_rows(&raw, &raw, 50);
+            let _ = read_codes_of_rows(&raw, 50);
+            let _ = read_recvs(Bytes(&raw), &[7; 50]);
             let _ = read_strings(&raw, 10);
-            let _ = read_codes(&raw, &Layout { values: 20, strings: 3, base: 7, ..Layout::default() });
+            let _ = read_codes(&raw, &Layout { values: 20, strings: 3, base: 7, top: 9, ..Layout::default() });
             let _ = Table::default().apply(&raw, "s");
         }
     }

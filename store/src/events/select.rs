@@ -48,12 +48,15 @@ impl Selection {
         Self::of(rows, (0..rows.div_ceil(64)).map(word).collect(), sure)
     }
 
-    /// Whether a row may match.
-    pub(super) fn has(&self, row: usize) -> bool {
-        match &self.bits {
-            None => true,
-            Some(bits) => bits[row / 64] >> (row % 64) & 1 != 0,
-        }
+    /// The rows that may match, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        (0..self.rows.div_ceil(64)).flat_map(|word| Bits {
+            rest: match &self.bits {
+                Some(bits) => bits[word],
+                None => u64::MAX >> (64 - (self.rows - word * 64).min(64)),
+            },
+            first: word * 64,
+        })
     }
 
     /// No row may match.
@@ -62,6 +65,13 @@ impl Selection {
             None => self.rows == 0,
             Some(bits) => bits.iter().all(|&b| b == 0),
         }
+    }
+
+    fn is_few(&self) -> bool {
+        let count = |bits: &Vec<u64>| bits.iter().map(|b| b.count_ones()).sum::<u32>();
+        self.bits
+            .as_ref()
+            .is_some_and(|bits| count(bits) <= FEW_ROWS)
     }
 
     fn and(mut self, other: Self) -> Self {
@@ -88,16 +98,36 @@ impl Selection {
             _ if !self.sure => Self::all(self.rows, false),
             None => Self::none(self.rows),
             Some(bits) => {
-                let inverted = bits.iter().map(|b| !b).collect();
+                let mut inverted: Vec<u64> = bits.iter().map(|b| !b).collect();
+                if let Some(last) = inverted.last_mut() {
+                    // Beyond the last row there is none to be selected.
+                    *last &= u64::MAX >> (63 - (self.rows - 1) % 64);
+                }
                 Self::of(self.rows, inverted, true)
             }
         }
     }
 }
 
+/// The places of a word's set bits.
+struct Bits {
+    rest: u64,
+    first: usize,
+}
+
+impl Iterator for Bits {
+    type Item = usize;
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.rest.trailing_zeros();
+        // Of a word without bits this is the word itself.
+        self.rest &= self.rest.wrapping_sub(1);
+        (bit < 64).then_some(self.first + bit as usize)
+    }
+}
+
 /// The rows of a block that may match.
 pub(super) fn select(block: &dyn Block, filter: &Filter) -> Result<Selection, Fault> {
-    let rows = block.rows().times.len();
+    let rows = block.rows().len();
     // The fields of a format that is not known any more are not those of the columns.
     if formats::find(&block.place().format).is_none() {
         return Ok(Selection::all(rows, matches!(filter, Filter::All)));
@@ -159,11 +189,49 @@ fn has_text(filter: &Filter) -> bool {
     }
 }
 
-/// The longest run of ASCII word characters: it lies in one slot or one constant text, unless they
-/// are glued.
-fn longest_run(needle: &str) -> &[u8] {
-    let runs = needle.as_bytes().split(|&b| !is_word(b));
-    runs.max_by_key(|run| run.len()).unwrap_or_default()
+/// Runs of a needle beside the longest one that are looked for as well…
+const FURTHER_RUNS: usize = 3;
+/// … if they are not shorter, for such ones are everywhere, …
+const FURTHER_RUN_BYTES: usize = 2;
+/// … and while more rows than this are left: fewer are sooner looked at themselves.
+const FEW_ROWS: u32 = 256;
+
+/// A run of ASCII word characters: it lies in one slot or one constant text, unless they are glued.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    text: &'a [u8],
+    /// A word begins or ends with it.
+    starts: bool,
+    ends: bool,
+}
+
+/// The runs of a needle that decide, the longest first.
+fn runs(pattern: &TextPattern) -> Vec<Run<'_>> {
+    let needle = pattern.needle().as_bytes();
+    let mut runs = Vec::new();
+    let mut at = 0;
+    for text in needle.split(|&b| !is_word(b)) {
+        let end = at + text.len();
+        if !text.is_empty() {
+            // A neighbour outside ASCII may continue the word: that is left to the line itself.
+            let bounded = |neighbour: Option<&u8>, open: bool| match neighbour {
+                Some(byte) => byte.is_ascii(),
+                None => !open,
+            };
+            runs.push(Run {
+                text,
+                starts: bounded(at.checked_sub(1).map(|i| &needle[i]), pattern.open_start()),
+                ends: bounded(needle.get(end), pattern.open_end()),
+            });
+        }
+        at = end + 1;
+    }
+    runs.sort_by_key(|run| std::cmp::Reverse(run.text.len()));
+    let further = runs.iter().skip(1).take(FURTHER_RUNS);
+    let further = further.filter(|r| r.text.len() >= FURTHER_RUN_BYTES);
+    let n = 1 + further.count();
+    runs.truncate(n);
+    runs
 }
 
 /// Numbers are shown in another unit than the line's.
@@ -187,6 +255,12 @@ impl Digits {
         Some(Self { value, power })
     }
 
+    /// The number is written so.
+    fn is(self, number: u32) -> bool {
+        let zeros = self.value < self.power / 10 && self.power > 10;
+        u64::from(number) == self.value && !zeros
+    }
+
     fn is_in(self, number: u32) -> bool {
         let mut rest = u64::from(number);
         loop {
@@ -205,7 +279,7 @@ impl Digits {
 
 /// Searches one run of word characters in the pieces of a block.
 struct Search<'a> {
-    run: &'a [u8],
+    run: Run<'a>,
     finder: memchr::memmem::Finder<'a>,
     mask: u64,
     digits: bool,
@@ -220,6 +294,15 @@ impl Search<'_> {
         self.scratch.clear();
         self.scratch.extend(text.iter().map(u8::to_ascii_lowercase));
         self.finder.find(&self.scratch).is_some()
+    }
+
+    /// Whether what was found at a place of a piece does not go on where a word must end there.
+    fn is_whole(&self, piece: &[u8], at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|i| piece.get(i));
+        let behind = piece.get(at + self.run.text.len());
+        let goes_on = |byte: Option<&u8>| byte.is_some_and(|&b| is_word(b));
+        let cut = (self.run.starts && goes_on(before)) || (self.run.ends && goes_on(behind));
+        !cut
     }
 
     /// Whether a column has to be read at all.
@@ -247,7 +330,9 @@ impl Search<'_> {
             let at = from + at;
             let index = strings.ends.partition_point(|&end| end as usize <= at);
             let end = strings.ends.get(index).map_or(0, |&e| e as usize);
-            if at + self.run.len() <= end {
+            let start = index.checked_sub(1).map_or(0, |i| strings.ends[i] as usize);
+            let piece = self.scratch.get(start..end).unwrap_or_default();
+            if at + self.run.text.len() <= end && self.is_whole(piece, at - start) {
                 found[index] = true;
                 any = true;
                 from = end;
@@ -264,15 +349,37 @@ impl Search<'_> {
                 }
             }
         }
-        let numbers = self.number.is_some() || (self.numeric && is_scaled(kind));
-        (any || numbers).then_some(found)
+        (any || self.may_be_number(u32::MAX, kind)).then_some(found)
+    }
+
+    /// Whether it may be in a number below `top`.
+    fn may_be_number(&self, top: u32, kind: Kind) -> bool {
+        match self.number {
+            _ if top == 0 => false,
+            _ if is_scaled(kind) => self.numeric,
+            Some(digits) => digits.value < u64::from(top),
+            None => false,
+        }
+    }
+
+    /// Whether values of the column are shown as they stand in the line.
+    fn is_plain(mask: u64, kind: Kind) -> bool {
+        match kind {
+            Kind::Plain => true,
+            Kind::Quoted | Kind::Json | Kind::SdParam => mask & words::byte_mask(b"\\") == 0,
+            Kind::Millis | Kind::Micros => false,
+        }
     }
 
     /// Whether it is in a number.
     fn is_in_number(&self, number: u32, kind: Kind, text: &mut Vec<u8>) -> bool {
         if !is_scaled(kind) {
             // Digits have no escapes.
-            return self.number.is_some_and(|n| n.is_in(number));
+            let whole = self.run.starts && self.run.ends;
+            return self.number.is_some_and(|n| match whole {
+                true => n.is(number),
+                false => n.is_in(number),
+            });
         }
         text.clear();
         append_number(number, text);
@@ -285,18 +392,26 @@ impl Search<'_> {
 }
 
 fn text(block: &dyn Block, pattern: &TextPattern) -> Result<Selection, Fault> {
-    let n = block.rows().times.len();
-    let run = longest_run(pattern.needle());
-    if run.is_empty() {
-        return Ok(Selection::all(n, false));
+    let mut selection = Selection::all(block.rows().len(), false);
+    for run in runs(pattern) {
+        selection = selection.and(holding(block, run)?);
+        if selection.is_few() {
+            break;
+        }
     }
+    Ok(selection)
+}
+
+/// The rows that may hold a run.
+fn holding(block: &dyn Block, run: Run<'_>) -> Result<Selection, Fault> {
+    let n = block.rows().len();
     let mut search = Search {
         run,
-        finder: memchr::memmem::Finder::new(run),
-        mask: words::byte_mask(run),
-        digits: !run.iter().any(u8::is_ascii_alphabetic),
-        numeric: run.iter().all(u8::is_ascii_digit),
-        number: Digits::new(run),
+        finder: memchr::memmem::Finder::new(run.text),
+        mask: words::byte_mask(run.text),
+        digits: !run.text.iter().any(u8::is_ascii_alphabetic),
+        numeric: run.text.iter().all(u8::is_ascii_digit),
+        number: Digits::new(run.text),
         scratch: Vec::new(),
     };
     if search.is_in(block.place().source.as_bytes()) {
@@ -339,6 +454,12 @@ fn in_columns(block: &dyn Block, search: &mut Search<'_>, bits: &mut [u64]) -> R
     let owners = owners(block);
     for (number, kind) in named.chain(variables) {
         if block.values(number) == 0 || !search.may_be_in(block.mask(number), kind) {
+            continue;
+        }
+        if Search::is_plain(block.mask(number), kind)
+            && !search.may_be_number(block.top(number), kind)
+            && block.lacks(number, &search.finder, !search.digits)?
+        {
             continue;
         }
         let column = block.column(number)?;

@@ -63,15 +63,27 @@ impl ColumnName {
     }
 }
 
+/// What is known of each row beside its text and its times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Codes {
+    pub severities: Vec<u32>,
+    pub origins: Vec<u32>,
+    pub templates: Vec<u32>,
+}
+
 /// What is known of each row beside its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rows {
     pub times: Vec<i64>,
     pub recvs: Vec<i64>,
     pub seqs: Vec<i64>,
-    pub severities: Vec<u32>,
-    pub origins: Vec<u32>,
-    pub templates: Vec<u32>,
+    pub codes: Codes,
+}
+
+impl Codes {
+    pub(super) fn len(&self) -> usize {
+        self.templates.len()
+    }
 }
 
 /// The rows of a block, all in memory.
@@ -202,10 +214,10 @@ impl Table {
         for column in [&r.times, &r.recvs, &r.seqs] {
             put_deltas(&mut out, column, marks.rows);
         }
-        for column in [&r.severities, &r.origins] {
+        for column in [&r.codes.severities, &r.codes.origins] {
             put_runs(&mut out, &column[marks.rows..]);
         }
-        for &code in &r.templates[marks.rows..] {
+        for &code in &r.codes.templates[marks.rows..] {
             put_uint(&mut out, u64::from(code));
         }
         put_columns(&mut out, &self.named, &marks.named);
@@ -253,10 +265,10 @@ impl Table {
         for column in [&mut r.times, &mut r.recvs, &mut r.seqs] {
             take_deltas(bytes, column, n)?;
         }
-        r.severities.extend(bytes.runs(n)?);
-        r.origins.extend(bytes.runs(n)?);
+        r.codes.severities.extend(bytes.runs(n)?);
+        r.codes.origins.extend(bytes.runs(n)?);
         for _ in 0..n {
-            r.templates.push(bytes.u32()?);
+            r.codes.templates.push(bytes.u32()?);
         }
         take_columns(bytes, &mut self.named)?;
         take_columns(bytes, &mut self.variables)?;
@@ -269,7 +281,7 @@ impl Table {
         let n = self.len();
         let mut wanted = vec![0usize; ANONYMOUS + self.variables.len()];
         let mut uses = vec![0usize; self.templates.len()];
-        for &code in &r.templates {
+        for &code in &r.codes.templates {
             match uses.get_mut(code as usize) {
                 Some(count) => *count += 1,
                 None => return false,
@@ -284,10 +296,13 @@ impl Table {
         let variables = self.variables.iter().zip(&wanted[ANONYMOUS..]);
         r.recvs.len() == n
             && r.seqs.len() == n
-            && r.severities.len() == n
-            && r.origins.len() == n
-            && r.templates.len() == n
-            && r.origins.iter().all(|&o| (o as usize) < self.origins.len())
+            && r.codes.severities.len() == n
+            && r.codes.origins.len() == n
+            && r.codes.templates.len() == n
+            && r.codes
+                .origins
+                .iter()
+                .all(|&o| (o as usize) < self.origins.len())
             && columns.chain(variables).all(|(column, &wanted)| {
                 let strings = column.strings.len();
                 column.codes.len() == wanted

@@ -40,9 +40,20 @@ pub(super) struct Template {
     pub glued: bool,
 }
 
+const WORD: [bool; 256] = {
+    let mut word = [false; 256];
+    let mut i = 0usize;
+    while i < 256 {
+        let byte = i.to_le_bytes()[0];
+        word[i] = byte.is_ascii_alphanumeric() || byte == b'_';
+        i += 1;
+    }
+    word
+};
+
 /// Letters, digits and `_`: what words are made of.
 pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    WORD[usize::from(byte)]
 }
 
 impl Template {

@@ -7,12 +7,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use vigie_parsers::{Field, Kind, Name, Origin, Severity, Span};
 
+use vigie_query::log::{Compare, Exact, FieldName, Filter, Test, TextPattern};
+
 use super::Fault;
 use super::codec::unpack;
 use super::encode::seal;
 use super::open::{Line, OpenBlock};
 use super::rebuild::{self, Block, Open, Places, StreamName};
 use super::sealed::{SealedBlock, Segments};
+use super::select::select;
 use super::table::Table;
 
 /// A line with pieces that somebody named: cuts are taken modulo its length.
@@ -137,17 +140,51 @@ pub(super) fn place() -> Arc<StreamName> {
 fn check(block: &dyn Block, samples: &[Sample]) {
     let places = Places::new(block);
     let rows = block.rows();
-    assert_eq!(rows.times.len(), samples.len());
+    assert_eq!(rows.len(), samples.len());
     let mut line = Vec::new();
     // Backwards: no row depends on the one before.
     for (row, sample) in samples.iter().enumerate().rev() {
         line.clear();
         rebuild::line(block, &places, row, &mut line).expect("whole");
         assert_eq!(line, sample.line, "row {row}");
-        assert_eq!(rows.times[row], sample.time);
+        assert_eq!(block.times().expect("whole")[row], sample.time);
+        assert_eq!(
+            block.recvs().expect("whole")[row],
+            sample.time.wrapping_add(5)
+        );
         assert_eq!(rows.severities[row], u32::from(sample.severity.min(8)));
         let origin = &block.origins()[rows.origins[row] as usize];
         assert_eq!(origin.fields[0].1, (sample.severity % 3).to_string());
+    }
+}
+
+/// Asks a block that may be damaged all kinds of questions: it may answer anything.
+fn ask(segments: &[Vec<u8>]) {
+    let text = |needle, open| Filter::Text(TextPattern::new(needle, open, open).expect("text"));
+    let field = |name, test| Filter::Field {
+        name: FieldName::new(name),
+        test,
+    };
+    let questions = [
+        text("a", true),
+        text("b1", false),
+        text("7", true),
+        text("10.0 ab", false),
+        field("host", Test::Present),
+        field("pid", Test::Compare(Compare::Greater, 3.0)),
+        Filter::Not(Box::new(field(
+            "n",
+            Test::Exact(Exact::new("1", false, true)),
+        ))),
+    ];
+    for filter in &questions {
+        // Anew each time: nothing is read yet.
+        let Ok(block) = SealedBlock::open(Memory(segments.to_vec()), place()) else {
+            return;
+        };
+        if let Ok(selection) = select(&block, filter) {
+            assert!(selection.iter().all(|row| row < block.rows().len()));
+        }
     }
 }
 
@@ -196,12 +233,14 @@ proptest! {
             raw[at] = value;
             segments[number] = super::codec::Packer::new().pack(&raw);
         }
-        if let Ok(block) = SealedBlock::open(Memory(segments), place()) {
+        if let Ok(block) = SealedBlock::open(Memory(segments.clone()), place()) {
             let places = Places::new(&block);
-            for row in 0..block.rows().times.len() {
+            for row in 0..block.rows().len() {
                 let _ = rebuild::line(&block, &places, row, &mut Vec::new());
             }
+            let _ = (block.times().is_ok(), block.recvs().is_ok(), block.seqs().is_ok());
         }
+        ask(&segments);
         let mut delta = block.table.delta(&super::table::Marks::default());
         let at = at % (delta.len() - 4);
         delta[at] = value;

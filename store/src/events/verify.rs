@@ -90,7 +90,9 @@ fn block(
     let block = SealedBlock::open(Stored { conn, block: id }, Arc::clone(name))?;
     let places = Places::new(&block);
     let (mut line, mut bytes) = (Vec::new(), 0);
-    let n = block.rows().times.len();
+    block.recvs()?;
+    block.seqs()?;
+    let n = block.rows().len();
     for row in 0..n {
         line.clear();
         rebuild::line(&block, &places, row, &mut line)?;

@@ -6,11 +6,10 @@
 
 use std::borrow::Cow;
 
-use foldhash::HashSet;
-use vigie_parsers::{Context, Record, Timestamp, formats};
+use vigie_parsers::{Context, Kind, Record, Timestamp, formats};
 
 use super::column::{Column, NUMBER, append_number};
-use super::hash::hash;
+use super::hash::hash_folded;
 use super::rebuild::StreamName;
 use super::table::Table;
 use super::template::{Template, is_word};
@@ -35,12 +34,7 @@ const SALTS: [u32; 8] = [
 
 /// The hash of a word under the store's key.
 pub(super) fn word_hash(key: u64, word: &[u8]) -> u64 {
-    let mut folded = [0; WORD_BYTES_MAX];
-    let n = word.len().min(WORD_BYTES_MAX);
-    for (to, from) in folded.iter_mut().zip(word) {
-        *to = from | 0x20;
-    }
-    hash(key, &folded[..n])
+    hash_folded(key, &word[..word.len().min(WORD_BYTES_MAX)])
 }
 
 /// Calls `each` with the place of every word of a text.
@@ -88,12 +82,68 @@ pub(super) fn each_word(text: &[u8], mut each: impl FnMut(usize, usize)) {
     }
 }
 
+/// Hashes of words, most of them once.
+struct Words {
+    hashes: Vec<u64>,
+    /// The last hash of each place: what comes often is taken once or a few times.
+    recent: Vec<u64>,
+    /// Places of hashes, for an estimate of how many distinct ones there are.
+    marks: Vec<u64>,
+}
+
+/// Recent hashes: 32 KiB, so that they stay in the cache.
+const RECENT: usize = 1 << 12;
+/// Bits of marks: the estimate is good to some millions of words.
+const MARKS: usize = 1 << 20;
+
+impl Words {
+    fn new() -> Self {
+        let mut recent = vec![0; RECENT];
+        // The hash 0 belongs there, and this one does not.
+        recent[0] = u64::MAX;
+        Self {
+            hashes: Vec::new(),
+            recent,
+            marks: vec![0; MARKS / 64],
+        }
+    }
+
+    fn add(&mut self, h: u64) {
+        let recent = &mut self.recent[scale(h & 0xFFFF, RECENT)];
+        if *recent != h {
+            *recent = h;
+            let mark = scale20(h);
+            self.marks[mark / 64] |= 1 << (mark % 64);
+            self.hashes.push(h);
+        }
+    }
+
+    /// About how many distinct words there are: linear counting.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate of a count far below 2^52"
+    )]
+    fn distinct(&self) -> usize {
+        let free: u32 = self.marks.iter().map(|m| m.count_zeros()).sum();
+        let share = f64::from(free.max(1)) / MARKS as f64;
+        let estimate = -(MARKS as f64) * share.ln();
+        (estimate.ceil() as usize).clamp(1, self.hashes.len().max(1))
+    }
+}
+
+/// 20 bits of a hash that no other place uses.
+fn scale20(h: u64) -> usize {
+    usize::try_from(h >> 16 & 0xF_FFFF).unwrap_or(0)
+}
+
 /// All words of a table's lines outside their time stamps, of decoded values and of origins.
-fn collect(table: &Table, key: u64, place: &StreamName) -> HashSet<u64> {
-    let mut hashes = HashSet::default();
+fn collect(table: &Table, key: u64, place: &StreamName) -> Words {
+    let mut words = Words::new();
     let mut add = |text: &[u8]| {
         each_word(text, |start, end| {
-            _ = hashes.insert(word_hash(key, &text[start..end]))
+            words.add(word_hash(key, &text[start..end]));
         });
     };
     add(place.source.as_bytes());
@@ -107,9 +157,11 @@ fn collect(table: &Table, key: u64, place: &StreamName) -> HashSet<u64> {
             .for_each(|(_, value)| add(value.as_bytes()));
     }
     for (column, name) in table.named.iter().zip(&table.names) {
-        each_value(column, &mut add);
         each_value(column, |value| {
-            if let Cow::Owned(decoded) = name.kind.decode(value) {
+            add(value);
+            if name.kind != Kind::Plain
+                && let Cow::Owned(decoded) = name.kind.decode(value)
+            {
                 add(&decoded);
             }
         });
@@ -119,7 +171,7 @@ fn collect(table: &Table, key: u64, place: &StreamName) -> HashSet<u64> {
     }
     glued_lines(table, &mut add);
     whole_lines(table, &place.format, &mut add);
-    hashes
+    words
 }
 
 /// Fields that are in no column: of lines that were kept whole, or that found none.
@@ -132,7 +184,7 @@ fn whole_lines(table: &Table, format: &str, add: &mut impl FnMut(&[u8])) {
     let mut record = Record::default();
     let mut line = Vec::new();
     let mut walk = super::rebuild::Walk::new(table);
-    for &template in &table.rows.templates {
+    for &template in &table.rows.codes.templates {
         let wanted = table.overflow || table.templates[template as usize].is_raw();
         walk.next(wanted.then_some(&mut line), true);
         if !wanted {
@@ -174,7 +226,7 @@ fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
     let mut walk = super::rebuild::Walk::new(table);
     let mut line = Vec::new();
     for row in 0..table.len() {
-        let glued = table.templates[table.rows.templates[row] as usize].glued;
+        let glued = table.templates[table.rows.codes.templates[row] as usize].glued;
         walk.next(glued.then_some(&mut line), false);
         if glued {
             add(&line);
@@ -184,14 +236,14 @@ fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
 
 /// The rows of a table's filter.
 pub(super) fn filter(table: &Table, key: u64, place: &StreamName) -> Vec<Vec<u8>> {
-    let hashes = collect(table, key, place);
-    let blocks = (hashes.len() * BITS_PER_WORD)
+    let words = collect(table, key, place);
+    let blocks = (words.distinct() * BITS_PER_WORD)
         .div_ceil(BLOCK_BYTES * 8)
         .max(1);
     let chunks = blocks.div_ceil(CHUNK_BLOCKS);
     let per_chunk = blocks.div_ceil(chunks);
     let mut rows = vec![vec![0u8; per_chunk * BLOCK_BYTES]; chunks];
-    for &h in &hashes {
+    for &h in &words.hashes {
         let row = &mut rows[chunk_of(h, chunks)];
         let block = block_of(h, per_chunk);
         for (lane, bit) in bits(h) {
