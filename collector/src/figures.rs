@@ -1,17 +1,21 @@
 //! Figures from lines as they arrive: requests by virtual host, method and code, and events by level.
 //!
 //! They travel in the same batch as their lines, as increases, so they count each line once. They
-//! stand at the time of the line, in steps of [`STEP_MS`].
+//! stand at the time of the last line in each slot of [`STEP_MS`]. A count that follows no other has
+//! an increase of 0 one step before it, so that `increase` and `rate` see a single event.
 
 use foldhash::HashMap;
+use vigie_parsers::web::is_bot;
 use vigie_parsers::{Field, Name, Record, Severity, Timestamp};
 use vigie_query::{Labels, MetricKind};
 use vigie_store::{Reading, Registry, SampleBatch, SampleRow, SeriesDef, SeriesId};
 
+use crate::alive::Alive;
+
 /// The distance of the figures.
 const STEP_MS: i64 = 10_000;
-/// A line from further ahead than this has a wrong clock; it is counted when it arrives.
-const AHEAD_MS: i64 = 60_000;
+/// A count so many slots after the last one has a zero before it.
+const QUIET_SLOTS: i64 = 3;
 /// Virtual hosts of one source with a series of their own; the rest are `other`. Clients choose the
 /// names in some formats.
 const VHOSTS_MAX: usize = 200;
@@ -45,6 +49,7 @@ const INFINITY: usize = BUCKETS.len();
 /// Counts the lines of one source.
 pub(crate) struct Figures {
     registry: Registry,
+    alive: Alive,
     source: String,
     host: String,
     vhost: String,
@@ -54,11 +59,22 @@ pub(crate) struct Figures {
     /// The place of each series in `counts`.
     places: HashMap<Key, usize>,
     /// What was counted in `slot`.
-    counts: Vec<(Option<SeriesId>, f64)>,
+    counts: Vec<Count>,
     slot: i64,
+    /// The last line of `slot`.
+    time: Timestamp,
     /// The places in `counts` that are not 0.
     counted: Vec<usize>,
     rows: Vec<SampleRow>,
+}
+
+/// The count of one series.
+struct Count {
+    /// None beyond the store's limit.
+    series: Option<SeriesId>,
+    n: f64,
+    /// Where the last row is.
+    last: Option<i64>,
 }
 
 /// What is counted.
@@ -97,13 +113,14 @@ struct Request<'a> {
     status: Option<u16>,
     bytes: Option<f64>,
     duration: Option<f64>,
-    agent: &'a [u8],
+    agent: Option<&'a [u8]>,
 }
 
 impl Figures {
-    pub(crate) fn new(registry: Registry, source: &str, host: &str) -> Self {
+    pub(crate) fn new(registry: Registry, alive: Alive, source: &str, host: &str) -> Self {
         Self {
             registry,
+            alive,
             source: source.to_owned(),
             host: host.to_owned(),
             vhost: VHOST_DEFAULT.to_owned(),
@@ -112,6 +129,7 @@ impl Figures {
             places: HashMap::default(),
             counts: Vec::new(),
             slot: i64::MIN,
+            time: Timestamp(i64::MIN),
             counted: Vec::new(),
             rows: Vec::new(),
         }
@@ -121,17 +139,15 @@ impl Figures {
         vhost.clone_into(&mut self.vhost);
     }
 
-    /// Counts a line.
+    /// Counts a line. One that is ahead of our clock counts when it arrives.
     pub(crate) fn count(&mut self, recv: Timestamp, line: &[u8], record: &Record) {
-        let time = record
-            .time
-            .filter(|t| t.since_ms(recv) <= AHEAD_MS)
-            .unwrap_or(recv);
-        let slot = time.0.div_euclid(STEP_MS);
+        let time = record.time.map_or(recv, |t| t.min(recv));
+        let slot = slot_of(time);
         if slot != self.slot {
             self.end_slot();
-            self.slot = slot;
+            (self.slot, self.time) = (slot, time);
         }
+        self.time = time.max(self.time);
         self.add(Key::Events(record.severity.map_or(8, |s| s as u8)), 1.0);
         if let Some(request) = Request::read(line, record) {
             self.count_request(&request);
@@ -157,7 +173,7 @@ impl Figures {
         if let Some(bytes) = request.bytes {
             self.add(Key::Bytes { vhost }, bytes);
         }
-        if self.is_bot(request.agent) {
+        if request.agent.is_some_and(|agent| self.is_bot(agent)) {
             self.add(Key::Bots { vhost }, 1.0);
         }
         if let Some(duration) = request.duration {
@@ -204,35 +220,48 @@ impl Figures {
             None => {
                 // Beyond the store's limit the registry counts the refusal.
                 let id = self.registry.intern(&self.definition(key)).ok();
-                self.counts.push((id, 0.0));
+                self.counts.push(Count {
+                    series: id,
+                    n: 0.0,
+                    last: None,
+                });
                 self.places.insert(key, self.counts.len() - 1);
                 self.counts.len() - 1
             }
         };
-        if let Some((_, count)) = self.counts.get_mut(place) {
-            if *count == 0.0 {
+        if let Some(count) = self.counts.get_mut(place) {
+            if count.n == 0.0 {
                 self.counted.push(place);
             }
-            *count += n;
+            count.n += n;
         }
     }
 
     /// Turns the counts of the slot into rows.
     fn end_slot(&mut self) {
-        let time = Timestamp(self.slot.saturating_mul(STEP_MS));
+        let (slot, time) = (self.slot, self.time);
+        let mut push = |series, time, n| {
+            self.rows.push(SampleRow {
+                series,
+                time,
+                reading: Reading::Increase(n),
+            });
+        };
         for place in self.counted.drain(..) {
-            let Some((Some(series), count)) = self.counts.get_mut(place) else {
+            let Some(count) = self.counts.get_mut(place) else {
                 continue;
             };
             // A series may stand here twice when a sum of nothing was added to.
-            let n = std::mem::take(count);
-            if n > 0.0 {
-                self.rows.push(SampleRow {
-                    series: *series,
-                    time,
-                    reading: Reading::Increase(n),
-                });
+            let n = std::mem::take(&mut count.n);
+            let Some(series) = count.series.filter(|_| n > 0.0) else {
+                continue;
+            };
+            let follows = |last| (0..=QUIET_SLOTS).contains(&slot.saturating_sub(last));
+            if !count.last.is_some_and(follows) {
+                push(series, Timestamp(time.0.saturating_sub(STEP_MS)), 0.0);
             }
+            push(series, time, n);
+            count.last = Some(slot);
         }
     }
 
@@ -280,7 +309,7 @@ impl Figures {
             ),
             Key::Bots { vhost: v } => (
                 "http_bot_requests_total",
-                "Requests by robots that say so.",
+                "Requests whose agent says that it is a program.",
                 vec![("vhost", vhost(v))],
             ),
             Key::Bucket { vhost: v, le } => {
@@ -309,14 +338,29 @@ impl Figures {
         }
     }
 
-    /// What was counted since the last time, in time order for each series. Lines out of order may
-    /// bring several increases for one time.
+    /// What was counted since the last time, in time order for each series, and once for each slot.
     pub(crate) fn take(&mut self) -> SampleBatch {
         self.end_slot();
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_by_key(|row| (row.series, row.time));
+        // Lines out of order came back to a slot.
+        rows.dedup_by(|row, first| {
+            let same = row.series == first.series && slot_of(row.time) == slot_of(first.time);
+            if same
+                && let (Reading::Increase(n), Reading::Increase(m)) = (row.reading, first.reading)
+            {
+                (first.time, first.reading) = (row.time, Reading::Increase(n + m));
+            }
+            same
+        });
+        self.alive.counted(&rows);
         SampleBatch { rows }
     }
+}
+
+/// The store's slot of a time: `(slot · S, (slot + 1) · S]`.
+fn slot_of(time: Timestamp) -> i64 {
+    time.0.saturating_sub(1).div_euclid(STEP_MS)
 }
 
 const DURATION: &str = "How long requests took, by access logs.";
@@ -340,26 +384,13 @@ impl<'a> Request<'a> {
                 }
                 Field::Bytes => request.bytes = number(text).map(float),
                 Field::Duration => request.duration = seconds(&span.value(line)),
-                Field::Agent => request.agent = text,
+                Field::Agent => request.agent = Some(text),
                 _ => {}
             }
         }
         (found && (!request.method.is_empty() || record.find("request").is_some()))
             .then_some(request)
     }
-}
-
-/// Robots that say so: their usual words, case-blind.
-fn is_bot(agent: &[u8]) -> bool {
-    const WORDS: [&[u8]; 5] = [b"bot", b"crawl", b"spider", b"slurp", b"archiver"];
-    agent.windows(3).enumerate().any(|(at, three)| {
-        WORDS.iter().any(|word| {
-            three.eq_ignore_ascii_case(&word[..3])
-                && agent
-                    .get(at..at + word.len())
-                    .is_some_and(|w| w.eq_ignore_ascii_case(word))
-        })
-    })
 }
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -395,7 +426,7 @@ mod tests {
         let recv = Timestamp(1_795_240_800_000);
         let writer = Writer::open(dir.path(), &Options::default(), recv).unwrap();
         let registry = writer.registry().clone();
-        let mut figures = Figures::new(registry.clone(), "file:a", "vm");
+        let mut figures = Figures::new(registry, Alive::default(), "file:a", "vm");
         let mut context = Context::new(recv, jiff::tz::TimeZone::UTC);
         let (mut detector, mut record) = (Detector::default(), Record::default());
         for line in lines {
@@ -407,7 +438,7 @@ mod tests {
         let keys: Vec<_> = figures
             .places
             .iter()
-            .map(|(k, p)| (*k, figures.counts[*p].0))
+            .map(|(k, p)| (*k, figures.counts[*p].series))
             .collect();
         let mut found = BTreeMap::<String, Vec<(i64, f64)>>::new();
         for row in rows {
@@ -451,11 +482,15 @@ mod tests {
                 "200 50 \"-\" \"GoogleBot/2\"",
             ),
             access("05:59:40", "BREW /pot HTTP/1.1", "418 7 \"-\" \"-\""),
+            // Late, in a slot that was left.
+            access("05:59:52", "GET / HTTP/1.1", "304 0 \"-\" \"Mozilla/5.0\""),
         ];
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let found = count(&lines);
         let get = |series: &str| found.get(series).map(Vec::as_slice).unwrap_or_default();
-        let (t, earlier) = (1_795_240_790, 1_795_240_780);
+        // The slots are (05:59:50, 06:00:00] and (05:59:30, 05:59:40].
+        let (t, earlier) = (1_795_240_799, 1_795_240_780);
+        let late = t - 7;
         let requests = |m: &str, c: &str| {
             format!("http_requests_total{{code=\"{c}\",method=\"{m}\",vhost=\"default\"}}")
         };
@@ -464,57 +499,88 @@ mod tests {
             let name = requests(m, c);
             get(&name).to_vec()
         };
-        assert_eq!(requests("GET", "200"), [(t, 2.0)], "{found:#?}");
-        assert_eq!(requests("other", "418"), [(earlier, 1.0)]);
+        assert_eq!(
+            requests("GET", "200"),
+            [(t - 10, 0.0), (t, 2.0)],
+            "{found:#?}"
+        );
+        assert_eq!(
+            requests("other", "418"),
+            [(earlier - 10, 0.0), (earlier, 1.0)]
+        );
+        assert_eq!(requests("GET", "304"), [(late - 10, 0.0), (late, 1.0)]);
         let bytes = "http_response_size_bytes_total{vhost=\"default\"}";
-        assert_eq!(get(bytes), [(earlier, 7.0), (t, 150.0)]);
+        // One that comes back to an earlier slot has a zero of its own.
+        let zeros = [(earlier - 10, 0.0), (t - 10, 0.0)];
+        assert_eq!(get(bytes), [zeros[0], (earlier, 7.0), zeros[1], (t, 150.0)]);
         assert_eq!(
             get("http_bot_requests_total{vhost=\"default\"}"),
-            [(t, 1.0)]
+            [(t - 10, 0.0), (t, 1.0)]
         );
         let events: f64 = found
             .iter()
             .filter(|(k, _)| k.starts_with("vigie_log_events_total"))
             .flat_map(|(_, rows)| rows.iter().map(|r| r.1))
             .sum();
-        assert!((events - 3.0).abs() < 1e-9);
+        assert!((events - 4.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_line_from_the_future_counts_when_it_arrives() {
-        let found = count(&[&access("09:00:00", "GET / HTTP/1.1", "200 1")]);
-        assert!(
-            found.values().flatten().all(|(t, _)| *t == 1_795_240_800),
-            "{found:?}"
-        );
+        for time in ["06:00:01", "09:00:00"] {
+            let found = count(&[&access(time, "GET / HTTP/1.1", "200 1")]);
+            let at = 1_795_240_800;
+            assert!(found.len() >= 3);
+            for rows in found.values() {
+                assert_eq!(rows, &[(at - 10, 0.0), (at, 1.0)]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_lies_in_the_slot_of_its_lines() {
+        for (second, slot) in [(49, 4), (50, 4), (51, 5), (59, 5)] {
+            let line = access(&format!("05:59:{second}"), "GET / HTTP/1.1", "200 1");
+            let found = count(&[&line]);
+            let counted = found.values().flatten().filter(|row| row.1 > 0.0);
+            for (at, _) in counted {
+                assert_eq!(*at, 1_795_240_740 + second, "never before the line");
+                let time = Timestamp(at * 1000);
+                assert_eq!(slot_of(time) - slot_of(Timestamp(1_795_240_740_001)), slot);
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_after_silence_has_a_zero_before_it() {
+        let lines = ["05:58:05", "05:58:15", "05:58:45", "05:59:25"];
+        let lines = lines.map(|time| access(time, "GET / HTTP/1.1", "200 1"));
+        let found = count(&lines.each_ref().map(String::as_str));
+        let at = |second: i64| 1_795_240_680 + second;
+        let want = [
+            (-5, 0.0),
+            (5, 1.0),
+            (15, 1.0),
+            (45, 1.0),
+            (75, 0.0),
+            (85, 1.0),
+        ];
+        let want = want.map(|(second, n)| (at(second), n));
+        for rows in found.values() {
+            assert_eq!(rows, &want);
+        }
     }
 
     #[test]
     fn hosts_that_clients_make_up_are_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let writer = Writer::open(dir.path(), &Options::default(), Timestamp(0)).unwrap();
-        let mut figures = Figures::new(writer.registry().clone(), "x", "vm");
+        let mut figures = Figures::new(writer.registry().clone(), Alive::default(), "x", "vm");
         let places: Vec<_> = (0..1000)
             .map(|i| figures.vhost(Some(format!("h{i}").as_bytes())))
             .collect();
         assert_eq!(figures.vhosts.len(), VHOSTS_MAX + 1);
         assert_eq!(places[999], places[500]);
         assert_ne!(places[0], places[1]);
-    }
-
-    #[test]
-    fn robots_say_so() {
-        for (agent, expected) in [
-            (
-                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-                true,
-            ),
-            ("Mozilla/5.0 (X11; Linux x86_64) Firefox/115.0", false),
-            ("AhrefsSPIDER", true),
-            ("bo", false),
-            ("", false),
-        ] {
-            assert_eq!(is_bot(agent.as_bytes()), expected, "{agent}");
-        }
     }
 }

@@ -9,6 +9,7 @@
 //! logged once, and tried again. What waits for the writer is bounded in bytes: sources that can wait
 //! read on later, datagrams wait in the kernel, which counts what it drops.
 
+mod alive;
 mod budget;
 pub mod config;
 mod figures;

@@ -7,6 +7,7 @@ use vigie_parsers::formats::{Detector, Format};
 use vigie_parsers::{Context, Origin, Record, Timestamp};
 use vigie_store::{EventBatch, Registry, SampleBatch};
 
+use crate::alive::Alive;
 use crate::figures::Figures;
 
 /// A longer line is cut. Above every format's usual length (journald's own limit is 48 KiB) and the
@@ -27,14 +28,20 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// For a source of that name whose stamps without a zone are of `zone`.
-    pub(crate) fn new(registry: &Registry, source: &str, host: &str, zone: TimeZone) -> Self {
+    pub(crate) fn new(
+        registry: &Registry,
+        alive: &Alive,
+        source: &str,
+        host: &str,
+        zone: TimeZone,
+    ) -> Self {
         Self {
             format: None,
             detector: Detector::default(),
             context: Context::new(Timestamp(0), zone),
             anchor: None,
             record: Record::default(),
-            figures: Figures::new(registry.clone(), source, host),
+            figures: Figures::new(registry.clone(), alive.clone(), source, host),
         }
     }
 

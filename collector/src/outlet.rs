@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use vigie_parsers::Timestamp;
 use vigie_store::{Batch, Clock, Registry};
 
+use crate::alive::Alive;
 use crate::budget::{Budget, Patience, Permit};
 use crate::status::Status;
 
@@ -18,6 +19,7 @@ pub(crate) struct Outlet {
     /// Hands a batch to the writer (tests have their own).
     pub(crate) take: Take,
     pub(crate) registry: Registry,
+    pub(crate) alive: Alive,
     pub(crate) clock: Clock,
     pub(crate) status: Status,
     pub(crate) shutdown: CancellationToken,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use vigie_store::{Batch, Clock, Handle};
 
+use crate::alive::Alive;
 use crate::budget::{Budget, Patience};
 use crate::config::Config;
 use crate::outlet::{Ended, Outlet};
@@ -61,6 +62,7 @@ pub fn start(setup: Setup) -> Collector {
     let status = Status::default();
     let outlet = Outlet {
         registry: handle.registry().clone(),
+        alive: Alive::default(),
         take: Arc::new(move |batch| handle.send(batch).map_err(|_| Ended)),
         clock,
         status: status.clone(),
@@ -115,7 +117,8 @@ pub fn host_name() -> String {
         .into_owned()
 }
 
-/// Sends the state of the sources and vigie's own figures, and once more at the end.
+/// Sends the state of the sources, vigie's own figures and the zeros of quiet counters, and once
+/// more at the end.
 async fn report(outlet: Outlet, mut own: Own) {
     let mut interval = tokio::time::interval(REPORT_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -126,8 +129,10 @@ async fn report(outlet: Outlet, mut own: Own) {
         };
         let now = outlet.now();
         let reports = outlet.status.reports(now);
+        let mut samples = own.read(now, &reports);
+        samples.rows.extend(outlet.alive.zeros(now));
         let batch = Batch {
-            samples: own.read(now, &reports),
+            samples,
             reports,
             ..Batch::default()
         };

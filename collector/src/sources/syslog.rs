@@ -77,7 +77,8 @@ impl Common {
             .zone
             .as_ref()
             .map_or_else(TimeZone::system, |z| z.0.clone());
-        Lines::new(self.outlet.registry(), self.source.name(), &self.host, zone)
+        let (registry, alive) = (self.outlet.registry(), &self.outlet.alive);
+        Lines::new(registry, alive, self.source.name(), &self.host, zone)
     }
 
     fn allows(&self, peer: IpAddr) -> bool {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use vigie_store::SourceState;
 
 use super::{Input, Start};
+use crate::alive::Alive;
 use crate::budget::Patience;
 use crate::config::Config;
 use crate::outlet::{Ended, Outlet};
@@ -48,8 +49,9 @@ fn start(s: &mut Start<'_>) {
     if groups.is_empty() {
         return;
     }
-    let (registry, status) = (s.outlet.registry().clone(), s.outlet.status.clone());
-    let tailer = Tailer::new(groups, s.positions, registry, status);
+    let counters = (s.outlet.registry().clone(), s.outlet.alive.clone());
+    let status = s.outlet.status.clone();
+    let tailer = Tailer::new(groups, s.positions, counters, status);
     let (outlet, runtime) = (s.outlet.clone(), Handle::current());
     s.tasks
         .spawn_thread("files", move || run(tailer, &outlet, &runtime));
@@ -71,7 +73,8 @@ pub fn read_once(
     let patterns = Patterns::new(&files.paths, &files.exclude)?;
     let status = Status::default();
     let group = Group::of(files, patterns, host, u64::MAX);
-    let mut tailer = Tailer::new(vec![group], &[], registry.clone(), status.clone());
+    let counters = (registry.clone(), Alive::default());
+    let mut tailer = Tailer::new(vec![group], &[], counters, status.clone());
     let mut sink = |batch| if take(batch) { Ok(()) } else { Err(Ended) };
     // Ended early is as the caller wished.
     let _ = tailer.finish(now, &mut sink);

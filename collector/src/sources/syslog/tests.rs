@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vigie_parsers::Timestamp;
 use vigie_store::{Batch, Options, Writer};
 
+use crate::alive::Alive;
 use crate::budget::Budget;
 use crate::config::{Config, Protocol, Syslog};
 use crate::lines::LINE_LEN_MAX;
@@ -48,6 +49,7 @@ impl Listening {
                 Ok(())
             }),
             registry: writer.registry().clone(),
+            alive: Alive::default(),
             clock: Arc::new(|| Timestamp(1_000_000)),
             status: Status::default(),
             shutdown: CancellationToken::new(),

@@ -21,6 +21,7 @@ use super::followed::{self, BUFFER_BYTES, Followed, Look};
 use super::identity::{Id, Print};
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX, Position};
+use crate::alive::Alive;
 use crate::lines::Lines;
 use crate::outlet::Ended;
 use crate::status::Status;
@@ -60,7 +61,8 @@ pub(super) struct Tailer {
     restored: Vec<Position>,
     /// Paths that cannot be followed, for as long as they are there.
     refused: BTreeSet<PathBuf>,
-    registry: Registry,
+    /// Where the figures of the lines are known, and kept in sight.
+    counters: (Registry, Alive),
     status: Status,
     events: EventBatch,
     /// Figures of files that are closed.
@@ -75,7 +77,7 @@ impl Tailer {
     pub(super) fn new(
         groups: Vec<Group>,
         positions: &[(String, Vec<u8>)],
-        registry: Registry,
+        counters: (Registry, Alive),
         status: Status,
     ) -> Self {
         let met = positions
@@ -91,7 +93,7 @@ impl Tailer {
             files: BTreeMap::new(),
             restored: files.filter_map(|(k, v)| Position::decode(k, v)).collect(),
             refused: BTreeSet::new(),
-            registry,
+            counters,
             status,
             events: EventBatch::default(),
             rows: Vec::new(),
@@ -291,7 +293,9 @@ impl Tailer {
         };
         let path = position.path.to_string_lossy().into_owned();
         let name = format!("{FILE_PREFIX}{path}");
-        let mut lines = Lines::new(&self.registry, &name, &group.host, group.zone.clone());
+        let (registry, alive) = &self.counters;
+        let zone = group.zone.clone();
+        let mut lines = Lines::new(registry, alive, &name, &group.host, zone);
         lines.set_format(group.format);
         if let Some(vhost) = &group.vhost {
             lines.set_vhost(vhost);

@@ -17,6 +17,7 @@ use vigie_store::{Batch, Options, Registry, SourceState, Writer};
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX};
 use super::tailer::{Group, Tailer};
+use crate::alive::Alive;
 use crate::lines::LINE_LEN_MAX;
 use crate::outlet::Ended;
 use crate::status::Status;
@@ -96,7 +97,7 @@ impl World {
         Tailer::new(
             vec![group],
             &positions,
-            self.registry.clone(),
+            (self.registry.clone(), Alive::default()),
             self.status.clone(),
         )
     }
