@@ -47,6 +47,10 @@ fn asked(given: &Pairs, ctx: &Context) -> Result<(Filter, Range), Failure> {
         .or_else(|| first(given, "query"))
         .unwrap_or_default();
     let understood = logquery::parse(q, ctx.now, &ctx.zone).map_err(Failure::Bad)?;
+    if !understood.note.is_empty() {
+        let words = "the API answers filters; `vigie logs` answers pipes".to_owned();
+        return Err(Failure::Bad(words));
+    }
     let from = first(given, "from").or_else(|| first(given, "since"));
     let to = first(given, "to").or_else(|| first(given, "until"));
     let mut range = Range::parse(from, to, "1h", ctx.now, &ctx.zone).map_err(Failure::Bad)?;
