@@ -18,6 +18,7 @@ mod logs;
 mod query;
 mod run;
 mod status;
+mod verify;
 
 /// A command: what `--help` says of it, its flags, and what it does.
 pub(crate) struct Entry {
@@ -53,6 +54,7 @@ const COMMANDS: &[Entry] = &[
     graph::ENTRY,
     incidents::LIST,
     incidents::ONE,
+    verify::ENTRY,
 ];
 
 /// The command line, made from the list.

@@ -87,6 +87,13 @@ fn each_line_of_a_file_once_whatever_is_killed_when() {
         LINES,
         "the same with the daemon stopped"
     );
+    let verified = cli(dir.path(), &["verify"]);
+    assert!(verified.status.success(), "{}", text(&verified));
+    assert!(
+        text(&verified).contains(&format!("{LINES} lines")),
+        "{}",
+        text(&verified)
+    );
 }
 
 #[test]
