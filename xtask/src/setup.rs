@@ -27,20 +27,8 @@ const PEERS: &[Peer] = &[
         package: "bsdutils",
     },
     Peer {
-        program: "rsyslogd",
-        package: "rsyslog",
-    },
-    Peer {
-        program: "nginx",
-        package: "nginx-light",
-    },
-    Peer {
         program: "prometheus-node-exporter",
         package: "prometheus-node-exporter",
-    },
-    Peer {
-        program: "rrdtool",
-        package: "rrdtool",
     },
 ];
 

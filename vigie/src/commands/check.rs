@@ -35,7 +35,13 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         .err()
         .unwrap_or_default();
     if !matches.get_flag("offline") {
-        ports(&cx.config, &mut findings);
+        let sources = cx
+            .reader()
+            .and_then(|r| Ok(r.sources()?))
+            .unwrap_or_default();
+        if !cx.daemon_runs(&sources) {
+            ports(&cx.config, &mut findings);
+        }
         files(&cx.config, &mut findings);
         writable(&cx.data, &mut findings);
     }
@@ -56,7 +62,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     })
 }
 
-/// A port that is taken is trouble, unless it is ours: then a daemon runs with this store.
+/// A port that is taken is trouble; while a daemon runs on this store they are its own, and not tried.
 fn ports(config: &Config, findings: &mut Vec<String>) {
     let mut check = |what: &str, address: SocketAddr, error: Option<std::io::Error>| {
         if let Some(e) = error {

@@ -18,9 +18,6 @@ pub(super) const ENTRY: Entry = Entry {
     run,
 };
 
-/// A source that has not reported for so long is not running: reports come every few seconds.
-const REPORT_AGE_MAX_MS: i64 = 30_000;
-
 fn flags(command: Command) -> Command {
     command.arg(format(&["text", "json", "nagios"]))
 }
@@ -37,9 +34,8 @@ impl Status {
     fn gather(cx: &Context) -> Result<Self> {
         let reader = cx.reader()?;
         let sources = reader.sources()?;
-        let newest = sources.iter().map(|s| s.at).max();
         Ok(Self {
-            running: newest.is_some_and(|at| cx.now.since_ms(at) < REPORT_AGE_MAX_MS),
+            running: cx.daemon_runs(&sources),
             incidents: reader.incidents(&IncidentFilter::unresolved())?,
             usage: reader.usage()?,
             sources,
