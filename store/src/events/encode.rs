@@ -4,8 +4,9 @@
 //! Segment 1 holds times, segment 2 severities, origins and template codes. The parts of columns
 //! follow: small ones share a segment, strings apart from codes, so that a search reads no codes.
 //!
-//! A column's strings are the number of their bytes, their lengths as planes, then the bytes. Its codes are planes: below the
-//! number of strings the place of a string, above it a number less the smallest one.
+//! A column's strings are the number of their bytes, their lengths as planes, then the bytes. Its
+//! codes are planes: below the number of strings the place of a string, above it a number less the
+//! smallest one.
 
 use foldhash::HashSet;
 
