@@ -11,7 +11,7 @@ use vigie_parsers::Timestamp;
 use vigie_query::{Labels, MetricKind, Selection, SourceError};
 
 use super::group::{Group, Late};
-use super::lane::add_units;
+use super::lane::{add_units, settled};
 use super::layout::{LANES, Rings, slot_of};
 use super::page::{Cell, Page, Scratch};
 use super::seal::read_page;
@@ -253,7 +253,7 @@ impl Join {
     fn add(&mut self, end_ms: i64, step_ms: i64, cell: Cell, decimals: Option<u8>) {
         self.total += cell.sum;
         if let Some(decimals) = decimals {
-            self.total = add_units(self.total, 0, decimals);
+            self.total = settled(self.total, decimals);
         }
         let (end_ms, step_ms) = if step_ms < self.step_ms {
             (
@@ -282,7 +282,7 @@ impl Join {
             time: Timestamp(end_ms),
             step_ms,
             count: sum.count,
-            sum: decimals.map_or(sum.sum, |d| add_units(sum.sum, 0, d)),
+            sum: decimals.map_or(sum.sum, |d| settled(sum.sum, d)),
             min: sum.min,
             max: sum.max,
             last: sum.last,

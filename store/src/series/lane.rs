@@ -334,6 +334,19 @@ pub(crate) fn add_units(value: f64, units: i64, decimals: u8) -> f64 {
     }
 }
 
+/// A sum without the errors that adding binary fractions has gathered. Decimals of other values than
+/// those added say nothing about the sum: where rounding would change more than such errors, it stays.
+pub(crate) fn settled(sum: f64, decimals: u8) -> f64 {
+    /// Adding a page of values errs by less than this part of the sum.
+    const ERROR_MAX: f64 = 1e-12;
+    let rounded = add_units(sum, 0, decimals);
+    if (rounded - sum).abs() <= sum.abs() * ERROR_MAX {
+        rounded
+    } else {
+        sum
+    }
+}
+
 fn to_f64(units: u64) -> f64 {
     units as f64
 }

@@ -309,7 +309,13 @@ impl Run {
                 (got.count, got.min, got.max, got.last),
                 (want.0, want.2, want.3, want.4)
             );
-            assert!((got.sum - want.1).abs() <= 1e-9 * want.1.abs().max(1.0));
+            assert!(
+                (got.sum - want.1).abs() <= 1e-9 * want.1.abs().max(1.0),
+                "sum {} and not {} of {}",
+                got.sum,
+                want.1,
+                got.count
+            );
         }
         if series == 1 {
             for pair in found.slots.windows(2) {

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::group::{Group, Late};
-use super::lane::add_units;
+use super::lane::settled;
 use super::layout::{LANES, Rings, page_bytes_max};
 use super::page::{Cell, Lanes, Page, Scratch, encode};
 use crate::Result;
@@ -152,9 +152,9 @@ fn derive(
     for (lane, decimals) in decimals.iter().enumerate() {
         let Some(decimals) = *decimals else { continue };
         for cell in &mut cells[lane * n..(lane + 1) * n] {
-            cell.sum = add_units(cell.sum, 0, decimals);
+            cell.sum = settled(cell.sum, decimals);
         }
-        totals[lane] = totals[lane].map(|t| add_units(t, 0, decimals));
+        totals[lane] = totals[lane].map(|t| settled(t, decimals));
     }
     let lanes = group.lanes.len();
     let coarse = Lanes::Coarse { cells: &cells };
