@@ -69,6 +69,18 @@ fn banned_words_have_better_ones() {
     }
 }
 
+/// The README's first command, without `--bin`.
+#[test]
+fn cargo_run_is_vigie() {
+    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let members = &manifest["workspace"]["default-members"];
+    assert_eq!(members.as_array().unwrap().len(), 1);
+    assert_eq!(members[0].as_str(), Some("vigie"));
+}
+
 #[test]
 fn every_dependency_earns_its_line() {
     let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml"))
