@@ -29,6 +29,11 @@ pub struct Scan<'a> {
     pub filter: &'a Filter,
     /// The order of delivery, by time and then by arrival.
     pub order: Order,
+    /// Only events that arrived after the one of this [`Event::id`]; 0 is all.
+    pub after: u64,
+    /// Whoever asks takes so many at most: a source that has to sort may keep no more. It is a hint;
+    /// more may be delivered.
+    pub most: Option<usize>,
     /// The scan ends here with what it has, and says so in [`ScanStats::incomplete`].
     pub deadline: Option<Instant>,
     /// Set from outside when nobody waits for the answer any more: the scan ends as at the deadline.
@@ -44,6 +49,8 @@ impl<'a> Scan<'a> {
             until,
             filter,
             order: Order::NewestFirst,
+            after: 0,
+            most: None,
             deadline: None,
             cancel: None,
         }
@@ -155,6 +162,22 @@ pub trait EventSource {
         scan: &Scan<'_>,
         each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ScanStats, SourceError>;
+
+    /// The [`Event::id`] of what arrived last, 0 if there is nothing: where a tail begins.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn last_id(&self) -> Result<u64, SourceError> {
+        let mut last = 0;
+        self.scan(
+            &Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All),
+            &mut |event| {
+                last = last.max(event.id);
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(last)
+    }
 
     /// Counts matching events by the values of fields. This is `count by`, `top`, `chart` and the
     /// histograms of pages: a source that keeps columns answers it without making rows. The order of

@@ -158,6 +158,10 @@ impl EventSource for Reader {
         self.events.scan(&self.conn, scan, each)
     }
 
+    fn last_id(&self) -> std::result::Result<u64, SourceError> {
+        Ok(self.events.last_id(&self.conn)?)
+    }
+
     fn count_by(
         &self,
         scan: &Scan<'_>,

@@ -341,10 +341,11 @@ proptest! {
         filters in proptest::collection::vec(filter(), 1..20),
         by in proptest::collection::vec(field_name(), 0..3),
         step in proptest::option::of(1i64..500),
-        from in 0i64..1500, length in 1i64..2500,
+        from in 0i64..1500, length in 1i64..2500, after in 0u64..200,
     ) {
         let dir = TempDir::new().expect("a directory");
         let all = filled(dir.path(), batches);
+        let lines = all.len();
         prop_assert_eq!(everything(dir.path()), all);
         let (from, until) = (Timestamp(NOW.0 + from), Timestamp(NOW.0 + from + length));
         let reader = Reader::open(dir.path()).expect("a reader");
@@ -352,12 +353,14 @@ proptest! {
         let whole = Scan { order: Order::OldestFirst, ..Scan::new(from, until, &Filter::All) };
         let mut keep = |e: &Event| { events.push(e.clone()); ControlFlow::Continue(()) };
         reader.scan(&whole, &mut keep).expect("a scan");
+        let last = reader.last_id().expect("a number");
+        prop_assert_eq!(last, u64::try_from(lines).expect("few"));
         let model = Model(events);
         for filter in &filters {
             let expected: Vec<u64> =
-                model.0.iter().filter(|e| filter.matches(e)).map(|e| e.id).collect();
+                model.0.iter().filter(|e| e.id > after && filter.matches(e)).map(|e| e.id).collect();
             let mut found = Vec::new();
-            let scan = Scan { filter, ..whole.clone() };
+            let scan = Scan { filter, after, ..whole.clone() };
             let mut each = |e: &Event| { found.push(e.id); ControlFlow::Continue(()) };
             let stats = reader.scan(&scan, &mut each).expect("a scan");
             prop_assert_eq!(stats.incomplete, None);
@@ -383,7 +386,8 @@ impl EventSource for Model {
         scan: &Scan<'_>,
         each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ScanStats, vigie_query::SourceError> {
-        for event in self.0.iter().filter(|e| scan.filter.matches(e)) {
+        let wanted = |e: &&Event| e.id > scan.after && scan.filter.matches(e);
+        for event in self.0.iter().filter(wanted) {
             if each(event).is_break() {
                 break;
             }

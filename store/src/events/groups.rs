@@ -105,9 +105,11 @@ fn count(
     let rows = selection.iter();
     // Times are read only where they matter.
     if let Some(scan) = scan {
-        let times = block.times()?;
+        let (times, seqs) = (block.times()?, block.seqs()?);
         let range = scan.from.0..scan.until.0;
-        let rows = rows.filter(|&row| range.contains(&times[row]));
+        let wanted =
+            |row: &usize| range.contains(&times[*row]) && seqs[*row].cast_unsigned() > scan.after;
+        let rows = rows.filter(wanted);
         return count_rows(block, &columns, rows, by, to);
     }
     count_rows(block, &columns, rows, by, to)

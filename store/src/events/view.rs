@@ -112,6 +112,18 @@ impl View {
         stats
     }
 
+    /// The number of the line that arrived last; 0 if there is none.
+    pub(crate) fn last_id(&self, conn: &Connection) -> Result<u64> {
+        let snapshot = self.snapshot(conn)?;
+        let sealed: i64 =
+            conn.query_row("SELECT ifnull(max(last_seq), 0) FROM ev_block", [], |r| {
+                r.get(0)
+            })?;
+        let open = snapshot.open.iter().map(|o| o.table.rows.seqs.last());
+        let last = open.flatten().copied().fold(sealed, i64::max);
+        Ok(last.cast_unsigned())
+    }
+
     /// Lines that can be read, sealed or not.
     pub(crate) fn lines(&self, conn: &Connection) -> Result<u64> {
         let snapshot = self.snapshot(conn)?;

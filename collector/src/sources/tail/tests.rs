@@ -489,12 +489,8 @@ fn lines_and_positions_are_one_transaction_in_the_store() {
     let reader = vigie_store::Reader::open(store.path()).unwrap();
     let mut lines = Vec::new();
     let scan = Scan {
-        from: Timestamp::MIN,
-        until: Timestamp::MAX,
-        filter: &Filter::All,
         order: Order::OldestFirst,
-        deadline: None,
-        cancel: None,
+        ..Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All)
     };
     let mut each = |event: &vigie_parsers::Event| {
         lines.push(String::from_utf8_lossy(&event.line).into_owned());
