@@ -7,7 +7,9 @@ mod parse;
 mod process;
 mod series;
 
-use anyhow::{Result, bail};
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow, bail};
 
 /// A benchmark: its word, what it measures, how.
 struct Bench {
@@ -39,8 +41,31 @@ const BENCHES: &[Bench] = &[
     },
 ];
 
+/// The value behind an option of the command line, `--lines 1000000`.
+fn option<T: FromStr>(name: &str) -> Result<Option<T>> {
+    let mut args = std::env::args().skip_while(|arg| arg != name).skip(1);
+    let value = args.next();
+    let read = |v: String| v.parse().map_err(|_| anyhow!("{name}: '{v}'?"));
+    value.map(read).transpose()
+}
+
+/// The arguments that are no options.
+fn names(args: &[String]) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg.starts_with("--") {
+            args.next();
+        } else {
+            names.push(arg.clone());
+        }
+    }
+    names
+}
+
 /// Runs all, or those named.
-pub(crate) fn run(names: &[String]) -> Result<bool> {
+pub(crate) fn run(args: &[String]) -> Result<bool> {
+    let names = names(args);
     if let Some(unknown) = names
         .iter()
         .find(|n| BENCHES.iter().all(|b| b.name != n.as_str()))
