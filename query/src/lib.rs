@@ -11,7 +11,10 @@ mod series;
 
 pub use events::{EventSource, Group, GroupBy, Grouped, Order, Scan, ScanStats, Step};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
-pub use series::{MatchOp, Matcher, Metadata, MetricKind, Sample, Selection, Series, SeriesSource};
+pub use series::{
+    MatchOp, Matcher, Metadata, MetricKind, Sample, Selection, Series, SeriesSource, Sparse,
+    Stretch, Take,
+};
 
 /// Why a source could not answer.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::time::Instant;
 use regex::Regex;
 use vigie_parsers::Timestamp;
 
+use crate::promql::is_stale;
 use crate::{Labels, SourceError};
 
 /// What a metric's numbers are.
@@ -100,6 +101,58 @@ pub struct Selection<'a> {
     pub deadline: Option<Instant>,
 }
 
+/// What a sample of a consolidated gauge stands for. A counter is its total, whatever is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Take {
+    /// The mean of the readings.
+    #[default]
+    Average,
+    /// The smallest of the readings.
+    Min,
+    /// The largest of the readings.
+    Max,
+    /// The last of the readings.
+    Last,
+    /// The sum of the readings.
+    Sum,
+    /// How many readings there were, of counters too.
+    Count,
+}
+
+/// A time of which a source has only samples that lie farther apart than was asked for: what was
+/// closer is consolidated, and stands at the ends of slots of this length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its end, included; it begins where the one before ends.
+    pub until: Timestamp,
+    /// How far apart the samples lie, in milliseconds.
+    pub step_ms: i64,
+}
+
+/// One series of an answer that may be sparser than asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sparse {
+    /// The series.
+    pub series: Series,
+    /// Where it is sparser than asked for, in time order; after the last stretch it is not.
+    pub stretches: Vec<Stretch>,
+}
+
+impl Sparse {
+    /// A series as asked for, with what is taken of single readings.
+    fn whole(mut series: Series, take: Take) -> Self {
+        if take == Take::Count {
+            for sample in series.samples.iter_mut().filter(|s| !is_stale(s.value)) {
+                sample.value = 1.0;
+            }
+        }
+        Self {
+            series,
+            stretches: Vec::new(),
+        }
+    }
+}
+
 /// What a metric is, for people and for `/api/v1/metadata`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -119,6 +172,21 @@ pub trait SeriesSource {
     /// # Errors
     /// When a limit is passed or the source cannot be read.
     fn select(&self, selection: &Selection<'_>) -> Result<Vec<Series>, SourceError>;
+
+    /// As [`select`](Self::select), and says where samples lie farther apart than asked for. If they
+    /// do so at the start of the range, they begin two distances before it: whoever looks back from
+    /// there finds them. A source that keeps what it is given, as it is, need not implement this.
+    ///
+    /// # Errors
+    /// As with [`select`](Self::select).
+    fn select_sparse(
+        &self,
+        selection: &Selection<'_>,
+        take: Take,
+    ) -> Result<Vec<Sparse>, SourceError> {
+        let found = self.select(selection)?;
+        Ok(found.into_iter().map(|s| Sparse::whole(s, take)).collect())
+    }
 
     /// The label sets that match and lived in the range, sorted.
     ///

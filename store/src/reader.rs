@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use vigie_parsers::{Event, Timestamp};
 use vigie_query::{
     EventSource, GroupBy, Grouped, Labels, Matcher, Metadata, Scan, ScanStats, Selection, Series,
-    SeriesSource, SourceError,
+    SeriesSource, SourceError, Sparse, Take,
 };
 
 use crate::file;
@@ -174,6 +174,14 @@ impl EventSource for Reader {
 impl SeriesSource for Reader {
     fn select(&self, selection: &Selection<'_>) -> std::result::Result<Vec<Series>, SourceError> {
         self.series.select(&self.conn, selection)
+    }
+
+    fn select_sparse(
+        &self,
+        selection: &Selection<'_>,
+        take: Take,
+    ) -> std::result::Result<Vec<Sparse>, SourceError> {
+        self.series.select_sparse(&self.conn, selection, take)
     }
 
     fn series(

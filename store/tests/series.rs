@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use vigie_parsers::Timestamp;
-use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource, SourceError};
+use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource, SourceError, promql};
 use vigie_store::{
     Batch, Error, Options, Reader, Reading, SampleRow, SeriesDef, SeriesId, Synchronous, Writer,
 };
@@ -350,6 +350,103 @@ fn thirty_days_are_filled_in_bulk_and_go_on_live() {
             .all(|&(t, v)| v == reading((t - START_MS) / 60_000))
     );
     assert_eq!(reader.verify_series().unwrap().damaged, 0);
+}
+
+/// One expression over a range, as (time, value).
+fn evaluated(reader: &Reader, expr: &str, from_ms: i64, until_ms: i64) -> Vec<(i64, f64)> {
+    let expr = promql::parse(expr).unwrap();
+    let (from, until) = (Timestamp(from_ms), Timestamp(until_ms));
+    let params = promql::Params::default();
+    let answer = promql::range(reader, &expr, from, until, STEP_MS, &params).unwrap();
+    let promql::Value::Matrix(series) = answer.value else {
+        panic!("a range query answers with a matrix");
+    };
+    let samples = series.into_iter().flat_map(|s| s.samples);
+    samples.map(|s| (s.time.0, s.value)).collect()
+}
+
+/// Between two points of a picture of a hundred days, and on no border of a slot.
+const STEP_MS: i64 = 3_541_000;
+
+#[test]
+fn short_windows_over_old_figures_are_lines() {
+    const DAYS: i64 = 110;
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path(), &options(), Timestamp(START_MS)).unwrap();
+    let intern = |name, kind| writer.registry().intern(&def(name, kind, 60_000)).unwrap();
+    let load = intern("load", MetricKind::Gauge);
+    let octets = intern("octets_total", MetricKind::Counter);
+    let ended = intern("ended", MetricKind::Gauge);
+    let end = START_MS + DAYS * DAY_MS;
+    let spike = START_MS + 5 * DAY_MS + 36_000_000;
+    let silent = START_MS + 20 * DAY_MS..START_MS + 21 * DAY_MS;
+    let last_breath = START_MS + 3 * DAY_MS + 1_800_000;
+    let mut at = START_MS;
+    while at <= end {
+        let mut rows = Vec::new();
+        for time in (at..at + DAY_MS).step_by(60_000) {
+            let i = (time - START_MS) / 60_000;
+            let value = if time == spike { 1e6 } else { (i % 7) as f64 };
+            if !silent.contains(&time) {
+                rows.push((load, time, Reading::Gauge(value)));
+            }
+            if time <= last_breath {
+                rows.push((ended, time, Reading::Gauge(1.0)));
+            }
+            rows.push((
+                octets,
+                time,
+                Reading::Counter(7_000 + 120 * i.unsigned_abs()),
+            ));
+        }
+        at += DAY_MS;
+        writer.apply(batch(&rows));
+        writer.commit(Timestamp(at)).unwrap();
+    }
+    let reader = Reader::open(dir.path()).unwrap();
+    // Some way into the history, so that every window has something before it.
+    let from = START_MS + 2 * DAY_MS;
+    let steps = usize::try_from((end - from) / STEP_MS).unwrap() + 1;
+    for (expr, expected) in [
+        ("rate(octets_total[5m])", 2.0),
+        ("increase(octets_total[5m])", 600.0),
+        ("irate(octets_total[5m])", 2.0),
+        ("deriv(octets_total[5m])", 2.0),
+        ("increase(octets_total[5m] anchored)", 600.0),
+        ("count_over_time(octets_total[1d])", 1440.0),
+        ("sum_over_time((octets_total > bool 0)[10m:1m])", 10.0),
+        ("changes(octets_total[3d]) > bool 0", 1.0),
+    ] {
+        let found = evaluated(&reader, expr, from, end);
+        assert_eq!(found.len(), steps, "{expr}");
+        let far = found
+            .iter()
+            .find(|(_, v)| (v - expected).abs() > 1e-3 * expected);
+        // Windows that hold whole slots of two archives count one slot more or less.
+        let loose = expr.starts_with("count_over_time");
+        let far = far.filter(|(_, v)| !loose || (v - expected).abs() > 120.0);
+        assert_eq!(far, None, "{expr}");
+    }
+    let shown = evaluated(&reader, "load", from, end);
+    let (gap, kept): (Vec<_>, Vec<_>) = (from..=end)
+        .step_by(usize::try_from(STEP_MS).unwrap())
+        .partition(|t| silent.contains(&(t - 7_200_000)) && silent.contains(t));
+    assert!(
+        kept.len() - shown.len() <= 3,
+        "the silent day alone is missing"
+    );
+    assert!(gap.iter().all(|t| shown.iter().all(|(s, _)| s != t)));
+    let seen = |expr: &str, from, until| {
+        let found = evaluated(&reader, expr, from, until);
+        found.iter().map(|(_, v)| *v).fold(f64::NAN, f64::max)
+    };
+    let around = (spike - DAY_MS, spike + DAY_MS);
+    assert_eq!(seen("max_over_time(load[3h])", around.0, around.1), 1e6);
+    assert!(seen("avg_over_time(load[3h])", around.0, around.1) < 1e5);
+    let after = last_breath + 300_000;
+    let found = evaluated(&reader, "ended", after, after + DAY_MS);
+    assert_eq!(found, [], "what has ended is not stretched");
+    assert_ne!(evaluated(&reader, "ended", after - DAY_MS, last_breath), []);
 }
 
 #[test]

@@ -10,8 +10,9 @@ use super::columns::{
     Column, Columns, Grid, elements, finished, merge_same, negate, samples, without_name_if,
 };
 use super::parse::{Expr, MILLIS_MAX, children};
+use super::select::Wanted;
 use super::{Answer, Error, Params, Value};
-use crate::{Labels, Series, SeriesSource};
+use crate::{Labels, Series, SeriesSource, Take};
 
 /// Samples between two looks at the clock: a millisecond at most.
 const CLOCK_WORK: usize = 32_768;
@@ -103,7 +104,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn raw_matrix(&mut self, root: &Node, grid: Grid) -> Result<Vec<Series>, Error> {
-        let ranges = self.ranges(root, grid, true)?;
+        let wanted = Wanted {
+            finest: true,
+            take: Take::Average,
+            needs: 1,
+        };
+        let ranges = self.ranges(root, grid, wanted)?;
         if ranges.extension.is_some() {
             return fail("anchored and smoothed ranges need a function such as increase()");
         }

@@ -7,9 +7,10 @@ use promql_parser::parser::{Call, Expr as Node};
 use super::columns::{Column, Columns, Grid, holes, map_values, quiet};
 use super::eval::{Evaluator, fail, strip};
 use super::parse::matchers;
+use super::select::Wanted;
 use super::window::{self, Window, WindowFunction};
 use super::{Error, STALE, calendar, is_stale};
-use crate::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
+use crate::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Take};
 
 type OfNumber = fn(f64) -> f64;
 type OfDate = fn(DateTime) -> i64;
@@ -155,7 +156,7 @@ impl Evaluator<'_> {
         };
         let at_step = |step: usize| scalars.iter().map(move |s| s[step]);
         self.check_arguments(name, grid, at_step)?;
-        let ranges = self.ranges(matrix, grid, function.finest)?;
+        let ranges = self.ranges(matrix, grid, function.wanted)?;
         self.admit(ranges.series.len(), grid.len)?;
         if let Some(extension) = ranges.extension {
             let allowed = window::allowed(extension);
@@ -171,21 +172,25 @@ impl Evaluator<'_> {
         let mut args = Vec::new();
         for series in &ranges.series {
             let mut values = holes(grid.len);
-            ranges.walk(self, &series.samples, grid, |step, time, end, samples| {
+            ranges.walk(self, series, grid, |place| {
                 args.clear();
-                args.extend(at_step(step));
+                args.extend(at_step(place.step));
                 let window = Window {
-                    samples,
-                    end,
-                    range: ranges.range,
-                    time,
+                    samples: place.samples,
+                    end: place.end,
+                    range: place.width,
+                    time: place.time,
                     args: &args,
                 };
-                let value = match ranges.extension {
+                let mut value = match ranges.extension {
                     Some(extension) => window::extended(name, &window, extension),
                     None => (function.apply)(&window),
                 };
-                values[step] = value.map_or(STALE, quiet);
+                if function.grows && place.width != ranges.range {
+                    let share = ranges.range as f64 / place.width as f64;
+                    value = value.map(|v| v * share);
+                }
+                values[place.step] = value.map_or(STALE, quiet);
             })?;
             columns.push(Column {
                 labels: series.labels.clone(),
@@ -271,12 +276,15 @@ impl Evaluator<'_> {
     }
 
     fn absent_over_time(&mut self, arg: &Node, grid: Grid) -> Result<Columns, Error> {
-        let ranges = self.ranges(arg, grid, false)?;
+        let wanted = Wanted {
+            finest: false,
+            take: Take::Average,
+            needs: 1,
+        };
+        let ranges = self.ranges(arg, grid, wanted)?;
         let mut present = holes(grid.len);
         for series in &ranges.series {
-            ranges.walk(self, &series.samples, grid, |step, _, _, _| {
-                present[step] = 1.0
-            })?;
+            ranges.walk(self, series, grid, |place| present[place.step] = 1.0)?;
         }
         Ok(absent(arg, std::iter::once(present.as_slice()), grid))
     }

@@ -6,8 +6,8 @@ use super::Error;
 use super::columns::{Column, Columns, Grid, LabelMap, holes};
 use super::eval::{Evaluator, fail};
 use super::parse::{at_millis, children, matchers};
-use super::select::latest;
-use crate::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Sample};
+use super::select::{distance, latest};
+use crate::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Sample, Sparse, Take};
 
 /// The labels by which a series finds its info series.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -112,12 +112,13 @@ impl Evaluator<'_> {
         let lookback = self.lookback();
         let span = (reference(grid.start) - lookback + 1, reference(grid.end()));
         let all: Vec<Matcher> = wanted.names.iter().chain(&wanted.data).cloned().collect();
-        let found = self.select(&all, span, grid.step.min(lookback))?;
+        let found = self.select(&all, span, grid.step.min(lookback), Take::Last)?;
         self.admit(found.len(), grid.len)?;
         let mut infos: LabelMap<Vec<Info>> = LabelMap::default();
-        for series in found {
+        for Sparse { series, stretches } in found {
             let ends = grid.times().map(reference);
-            let samples = latest(&series.samples, ends, lookback).collect();
+            let ends = ends.map(|end| (end, lookback.max(distance(&stretches, end))));
+            let samples = latest(&series.samples, ends).collect();
             infos
                 .entry(identity(&series.labels))
                 .or_default()

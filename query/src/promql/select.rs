@@ -8,7 +8,7 @@ use super::eval::{Evaluator, fail, strip};
 use super::extend::Extension;
 use super::parse::{at_millis, matchers};
 use super::{Error, STALE, is_stale};
-use crate::{Labels, Matcher, Sample, Selection, Series};
+use crate::{Labels, Matcher, Sample, Selection, Sparse, Stretch, Take};
 
 /// Series with all samples that some step's window may hold.
 pub(super) struct Ranges {
@@ -20,12 +20,45 @@ pub(super) struct Ranges {
     /// The windows reach over their borders by the lookback.
     pub(super) extension: Option<Extension>,
     lookback: i64,
+    /// Samples that a window needs; where they lie too far apart for it, it is widened.
+    needs: i64,
 }
 
 pub(super) struct RangeSeries {
     pub(super) labels: Labels,
     pub(super) drop_name: bool,
     pub(super) samples: Vec<Sample>,
+    /// Where they lie farther apart than asked for.
+    stretches: Vec<Stretch>,
+}
+
+/// A step and its window.
+pub(super) struct Place<'a> {
+    pub(super) step: usize,
+    /// The time of the step.
+    pub(super) time: i64,
+    /// Where the window ends.
+    pub(super) end: i64,
+    /// Its length, in milliseconds.
+    pub(super) width: i64,
+    /// What is in it, and never nothing.
+    pub(super) samples: &'a [Sample],
+}
+
+/// What the caller of a range selector wants of its samples.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Not consolidated, wherever that is still possible.
+    pub(super) finest: bool,
+    pub(super) take: Take,
+    /// Samples that a window needs.
+    pub(super) needs: i64,
+}
+
+/// How far apart samples lie at a time, if that is farther than was asked for; else 0.
+pub(super) fn distance(stretches: &[Stretch], time: i64) -> i64 {
+    let at = stretches.partition_point(|s| s.until.0 < time);
+    stretches.get(at).map_or(0, |s| s.step_ms)
 }
 
 impl Ranges {
@@ -35,43 +68,55 @@ impl Ranges {
     }
 
     /// How far the windows reach over their borders, to the left and to the right.
-    fn reach(&self) -> (i64, i64) {
+    fn reach(&self, distance: i64) -> (i64, i64) {
+        let lookback = self.lookback.max(distance);
         match self.extension {
             None => (0, 0),
-            Some(Extension::Anchored) => (self.lookback, 0),
-            Some(Extension::Smoothed) => (self.lookback, self.lookback),
+            Some(Extension::Anchored) => (lookback, 0),
+            Some(Extension::Smoothed) => (lookback, lookback),
         }
     }
 
     /// The times, both included, of all samples in all windows.
     fn span(&self, grid: Grid) -> (i64, i64) {
-        let (left, right) = self.reach();
+        let (left, right) = self.reach(0);
         let first = self.reference(grid.start) - self.range - left + 1;
         (first, self.reference(grid.end()) + right)
     }
 
-    /// Calls `each` with the step, its time, its window's end and its samples, if there are any.
+    /// Calls `each` with each step that has samples in its window.
     pub(super) fn walk(
         &self,
         evaluator: &mut Evaluator<'_>,
-        samples: &[Sample],
+        series: &RangeSeries,
         grid: Grid,
-        mut each: impl FnMut(usize, i64, i64, &[Sample]),
+        mut each: impl FnMut(Place<'_>),
     ) -> Result<(), Error> {
         evaluator.poll()?;
+        let samples = &series.samples;
         let (mut low, mut high) = (0, 0);
-        let (left, right) = self.reach();
         for (step, time) in grid.times().enumerate() {
             let end = self.reference(time);
+            let distance = distance(&series.stretches, end);
+            let width = self.range.max(distance * self.needs);
+            let (left, right) = self.reach(distance);
             while samples.get(high).is_some_and(|s| s.time.0 <= end + right) {
                 high += 1;
             }
-            while low < high && samples[low].time.0 <= end - self.range - left {
+            // The borders of windows only rise: samples lie closer the younger they are.
+            while low < high && samples[low].time.0 <= end - width - left {
                 low += 1;
             }
             if low < high {
                 evaluator.spend(high - low)?;
-                each(step, time, end, &samples[low..high]);
+                let samples = &samples[low..high];
+                each(Place {
+                    step,
+                    time,
+                    end,
+                    width,
+                    samples,
+                });
             }
         }
         Ok(())
@@ -102,16 +147,17 @@ impl Evaluator<'_> {
             reference(grid.start) - lookback + 1,
             reference(grid.end()) + ahead,
         );
-        let found = self.select(&matchers, span, grid.step.min(lookback))?;
+        let found = self.select(&matchers, span, grid.step.min(lookback), Take::Average)?;
         self.admit(found.len(), grid.len)?;
         let mut columns = Vec::with_capacity(found.len());
-        for series in found {
+        for Sparse { series, stretches } in found {
             self.poll()?;
             let ends = grid.times().map(reference);
+            let ends = ends.map(|end| (end, lookback.max(distance(&stretches, end))));
             let values = if ahead > 0 && !times {
-                smoothed_values(&series.samples, ends, lookback)
+                smoothed_values(&series.samples, ends)
             } else {
-                let found = latest(&series.samples, ends, lookback);
+                let found = latest(&series.samples, ends);
                 let values = found.map(|sample| match sample {
                     None => STALE,
                     Some(sample) if times => sample.time.0 as f64 / 1e3,
@@ -128,17 +174,23 @@ impl Evaluator<'_> {
         Ok(Columns::Vector(columns))
     }
 
-    /// The series of a range selector or subquery. `finest` where the answer depends on the number
-    /// or spread of samples, so that consolidated ones would change it.
+    /// The series of a range selector or subquery.
     pub(super) fn ranges(
         &mut self,
         node: &Node,
         grid: Grid,
-        finest: bool,
+        wanted: Wanted,
     ) -> Result<Ranges, Error> {
         let selector = match strip(node) {
             Node::MatrixSelector(selector) => selector,
-            Node::Subquery(subquery) => return self.subquery(subquery, grid),
+            Node::Subquery(subquery) => {
+                let mut ranges = self.subquery(subquery, grid)?;
+                if wanted.take == Take::Count {
+                    let samples = ranges.series.iter_mut().flat_map(|s| &mut s.samples);
+                    samples.for_each(|s| s.value = 1.0);
+                }
+                return Ok(ranges);
+            }
             _ => return fail("expected type range vector"),
         };
         let mut ranges = Ranges {
@@ -150,24 +202,27 @@ impl Evaluator<'_> {
                 .offset_millis(selector.vs.offset.as_ref(), self.query)?,
             extension: self.expr.extension(&selector.vs, Some(selector.range)),
             lookback: self.lookback(),
+            needs: wanted.needs,
         };
         let matchers = matchers(&selector.vs).map_err(Error::Evaluation)?;
         let span = ranges.span(grid);
         // Four samples per window leave a rate its reset and its ends.
-        let step = if finest {
+        let step = if wanted.finest {
             0
         } else {
             grid.step.min(ranges.range / 4)
         };
-        let found = self.select(&matchers, span, step)?;
+        let found = self.select(&matchers, span, step, wanted.take)?;
         ranges.series.reserve(found.len());
-        for mut series in found {
+        for found in found {
             self.poll()?;
+            let mut series = found.series;
             series.samples.retain(|s| !is_stale(s.value));
             ranges.series.push(RangeSeries {
                 labels: series.labels,
                 drop_name: false,
                 samples: series.samples,
+                stretches: found.stretches,
             });
         }
         Ok(ranges)
@@ -183,6 +238,7 @@ impl Evaluator<'_> {
                 .offset_millis(subquery.offset.as_ref(), self.query)?,
             extension: None,
             lookback: self.lookback(),
+            needs: 1,
         };
         let step = match subquery.step {
             Some(step) => positive(self.expr.millis(step, self.query)?)?,
@@ -207,6 +263,7 @@ impl Evaluator<'_> {
                     labels: column.labels,
                     drop_name: column.drop_name,
                     samples,
+                    stretches: Vec::new(),
                 });
             }
         }
@@ -219,16 +276,18 @@ impl Evaluator<'_> {
         matchers: &[Matcher],
         (from, until): (i64, i64),
         step_ms: i64,
-    ) -> Result<Vec<Series>, Error> {
-        let found = self.source.select(&Selection {
+        take: Take,
+    ) -> Result<Vec<Sparse>, Error> {
+        let selection = Selection {
             matchers,
             from: Timestamp(from),
             until: Timestamp(until),
             step_ms,
             max_samples: self.samples_left,
             deadline: self.params.limits.deadline,
-        })?;
-        let read: usize = found.iter().map(|s| s.samples.len()).sum();
+        };
+        let found = self.source.select_sparse(&selection, take)?;
+        let read: usize = found.iter().map(|s| s.series.samples.len()).sum();
         match self.samples_left.checked_sub(read) {
             Some(left) => self.samples_left = left,
             None => {
@@ -250,16 +309,12 @@ fn positive(range: i64) -> Result<i64, Error> {
     }
 }
 
-/// At each of the rising times `ends` the value on the line between the samples around, or that of
-/// the latest where none follows soon.
-fn smoothed_values(
-    samples: &[Sample],
-    ends: impl Iterator<Item = i64> + Clone,
-    lookback: i64,
-) -> Vec<f64> {
+/// At each of the rising times the value on the line between the samples around, or that of the
+/// latest where none follows soon; with each time how soon and how late.
+fn smoothed_values(samples: &[Sample], ends: impl Iterator<Item = (i64, i64)> + Clone) -> Vec<f64> {
     let mut next = 0;
-    let found = latest(samples, ends.clone(), lookback).zip(ends);
-    let values = found.map(|(before, end)| {
+    let found = latest(samples, ends.clone()).zip(ends);
+    let values = found.map(|(before, (end, lookback))| {
         let Some(before) = before else { return STALE };
         while samples.get(next).is_some_and(|s| s.time.0 <= end) {
             next += 1;
@@ -281,14 +336,14 @@ pub(super) fn interpolated(a: Sample, b: Sample, time: i64) -> f64 {
     a.value + (b.value - a.value) * share
 }
 
-/// At each of the rising times `ends` the latest sample, if it is not too old and not an end.
+/// At each of the rising times the latest sample, if it is no older than said beside the time, and
+/// not an end.
 pub(super) fn latest(
     samples: &[Sample],
-    ends: impl Iterator<Item = i64>,
-    lookback: i64,
+    ends: impl Iterator<Item = (i64, i64)>,
 ) -> impl Iterator<Item = Option<Sample>> {
     let mut next = 0;
-    ends.map(move |end| {
+    ends.map(move |(end, lookback)| {
         while samples.get(next).is_some_and(|s| s.time.0 <= end) {
             next += 1;
         }

@@ -1,9 +1,9 @@
 //! Functions over a window of samples: `rate`, `avg_over_time` and their kin.
 
 use super::extend::Extension;
-use super::select::interpolated;
+use super::select::{Wanted, interpolated};
 use super::stats::{self, Mean, Sum, Variance};
-use crate::Sample;
+use crate::{Sample, Take};
 
 /// The samples of one series in one window, never empty.
 pub(super) struct Window<'a> {
@@ -37,32 +37,55 @@ pub(super) struct WindowFunction {
     name: &'static str,
     /// The answer is one of the samples, so the series keeps its name.
     pub(super) keeps_name: bool,
-    /// Consolidated samples would change the answer.
-    pub(super) finest: bool,
+    /// What it wants of samples. `finest` where consolidated ones would change the answer.
+    pub(super) wanted: Wanted,
+    /// The answer is in proportion to the window's length, so what a widened window has is too much.
+    pub(super) grows: bool,
     pub(super) apply: fn(&Window<'_>) -> Option<f64>,
+}
+
+impl WindowFunction {
+    /// Two samples make an answer.
+    const fn of_two(mut self) -> Self {
+        self.wanted.needs = 2;
+        self
+    }
+
+    const fn growing(mut self) -> Self {
+        self.grows = true;
+        self
+    }
+
+    const fn taking(mut self, take: Take) -> Self {
+        self.wanted.take = take;
+        self
+    }
 }
 
 const fn any(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
     WindowFunction {
         name,
         keeps_name: false,
-        finest: false,
+        wanted: Wanted {
+            finest: false,
+            take: Take::Average,
+            needs: 1,
+        },
+        grows: false,
         apply,
     }
 }
 
 const fn finest(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
-    WindowFunction {
-        finest: true,
-        ..any(name, apply)
-    }
+    let mut function = any(name, apply);
+    function.wanted.finest = true;
+    function
 }
 
 const fn named(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
-    WindowFunction {
-        keeps_name: true,
-        ..any(name, apply)
-    }
+    let mut function = any(name, apply);
+    function.keeps_name = true;
+    function
 }
 
 const FUNCTIONS: &[WindowFunction] = &[
@@ -73,21 +96,32 @@ const FUNCTIONS: &[WindowFunction] = &[
     }),
     finest("changes", |w| {
         Some(count_pairs(w, |a, b| a != b && !(a.is_nan() && b.is_nan())))
-    }),
-    finest("count_over_time", |w| Some(w.samples.len() as f64)),
-    any("delta", |w| extrapolated(w, false, false)),
+    })
+    .of_two()
+    .growing(),
+    // What is summed are the readings behind each sample.
+    finest("count_over_time", |w| Some(w.values().sum()))
+        .taking(Take::Count)
+        .growing(),
+    any("delta", |w| extrapolated(w, false, false))
+        .of_two()
+        .growing(),
     any("deriv", |w| {
         let origin = w.samples[0].time.0;
         let several = w.samples.len() > 1;
         several.then(|| stats::regression(w.points(), origin).0)
-    }),
-    finest("double_exponential_smoothing", smoothed),
+    })
+    .of_two(),
+    finest("double_exponential_smoothing", smoothed).of_two(),
     named("first_over_time", |w| Some(w.samples[0].value)),
     finest("idelta", |w| {
         let (a, b) = last_two(w)?;
         Some(b.value - a.value)
-    }),
-    any("increase", |w| extrapolated(w, true, false)),
+    })
+    .of_two(),
+    any("increase", |w| extrapolated(w, true, false))
+        .of_two()
+        .growing(),
     finest("irate", |w| {
         let (a, b) = last_two(w)?;
         let risen = if b.value < a.value {
@@ -96,8 +130,9 @@ const FUNCTIONS: &[WindowFunction] = &[
             b.value - a.value
         };
         Some(risen / (b.time.since_ms(a.time) as f64 / 1e3))
-    }),
-    named("last_over_time", |w| Some(w.last().value)),
+    })
+    .of_two(),
+    named("last_over_time", |w| Some(w.last().value)).taking(Take::Last),
     finest("mad_over_time", |w| {
         if w.values().any(f64::is_nan) {
             return Some(f64::NAN);
@@ -107,38 +142,45 @@ const FUNCTIONS: &[WindowFunction] = &[
         values.iter_mut().for_each(|v| *v = (*v - median).abs());
         Some(stats::quantile(0.5, &mut values))
     }),
-    finest("max_over_time", |w| Some(extreme(w, |a, b| a > b).value)),
-    finest("min_over_time", |w| Some(extreme(w, |a, b| a < b).value)),
+    finest("max_over_time", |w| Some(extreme(w, |a, b| a > b).value)).taking(Take::Max),
+    finest("min_over_time", |w| Some(extreme(w, |a, b| a < b).value)).taking(Take::Min),
     any("predict_linear", |w| {
         let several = w.samples.len() > 1;
         several.then(|| {
             let (slope, now) = stats::regression(w.points(), w.time);
             slope * w.args[0] + now
         })
-    }),
+    })
+    .of_two(),
     any("present_over_time", |_| Some(1.0)),
     finest("quantile_over_time", |w| {
         let mut values: Vec<f64> = w.values().collect();
         Some(stats::quantile(w.args[0], &mut values))
     }),
-    any("rate", |w| extrapolated(w, true, true)),
-    finest("resets", |w| Some(count_pairs(w, |a, b| b < a))),
+    any("rate", |w| extrapolated(w, true, true)).of_two(),
+    finest("resets", |w| Some(count_pairs(w, |a, b| b < a)))
+        .of_two()
+        .growing(),
     finest("stddev_over_time", |w| Some(variance(w).sqrt())),
     finest("stdvar_over_time", |w| Some(variance(w))),
     finest("sum_over_time", |w| {
         let mut sum = Sum::default();
         w.values().for_each(|v| sum.add(v));
         Some(sum.total())
-    }),
+    })
+    .taking(Take::Sum)
+    .growing(),
     any("ts_of_first_over_time", |w| Some(seconds(w.samples[0]))),
     any("ts_of_last_over_time", |w| Some(seconds(w.last()))),
     // The last of several extremes.
     finest("ts_of_max_over_time", |w| {
         Some(seconds(extreme(w, |a, b| a >= b)))
-    }),
+    })
+    .taking(Take::Max),
     finest("ts_of_min_over_time", |w| {
         Some(seconds(extreme(w, |a, b| a <= b)))
-    }),
+    })
+    .taking(Take::Min),
 ];
 
 /// The function of a name.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rusqlite::Transaction;
 use vigie_parsers::Timestamp;
-use vigie_query::{Labels, MetricKind, Selection, SourceError};
+use vigie_query::{Labels, MetricKind, Selection, SourceError, Stretch, Take};
 
 use super::group::{Group, Late};
 use super::lane::{add_units, settled};
@@ -48,6 +48,18 @@ impl Slot {
             self.sum / f64::from(self.count)
         }
     }
+
+    /// What is taken of it as one sample of a gauge.
+    pub(crate) fn take(&self, take: Take) -> f64 {
+        match take {
+            Take::Average => self.average(),
+            Take::Min => self.min,
+            Take::Max => self.max,
+            Take::Last => self.last,
+            Take::Sum => self.sum,
+            Take::Count => f64::from(self.count),
+        }
+    }
 }
 
 /// A series with its consolidated slots; unknown ones are left out.
@@ -69,9 +81,19 @@ pub(crate) struct Range {
     step_ms: i64,
     max_samples: usize,
     deadline: Option<Instant>,
+    /// Begin earlier where only longer distances than asked for are left.
+    sparse: bool,
 }
 
 impl Range {
+    /// With [`answer`] telling where slots are longer than asked for, and reaching back from there.
+    pub(crate) fn sparse(selection: &Selection<'_>) -> Self {
+        Self {
+            sparse: true,
+            ..Self::of(selection)
+        }
+    }
+
     pub(crate) fn of(selection: &Selection<'_>) -> Self {
         // Far beyond any clock, and far from where adding a step would overflow.
         const FAR_MS: i64 = 1 << 50;
@@ -81,6 +103,7 @@ impl Range {
             step_ms: selection.step_ms,
             max_samples: selection.max_samples,
             deadline: selection.deadline,
+            sparse: false,
         }
     }
 }
@@ -211,6 +234,17 @@ impl GroupPlan {
     }
 }
 
+/// The windows whose slots are longer than asked for. A series that has ended is not sparse after
+/// its end: nothing is looked for there.
+fn stretches(plan: &GroupPlan, lane: &LanePlan, windows: &[Window], target: usize) -> Vec<Stretch> {
+    let sparse = windows.iter().filter(|w| w.archive > target);
+    let stretch = sparse.map(|w| Stretch {
+        until: Timestamp(w.until_ms.min(lane.last_ms)),
+        step_ms: plan.rings.archive(w.archive).step_ms,
+    });
+    stretch.collect()
+}
+
 /// Puts the slots of one series together.
 struct Join {
     /// Length of the slots that come out, unless those that go in are longer.
@@ -321,16 +355,16 @@ pub(crate) fn answer(
     tx: &Transaction<'_>,
     plans: Vec<GroupPlan>,
     range: Range,
-    mut each: impl FnMut(LanePlan, &[Slot]),
+    mut each: impl FnMut(LanePlan, &[Slot], Vec<Stretch>),
 ) -> Result<(), SourceError> {
     let mut scratch = Scratch::default();
     let mut samples = 0;
     for plan in plans {
         let joins = join_group(tx, &plan, range, samples, &mut scratch)?;
-        for (lane, slots) in plan.lanes.into_iter().zip(joins) {
+        for (lane, (slots, stretches)) in plan.lanes.into_iter().zip(joins) {
             if !slots.is_empty() {
                 samples += slots.len();
-                each(lane, &slots);
+                each(lane, &slots, stretches);
             }
         }
     }
@@ -340,13 +374,19 @@ pub(crate) fn answer(
 fn join_group(
     tx: &Transaction<'_>,
     plan: &GroupPlan,
-    range: Range,
+    mut range: Range,
     samples: usize,
     scratch: &mut Scratch,
-) -> Result<Vec<Vec<Slot>>, SourceError> {
+) -> Result<Vec<(Vec<Slot>, Vec<Stretch>)>, SourceError> {
     let rings = &plan.rings;
     let raw_ms = rings.archive(0).step_ms;
     let target = plan.archive_for(range.step_ms);
+    if range.sparse {
+        let (windows, _) = plan.windows(target, (range.from_ms, range.until_ms));
+        if let Some(first) = windows.first().filter(|w| w.archive > target) {
+            range.from_ms -= 2 * rings.archive(first.archive).step_ms;
+        }
+    }
     let step_ms = rings.archive(target).step_ms;
     let from_ms = slot_of(range.from_ms, step_ms) * step_ms;
     let until_ms = (slot_of(range.until_ms, step_ms) + 1) * step_ms;
@@ -377,7 +417,7 @@ fn join_group(
         }
     };
     let mut joins: Vec<Join> = plan.lanes.iter().map(join).collect();
-    for window in windows {
+    for &window in &windows {
         read_window(tx, plan, window, range, samples, (&mut joins, scratch))?;
     }
     let finish = |(mut join, lane): (Join, &LanePlan)| {
@@ -389,11 +429,12 @@ fn join_group(
                 join.push(ends(slot), raw_ms, Cell::of(value), Some(lane.decimals));
             }
         }
-        join.finish(lane, range)
+        let slots = join.finish(lane, range);
+        (slots, stretches(plan, lane, &windows, target))
     };
-    let slots: Vec<Vec<Slot>> = joins.into_iter().zip(&plan.lanes).map(finish).collect();
+    let slots: Vec<_> = joins.into_iter().zip(&plan.lanes).map(finish).collect();
     check_samples(
-        samples + slots.iter().map(Vec::len).sum::<usize>(),
+        samples + slots.iter().map(|(s, _)| s.len()).sum::<usize>(),
         range.max_samples,
     )?;
     Ok(slots)

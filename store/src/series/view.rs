@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction};
 use vigie_parsers::Timestamp;
 use vigie_query::{
     Labels, METRIC_NAME, MatchOp, Matcher, Metadata, MetricKind, Sample, Selection, Series,
-    SourceError,
+    SourceError, Sparse, Take,
 };
 
 use super::answer::{GroupPlan, LanePlan, Range, Slot, SlotSeries, answer};
@@ -180,25 +180,43 @@ impl View {
         conn: &Connection,
         selection: &Selection<'_>,
     ) -> std::result::Result<Vec<Series>, SourceError> {
-        let range = Range::of(selection);
+        let found = self.answer(conn, selection, Range::of(selection), Take::Average)?;
+        Ok(found.into_iter().map(|s| s.series).collect())
+    }
+
+    pub(crate) fn select_sparse(
+        &self,
+        conn: &Connection,
+        selection: &Selection<'_>,
+        take: Take,
+    ) -> std::result::Result<Vec<Sparse>, SourceError> {
+        self.answer(conn, selection, Range::sparse(selection), take)
+    }
+
+    fn answer(
+        &self,
+        conn: &Connection,
+        selection: &Selection<'_>,
+        range: Range,
+        take: Take,
+    ) -> std::result::Result<Vec<Sparse>, SourceError> {
         let (plans, tx) =
             self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
         let mut series = Vec::new();
-        answer(&tx, plans, range, |lane, samples| {
-            let counter = lane.kind == MetricKind::Counter;
-            let samples: Vec<Sample> = samples
-                .iter()
-                .map(|s| Sample {
-                    time: s.time,
-                    value: if counter { s.total } else { s.average() },
-                })
-                .collect();
-            series.push(Series {
-                labels: lane.labels,
-                samples,
+        answer(&tx, plans, range, |lane, slots, stretches| {
+            let total = lane.kind == MetricKind::Counter && take != Take::Count;
+            let sample = |s: &Slot| Sample {
+                time: s.time,
+                value: if total { s.total } else { s.take(take) },
+            };
+            let samples = slots.iter().map(sample).collect();
+            let labels = lane.labels;
+            series.push(Sparse {
+                series: Series { labels, samples },
+                stretches,
             });
         })?;
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        series.sort_unstable_by(|a, b| a.series.labels.cmp(&b.series.labels));
         Ok(series)
     }
 
@@ -211,7 +229,7 @@ impl View {
         let (plans, tx) =
             self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
         let mut series = Vec::new();
-        answer(&tx, plans, range, |lane, slots: &[Slot]| {
+        answer(&tx, plans, range, |lane, slots: &[Slot], _| {
             series.push(SlotSeries {
                 labels: lane.labels,
                 kind: lane.kind,
