@@ -4,6 +4,7 @@
 //! test model answer alike.
 
 mod events;
+pub mod holt_winters;
 mod labels;
 pub mod log;
 pub mod promql;

@@ -354,10 +354,11 @@ fn thirty_days_are_filled_in_bulk_and_go_on_live() {
 
 /// One expression over a range, as (time, value).
 fn evaluated(reader: &Reader, expr: &str, from_ms: i64, until_ms: i64) -> Vec<(i64, f64)> {
-    let expr = promql::parse(expr).unwrap();
+    let expr = promql::parse(expr).expect("it is PromQL");
     let (from, until) = (Timestamp(from_ms), Timestamp(until_ms));
     let params = promql::Params::default();
-    let answer = promql::range(reader, &expr, from, until, STEP_MS, &params).unwrap();
+    let answer =
+        promql::range(reader, &expr, from, until, STEP_MS, &params).expect("it can be answered");
     let promql::Value::Matrix(series) = answer.value else {
         panic!("a range query answers with a matrix");
     };

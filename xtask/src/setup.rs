@@ -30,6 +30,10 @@ const PEERS: &[Peer] = &[
         program: "prometheus-node-exporter",
         package: "prometheus-node-exporter",
     },
+    Peer {
+        program: "rrdtool",
+        package: "rrdtool",
+    },
 ];
 
 /// Installs what is missing, when this is Debian and we may.

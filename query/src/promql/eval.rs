@@ -105,7 +105,7 @@ impl<'a> Evaluator<'a> {
 
     fn raw_matrix(&mut self, root: &Node, grid: Grid) -> Result<Vec<Series>, Error> {
         let wanted = Wanted {
-            finest: true,
+            step_max_ms: 0,
             take: Take::Average,
             needs: 1,
         };

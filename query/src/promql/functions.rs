@@ -75,6 +75,9 @@ impl Evaluator<'_> {
     pub(super) fn call(&mut self, call: &Call, grid: Grid) -> Result<Columns, Error> {
         let name = call.func.name;
         let args: Vec<&Node> = call.args.args.iter().map(|arg| strip(arg)).collect();
+        if let Some(found) = self.forecast(call, grid) {
+            return found;
+        }
         if let Some(function) = window::find(name) {
             return self.over_windows(name, function, &args, grid);
         }
@@ -277,7 +280,7 @@ impl Evaluator<'_> {
 
     fn absent_over_time(&mut self, arg: &Node, grid: Grid) -> Result<Columns, Error> {
         let wanted = Wanted {
-            finest: false,
+            step_max_ms: i64::MAX,
             take: Take::Average,
             needs: 1,
         };

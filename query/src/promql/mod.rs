@@ -16,6 +16,7 @@ mod columns;
 mod eval;
 mod extend;
 mod fold;
+mod forecast;
 mod format;
 mod functions;
 mod histogram;

@@ -13,7 +13,7 @@ use regex::Regex;
 use super::eval::fail;
 use super::extend::{self, Extension, Slot};
 use super::scan::{Kind, Token};
-use super::{Error, scan};
+use super::{Error, forecast, scan};
 use crate::{METRIC_NAME, MatchOp, Matcher};
 
 /// A parsed expression, ready for evaluation as often as wanted.
@@ -42,6 +42,7 @@ const DEPTH_MAX: usize = 128;
 /// [`Error::Parse`] with line and column if it is not PromQL, [`Error::Limit`] if it is longer or
 /// nested deeper than anyone writes.
 pub fn parse(text: &str) -> Result<Expr, Error> {
+    forecast::register();
     let tokens = scan::scan(text)?;
     let (plain, slots) = extend::take_out(text, &tokens)?;
     let root = grammar::parse(&plain).map_err(|message| explain(text, &tokens, message))?;

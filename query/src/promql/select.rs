@@ -29,7 +29,7 @@ pub(super) struct RangeSeries {
     pub(super) drop_name: bool,
     pub(super) samples: Vec<Sample>,
     /// Where they lie farther apart than asked for.
-    stretches: Vec<Stretch>,
+    pub(super) stretches: Vec<Stretch>,
 }
 
 /// A step and its window.
@@ -48,8 +48,9 @@ pub(super) struct Place<'a> {
 /// What the caller of a range selector wants of its samples.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
-    /// Not consolidated, wherever that is still possible.
-    pub(super) finest: bool,
+    /// At most so far apart, in milliseconds, wherever that is still possible: 0 where consolidated
+    /// ones would change the answer.
+    pub(super) step_max_ms: i64,
     pub(super) take: Take,
     /// Samples that a window needs.
     pub(super) needs: i64,
@@ -207,11 +208,7 @@ impl Evaluator<'_> {
         let matchers = matchers(&selector.vs).map_err(Error::Evaluation)?;
         let span = ranges.span(grid);
         // Four samples per window leave a rate its reset and its ends.
-        let step = if wanted.finest {
-            0
-        } else {
-            grid.step.min(ranges.range / 4)
-        };
+        let step = grid.step.min(ranges.range / 4).min(wanted.step_max_ms);
         let found = self.select(&matchers, span, step, wanted.take)?;
         ranges.series.reserve(found.len());
         for found in found {
@@ -228,6 +225,14 @@ impl Evaluator<'_> {
         Ok(ranges)
     }
 
+    /// The distance of a subquery's points.
+    pub(super) fn subquery_step(&self, subquery: &SubqueryExpr) -> Result<i64, Error> {
+        match subquery.step {
+            Some(step) => positive(self.expr.millis(step, self.query)?),
+            None => Ok(self.params.subquery_step_ms.max(1)),
+        }
+    }
+
     fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges, Error> {
         let mut ranges = Ranges {
             series: Vec::new(),
@@ -240,10 +245,7 @@ impl Evaluator<'_> {
             lookback: self.lookback(),
             needs: 1,
         };
-        let step = match subquery.step {
-            Some(step) => positive(self.expr.millis(step, self.query)?)?,
-            None => self.params.subquery_step_ms.max(1),
-        };
+        let step = self.subquery_step(subquery)?;
         // Steps are multiples of their length, so that the same ones serve each window.
         let before = ranges.reference(grid.start) - ranges.range;
         let start = before.div_euclid(step) * step + step;

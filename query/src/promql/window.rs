@@ -37,7 +37,7 @@ pub(super) struct WindowFunction {
     name: &'static str,
     /// The answer is one of the samples, so the series keeps its name.
     pub(super) keeps_name: bool,
-    /// What it wants of samples. `finest` where consolidated ones would change the answer.
+    /// What it wants of samples.
     pub(super) wanted: Wanted,
     /// The answer is in proportion to the window's length, so what a widened window has is too much.
     pub(super) grows: bool,
@@ -67,7 +67,7 @@ const fn any(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> Windo
         name,
         keeps_name: false,
         wanted: Wanted {
-            finest: false,
+            step_max_ms: i64::MAX,
             take: Take::Average,
             needs: 1,
         },
@@ -78,7 +78,7 @@ const fn any(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> Windo
 
 const fn finest(name: &'static str, apply: fn(&Window<'_>) -> Option<f64>) -> WindowFunction {
     let mut function = any(name, apply);
-    function.wanted.finest = true;
+    function.wanted.step_max_ms = 0;
     function
 }
 

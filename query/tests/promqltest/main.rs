@@ -5,5 +5,6 @@
 mod conformance;
 mod memory;
 mod properties;
+mod rrdtool;
 mod script;
 mod semantics;

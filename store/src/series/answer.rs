@@ -350,6 +350,9 @@ impl Join {
     }
 }
 
+/// The slots of a series in the range, and where they are longer than asked for.
+type Joined = (Vec<Slot>, Vec<Stretch>);
+
 /// Reads everything that the plans need and hands over each series that has something in the range.
 pub(crate) fn answer(
     tx: &Transaction<'_>,
@@ -377,7 +380,7 @@ fn join_group(
     mut range: Range,
     samples: usize,
     scratch: &mut Scratch,
-) -> Result<Vec<(Vec<Slot>, Vec<Stretch>)>, SourceError> {
+) -> Result<Vec<Joined>, SourceError> {
     let rings = &plan.rings;
     let raw_ms = rings.archive(0).step_ms;
     let target = plan.archive_for(range.step_ms);
