@@ -18,6 +18,8 @@ pub struct Options {
     pub series_bytes: u64,
     /// How many series may live at once; more are refused and counted.
     pub series_max: usize,
+    /// How long which series are kept.
+    pub retention: crate::series::Retention,
     /// See [`Synchronous`].
     pub synchronous: Synchronous,
 }
@@ -28,6 +30,7 @@ impl Default for Options {
             budget_bytes: 4 << 30,
             series_bytes: 2 << 30,
             series_max: 10_000,
+            retention: crate::series::Retention::default(),
             synchronous: Synchronous::Full,
         }
     }

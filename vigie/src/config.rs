@@ -6,12 +6,16 @@ use serde::Deserialize;
 use vigie_collector::config::{self as inputs, Files, Host, KnownFiles, Syslog};
 use vigie_collector::units::Bytes;
 
+use crate::retention;
+
 /// Everything that can be set; every key has a default. `docs/vigie.toml` shows them all.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// The one file and what it may occupy.
     pub(crate) store: Store,
+    /// How long which figures are kept.
+    pub(crate) retention: Vec<retention::Rule>,
     /// The pages and the API.
     pub(crate) http: Http,
     /// Alerting rules.
@@ -31,6 +35,7 @@ impl Default for Config {
         let inputs = inputs::Config::default();
         Self {
             store: Store::default(),
+            retention: retention::default(),
             http: Http::default(),
             rules: Rules::default(),
             host: inputs.host,
@@ -42,6 +47,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How the store is kept.
+    pub(crate) fn store_options(&self) -> vigie_store::Options {
+        self.store.options(retention::rules(&self.retention))
+    }
+
     /// The part that sets up inputs.
     pub(crate) fn inputs(&self) -> inputs::Config {
         inputs::Config {
@@ -92,8 +102,9 @@ impl Default for Store {
 
 impl Store {
     /// The same in the store's own terms.
-    pub(crate) fn options(&self) -> vigie_store::Options {
+    fn options(&self, retention: vigie_store::series::Retention) -> vigie_store::Options {
         vigie_store::Options {
+            retention,
             budget_bytes: self.budget.0,
             series_bytes: self.series_budget.0,
             series_max: self.series_max,
@@ -183,6 +194,7 @@ fn validate(config: &Config) -> Result<(), String> {
             "store.series_budget leaves less than a quarter of store.budget for logs".into(),
         );
     }
+    retention::validate(&config.retention)?;
     config.inputs().validate().map_err(|e| e.to_string())?;
     config
         .http

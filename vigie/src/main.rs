@@ -8,6 +8,7 @@ mod demo;
 mod files;
 mod logging;
 mod output;
+mod retention;
 mod times;
 
 use std::process::ExitCode;

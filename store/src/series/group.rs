@@ -409,7 +409,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn group() -> Group {
-        let mut group = Group::new(3, Layout::for_step(10_000).into());
+        let archives = super::super::Archives::default().for_step(10_000);
+        let mut group = Group::new(3, Layout::new(0, &archives).into());
         for lane in 0..4 {
             group.add_lane(lane, 30_000);
         }

@@ -7,6 +7,7 @@
 //! not overwritten for a while still holds an older chunk.
 
 use super::codec::{Input, put_varint};
+use super::retention::Archives;
 
 /// Lanes of a group: so many series share a page.
 pub(crate) const LANES: usize = 48;
@@ -20,9 +21,9 @@ const RAW_BYTES_MAX: usize = 3;
 /// Bytes a consolidated slot (count, sum, min, max, last) may cost.
 const COARSE_BYTES_MAX: usize = 9;
 /// Archives of one layout at most; the page number has four bits for it.
-const ARCHIVES_MAX: usize = 8;
-
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const ARCHIVES_MAX: usize = 8;
+/// A day: longer slots would be of no zone's days.
+pub(crate) const STEP_MS_MAX: i64 = 86_400_000;
 
 /// One resolution and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,46 +41,38 @@ pub(crate) struct Archive {
 /// The archives of a group, finest first. Never changed once a group has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    pub(crate) id: u8,
+    pub(crate) id: u32,
     pub(crate) archives: Vec<Archive>,
 }
 
-/// The default archives: each with its length in milliseconds.
-const DEFAULT: [(i64, i64); 5] = [
-    (1_000, 6 * 3_600_000),
-    (10_000, 2 * DAY_MS),
-    (60_000, 14 * DAY_MS),
-    (600_000, 92 * DAY_MS),
-    (7_200_000, 732 * DAY_MS),
-];
-
 impl Layout {
-    /// The layout for series read every `step_ms`: this machine from one second on, others from ten
-    /// seconds, what is polled each minute or less often from one minute.
-    pub(crate) fn for_step(step_ms: i64) -> Self {
-        let first = match step_ms {
-            ..10_000 => 0,
-            10_000..60_000 => 1,
-            _ => 2,
+    /// Rings for a list of archives. A chunk holds whole slots of the next archive, and a ring has
+    /// the chunks from which one of the next archive's is made, and two more: so an archive that is
+    /// very short for its slots reaches back a little farther than it was asked to.
+    pub(crate) fn new(id: u32, archives: &Archives) -> Self {
+        let list = archives.list();
+        let ratio = |i: usize| {
+            list.get(i + 1)
+                .map_or(1, |next| next.step_ms / list[i].step_ms)
         };
-        let chosen = &DEFAULT[first..];
-        let archives = chosen.iter().enumerate().map(|(i, &(step_ms, length_ms))| {
-            let n = if i == 0 { RAW_SLOTS } else { COARSE_SLOTS };
-            let next = chosen.get(i + 1).map_or(step_ms, |next| next.0);
+        let chunk = |i: usize| {
+            let base = if i == 0 { RAW_SLOTS } else { COARSE_SLOTS };
+            ceil(base, ratio(i)) * ratio(i)
+        };
+        let archive = |i: usize| {
+            let n = chunk(i);
+            let one_of_next = list.get(i + 1).map(|_| chunk(i + 1) * ratio(i));
+            let wanted = list[i].length_ms / list[i].step_ms;
             Archive {
-                step_ms,
+                step_ms: list[i].step_ms,
                 n,
-                ring: (length_ms / step_ms)
-                    .unsigned_abs()
-                    .div_ceil(n.unsigned_abs())
-                    .cast_signed()
-                    + 1,
-                ratio: next / step_ms,
+                ring: (ceil(wanted, n) + 1).max(one_of_next.map_or(0, |slots| ceil(slots, n) + 2)),
+                ratio: ratio(i),
             }
-        });
+        };
         Self {
-            id: u8::try_from(first).unwrap_or(u8::MAX),
-            archives: archives.collect(),
+            id,
+            archives: (0..list.len()).map(archive).collect(),
         }
     }
 
@@ -95,7 +88,7 @@ impl Layout {
     }
 
     /// Reads them back; `None` when the figures make no sense.
-    pub(crate) fn decode(id: u8, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(id: u32, bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
         let mut archives: Vec<Archive> = Vec::new();
         while !input.is_empty() {
@@ -112,7 +105,7 @@ impl Layout {
                         .checked_mul(f.ratio)
                         .is_some_and(|s| f.ring >= s / f.n + 2)
             });
-            let sane = (1..=DAY_MS).contains(&a.step_ms)
+            let sane = (1..=STEP_MS_MAX).contains(&a.step_ms)
                 && (1..=1024).contains(&a.n)
                 && (1..1 << 20).contains(&a.ring)
                 && a.ratio >= 1
@@ -135,6 +128,15 @@ impl Layout {
             .map(|(i, a)| a.ring.unsigned_abs() * page_bytes_max(i, a.n.unsigned_abs()) as u64);
         rings.sum::<u64>() / 8 * 9
     }
+
+    /// The same for one series of a full group.
+    pub(crate) fn series_bytes_max(&self) -> u64 {
+        self.group_bytes_max().div_ceil(LANES as u64)
+    }
+}
+
+fn ceil(a: i64, b: i64) -> i64 {
+    a.unsigned_abs().div_ceil(b.unsigned_abs()).cast_signed()
 }
 
 /// Bytes that one page may have.
@@ -213,17 +215,21 @@ impl Rings {
 mod tests {
     use super::*;
 
+    fn layout_for(step_ms: i64) -> Layout {
+        Layout::new(0, &Archives::default().for_step(step_ms))
+    }
+
     #[test]
     fn default_layouts_hold_their_own_rules() {
-        for step in [1_000, 10_000, 30_000, 60_000, 300_000] {
-            let layout = Layout::for_step(step);
+        for step in [1_000, 10_000, 30_000, 60_000, 300_000, 600_000, 7_200_000] {
+            let layout = layout_for(step);
             assert_eq!(Layout::decode(layout.id, &layout.encode()), Some(layout));
         }
     }
 
     #[test]
     fn the_budget_of_a_series_is_known() {
-        let kib = |step| Layout::for_step(step).group_bytes_max() / LANES as u64 / 1024;
+        let kib = |step| layout_for(step).group_bytes_max() / LANES as u64 / 1024;
         // What docs/store.md says of the three default layouts.
         assert_eq!([kib(1_000), kib(10_000), kib(60_000)], [683, 491, 295]);
     }
@@ -241,7 +247,7 @@ mod tests {
         for group in 0..200 {
             let rings = Rings {
                 group,
-                layout: Layout::for_step(1_000).into(),
+                layout: layout_for(1_000).into(),
             };
             for a in 0..rings.len() {
                 for chunk in [-3, 0, 7] {

@@ -8,6 +8,7 @@ use vigie_query::{Labels, MetricKind};
 
 use super::codec::{Input, put_text, put_varint};
 use super::layout::{LANES, Layout};
+use super::retention::{Archives, Retention};
 use crate::{Error, Options, Result};
 
 /// A counter's readings may be so many steps apart before the growth between them is unknown.
@@ -68,10 +69,11 @@ struct Inner {
     /// By number; `None` for series that were forgotten.
     places: Vec<Option<Place>>,
     /// The layout of each group.
-    groups: Vec<u8>,
-    layouts: HashMap<u8, Arc<Layout>>,
+    groups: Vec<u32>,
+    layouts: HashMap<u32, Arc<Layout>>,
     /// Lanes that nobody has, by layout.
-    free: HashMap<u8, Vec<(u32, usize)>>,
+    free: HashMap<u32, Vec<(u32, usize)>>,
+    retention: Retention,
     limit: usize,
     budget_bytes: u64,
     reserved_bytes: u64,
@@ -97,6 +99,7 @@ impl Registry {
             limit: options.series_max,
             budget_bytes: options.series_bytes,
             layouts: read_layouts(conn)?,
+            retention: options.retention.clone(),
             ..Inner::default()
         };
         for (group, layout) in read_groups(conn)? {
@@ -137,7 +140,16 @@ impl Registry {
     /// [`Error::Limit`] when the store holds as many series as it may, or when the rings of more
     /// would not fit into its budget; this is counted.
     pub fn intern(&self, def: &SeriesDef) -> Result<SeriesId> {
-        self.lock().intern(def)
+        self.lock().intern(def, None)
+    }
+
+    /// The same with archives of its own in place of those that the rules of retention say, for
+    /// figures that come from elsewhere. A series that is known keeps the archives that it has.
+    ///
+    /// # Errors
+    /// As [`Registry::intern`].
+    pub fn intern_with(&self, def: &SeriesDef, archives: &Archives) -> Result<SeriesId> {
+        self.lock().intern(def, Some(archives))
     }
 
     /// How many series there are and how many were refused.
@@ -228,7 +240,7 @@ impl Registry {
 }
 
 impl Inner {
-    fn intern(&mut self, def: &SeriesDef) -> Result<SeriesId> {
+    fn intern(&mut self, def: &SeriesDef, archives: Option<&Archives>) -> Result<SeriesId> {
         if let Some(&id) = self.ids.get(&def.labels) {
             return Ok(id);
         }
@@ -238,9 +250,17 @@ impl Inner {
                 format!("the store holds {limit} series, as many as it may (store.series_max)")
             });
         }
-        let layout = Layout::for_step(def.step_ms);
+        let chosen;
+        let archives = match archives {
+            Some(archives) => archives,
+            None => {
+                chosen = self.retention.archives(&def.labels, def.step_ms);
+                &chosen
+            }
+        };
+        let layout = self.layout(archives);
         let free = self.free.entry(layout.id).or_default().pop();
-        let Some((group, lane)) = free.or_else(|| self.new_group(layout)) else {
+        let Some((group, lane)) = free.or_else(|| self.new_group(&layout)) else {
             let budget = self.budget_bytes >> 20;
             return self.refuse(def, || {
                 format!(
@@ -271,23 +291,31 @@ impl Inner {
         Err(Error::Limit(why()))
     }
 
+    /// The layout with these archives, known or new.
+    fn layout(&mut self, archives: &Archives) -> Arc<Layout> {
+        let next = self.layouts.keys().max().map_or(0, |id| id + 1);
+        let new = Layout::new(next, archives);
+        let mut known = self.layouts.values();
+        if let Some(known) = known.find(|l| l.archives == new.archives) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(new);
+        self.layouts.insert(next, Arc::clone(&new));
+        self.unwritten.layouts.push(Arc::clone(&new));
+        new
+    }
+
     /// A group more, if its rings fit into the budget; its first lane.
-    fn new_group(&mut self, layout: Layout) -> Option<(u32, usize)> {
+    fn new_group(&mut self, layout: &Layout) -> Option<(u32, usize)> {
         let bytes = layout.group_bytes_max();
         if self.reserved_bytes + bytes > self.budget_bytes {
             return None;
         }
-        let id = layout.id;
-        self.layouts.entry(id).or_insert_with(|| {
-            let layout = Arc::new(layout);
-            self.unwritten.layouts.push(Arc::clone(&layout));
-            layout
-        });
         let group = u32::try_from(self.groups.len()).ok()?;
         self.reserved_bytes += bytes;
-        self.groups.push(id);
+        self.groups.push(layout.id);
         self.unwritten.groups.push(group);
-        let free = self.free.entry(id).or_default();
+        let free = self.free.entry(layout.id).or_default();
         free.extend((1..LANES).rev().map(|lane| (group, lane)));
         Some((group, 0))
     }
@@ -376,9 +404,9 @@ fn read_labels(bytes: &[u8]) -> Option<Labels> {
     Some(Labels::new(pairs))
 }
 
-pub(crate) fn read_layouts(conn: &Connection) -> Result<HashMap<u8, Arc<Layout>>> {
+pub(crate) fn read_layouts(conn: &Connection) -> Result<HashMap<u32, Arc<Layout>>> {
     let mut stmt = conn.prepare_cached("SELECT id, spec FROM ts_layout")?;
-    let rows = stmt.query_map([], |r| Ok((r.get::<_, u8>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
+    let rows = stmt.query_map([], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
     let mut layouts = HashMap::default();
     for row in rows {
         let (id, spec) = row?;
@@ -391,7 +419,7 @@ pub(crate) fn read_layouts(conn: &Connection) -> Result<HashMap<u8, Arc<Layout>>
 }
 
 /// Groups in the order of their numbers, with their layouts.
-fn read_groups(conn: &Connection) -> Result<Vec<(u32, u8)>> {
+fn read_groups(conn: &Connection) -> Result<Vec<(u32, u32)>> {
     let sql =
         "SELECT grp, ts_group.layout FROM ts_group JOIN ts_layout ON id = layout ORDER BY grp";
     let mut stmt = conn.prepare_cached(sql)?;

@@ -48,6 +48,12 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     for finding in &findings {
         println!("{finding}");
     }
+    if !cx.quiet {
+        let budget = cx.config.store.series_budget.0;
+        for line in crate::retention::arithmetic(&cx.config.retention, budget) {
+            println!("{line}");
+        }
+    }
     if findings.is_empty() && !cx.quiet {
         let name = cx.config_path.as_ref().map_or_else(
             || "no configuration file: defaults".to_owned(),

@@ -38,7 +38,7 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     config.host.name = Some(FIRST_HOST.to_owned());
     config.known_files.enabled = false;
     config.syslog.clear();
-    let mut writer = Writer::open(&dir.0, &config.store.options(), cx.now)?;
+    let mut writer = Writer::open(&dir.0, &config.store_options(), cx.now)?;
     let days = *matches.get_one::<i64>("days").expect("has a default");
     tracing::info!("{days} days are being made up in {}", dir.0.display());
     let mut life = Life::new(writer.registry(), cx.now, days)?;

@@ -55,7 +55,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         None => tracing::info!("no configuration: watching this machine"),
     }
     let sockets = Sockets::bind(&cx.config.inputs())?;
-    let writer = Writer::open(&cx.data, &cx.config.store.options(), cx.now)?;
+    let writer = Writer::open(&cx.data, &cx.config.store_options(), cx.now)?;
     let daemon = Daemon {
         config: cx.config.clone(),
         rules,
