@@ -129,7 +129,8 @@ pub struct Files {
     /// Paths and globs that are left out.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// The format of the lines; recognised line by line if not given.
+    /// The format of the lines: its name, or `apache: `, `nginx: `, `goaccess: ` or `w3c: ` and the
+    /// server's own definition of it. Recognised line by line if not given.
     #[serde(default)]
     pub format: Option<String>,
     /// The zone of time stamps that name none; the system's if not given.
@@ -242,14 +243,9 @@ impl Config {
         }
         for files in &self.files {
             if let Some(name) = &files.format
-                && vigie_parsers::formats::find(name).is_none()
+                && let Err(e) = vigie_parsers::formats::named(name)
             {
-                let known: Vec<_> = vigie_parsers::formats::FORMATS
-                    .iter()
-                    .map(|f| f.name)
-                    .collect();
-                let why = format!("unknown format `{name}`; known: {}", known.join(", "));
-                return Err(Invalid::new("files.format", why));
+                return Err(Invalid::new("files.format", e.to_string()));
             }
             for pattern in files.paths.iter().chain(&files.exclude) {
                 if !pattern.starts_with('/') {

@@ -50,6 +50,11 @@ impl Lines {
         self.format = format;
     }
 
+    /// Takes note of a line that came before, for the columns that it may name.
+    pub(crate) fn heed(&mut self, line: &[u8]) {
+        self.detector.heed(line);
+    }
+
     /// Access lines without a virtual host are of this one.
     pub(crate) fn set_vhost(&mut self, vhost: &str) {
         self.figures.set_vhost(vhost);
@@ -81,7 +86,7 @@ impl Lines {
     fn parse(&mut self, line: &[u8]) -> &'static Format {
         if let Some(format) = self.format {
             self.record.clear();
-            if (format.parse)(&mut self.context, line, &mut self.record) {
+            if format.parse(&mut self.context, line, &mut self.record) {
                 return format;
             }
         }

@@ -15,8 +15,27 @@ fn context() -> Context {
 pub fn format(name: &str, line: &[u8]) {
     let format = formats::find(name).expect("a target for each format, by its name");
     let mut record = Record::default();
-    if (format.parse)(&mut context(), line, &mut record) {
+    if format.parse(&mut context(), line, &mut record) {
         sound(&record, line);
+    }
+}
+
+/// The first line is a definition, the rest a line that it may describe. Definitions stay for the life
+/// of the process, so only the first thousand are looked at closely; the others must be refused.
+pub fn pasted(data: &[u8]) {
+    let mut halves = data.splitn(2, |&b| b == b'\n');
+    let (definition, line) = (halves.next(), halves.next().unwrap_or_default());
+    let Some(definition) = definition.and_then(|d| std::str::from_utf8(d).ok()) else {
+        return;
+    };
+    for (language, _) in formats::languages() {
+        if let Ok(found) = formats::named(&format!("{language}: {definition}")) {
+            let mut record = Record::default();
+            if found.parse(&mut context(), line, &mut record) {
+                sound(&record, line);
+            }
+            formats::explain(&mut context(), line, Some(found));
+        }
     }
 }
 
@@ -24,9 +43,13 @@ pub fn format(name: &str, line: &[u8]) {
 pub fn detect(data: &[u8]) {
     let (mut cx, mut record, mut detector) = (context(), Record::default(), Detector::default());
     for line in data.split(|&b| b == b'\n') {
+        formats::explain(&mut cx, line, None);
         let format = detector.parse(&mut cx, line, &mut record);
         sound(&record, line);
-        // What is remembered of the lines before only saves time.
+        // What is remembered of the lines before only saves time, but for the columns of a W3C log.
+        if format.family() != format.name {
+            continue;
+        }
         let mut fresh = Record::default();
         let again = Detector::default().parse(&mut context(), line, &mut fresh);
         assert_eq!((format.name, &record), (again.name, &fresh));

@@ -127,6 +127,8 @@ pub enum Kind {
     Millis,
     /// Microseconds; the value is in seconds.
     Micros,
+    /// Nanoseconds; the value is in seconds.
+    Nanos,
 }
 
 /// A piece of a line that has a name.
@@ -367,6 +369,7 @@ impl Kind {
             Self::Quoted | Self::Json | Self::SdParam => crate::escape::undo(self, text),
             Self::Millis => scaled(text, 1e3),
             Self::Micros => scaled(text, 1e6),
+            Self::Nanos => scaled(text, 1e9),
         }
     }
 }

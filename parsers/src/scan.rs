@@ -131,16 +131,24 @@ impl<'a> Scan<'a> {
         if !probe.eat(b'"') {
             return None;
         }
+        let inside = probe.until_quote()?;
+        probe.step(1);
+        *self = probe;
+        Some(inside)
+    }
+
+    /// The bytes up to a quote that no backslash precedes; the finger stays on the quote.
+    #[inline]
+    pub(crate) fn until_quote(&mut self) -> Option<Range<usize>> {
+        let mut probe = *self;
         let start = probe.at;
         loop {
             let rest = probe.rest();
             let n = quote_or_escape(rest)?;
             probe.step(n);
             if rest.get(n) == Some(&b'"') {
-                let end = probe.at;
-                probe.step(1);
                 *self = probe;
-                return Some(start..end);
+                return Some(start..probe.at);
             }
             if rest.len() < n + 2 {
                 return None;

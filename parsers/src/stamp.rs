@@ -15,6 +15,15 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// A stamp put together elsewhere.
+    pub(crate) fn new(civil: i64, offset: Option<i64>) -> Self {
+        Self {
+            civil,
+            offset,
+            len: 0,
+        }
+    }
+
     /// The point in time; `true` if the zone had to be guessed.
     #[inline]
     pub(crate) fn resolve(self, cx: &mut Context) -> (Timestamp, bool) {
@@ -67,7 +76,7 @@ fn four(s: &[u8], at: usize) -> Option<i32> {
 
 /// The date as ms since 1970, if it is in the calendar.
 #[inline]
-fn date(year: i32, month: u8, day: u8) -> Option<i64> {
+pub(crate) fn date(year: i32, month: u8, day: u8) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         4 | 6 | 9 | 11 => 30,
@@ -125,7 +134,7 @@ fn fraction(s: &[u8], at: usize) -> (i64, usize) {
 
 /// `Z`, `±hh:mm`, `±hhmm` or `±hh`: ms and length.
 #[inline]
-fn offset(s: &[u8], at: usize) -> Option<(i64, usize)> {
+pub(crate) fn offset(s: &[u8], at: usize) -> Option<(i64, usize)> {
     let sign = match s.get(at)? {
         b'Z' | b'z' => return Some((0, 1)),
         b'+' => 60_000,
@@ -235,7 +244,7 @@ fn clf_zone(s: &[u8], civil: i64, mut len: usize) -> Stamp {
 
 /// A month's English short name.
 #[inline]
-fn month(s: &[u8], at: usize) -> Option<u8> {
+pub(crate) fn month(s: &[u8], at: usize) -> Option<u8> {
     let name = s.get(at..at + 3)?;
     let folded = name.iter().fold(0u32, |n, &b| n << 8 | u32::from(b | 0x20));
     const fn key(n: &[u8; 3]) -> u32 {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Format, ansi, extras};
+use super::{Format, Read, ansi, extras};
 use crate::record::{Field, Kind, Record};
 use crate::scan::{Scan, near};
 use crate::{Context, Severity, minute};
@@ -17,7 +17,7 @@ pub(super) const COMBINED: Format = Format {
     about: "access log of nginx and Apache with referer and agent, extras welcome",
     starts,
     sure: true,
-    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Combined),
+    read: Read::Code(|cx, line, out| read(cx, line, out) == Some(Shape::Combined)),
 };
 /// Debian's Apache for other virtual hosts.
 pub(super) const VHOST_COMBINED: Format = Format {
@@ -25,7 +25,7 @@ pub(super) const VHOST_COMBINED: Format = Format {
     about: "combined with the virtual host and its port in front",
     starts,
     sure: true,
-    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Vhost),
+    read: Read::Code(|cx, line, out| read(cx, line, out) == Some(Shape::Vhost)),
 };
 /// NCSA's original.
 pub(super) const COMMON: Format = Format {
@@ -33,7 +33,7 @@ pub(super) const COMMON: Format = Format {
     about: "access log in the Common Log Format, extras welcome",
     starts,
     sure: true,
-    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Common),
+    read: Read::Code(|cx, line, out| read(cx, line, out) == Some(Shape::Common)),
 };
 /// Flask's development server.
 pub(super) const WERKZEUG: Format = Format {
@@ -41,7 +41,7 @@ pub(super) const WERKZEUG: Format = Format {
     about: "access log of Flask's and other development servers of Python",
     starts,
     sure: true,
-    parse: |cx, line, out| read(cx, line, out) == Some(Shape::Werkzeug),
+    read: Read::Code(|cx, line, out| read(cx, line, out) == Some(Shape::Werkzeug)),
 };
 
 /// More words than that before the time are no access log (a user name may hold spaces).
@@ -118,12 +118,7 @@ fn head(s: &mut Scan<'_>, out: &mut Record) -> Option<bool> {
     }
     if vhost {
         let (start, end) = words[0];
-        let name = s.text(start..end);
-        let port = memchr::memrchr(b':', name).filter(|&at| {
-            let digits = name.get(at + 1..).unwrap_or_default();
-            !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
-        });
-        let cut = port.map_or(end, |at| start + at);
+        let cut = start + without_port(s.text(start..end));
         out.push(Field::Vhost, start, cut, Kind::Plain);
     }
     let mut push = |field, start: usize, end: usize| {
@@ -149,28 +144,50 @@ fn stamp_follows(s: &Scan<'_>) -> bool {
 }
 
 /// Method, path, query and protocol; or `request` if it is not those.
-pub(super) fn split_request(s: &Scan<'_>, mut range: Range<usize>, out: &mut Record) {
+#[inline]
+pub(super) fn split_request(s: &Scan<'_>, range: Range<usize>, out: &mut Record) {
+    split_request_as(s, range, Kind::Quoted, out);
+}
+
+/// The same of text that was escaped in that way.
+#[inline]
+pub(super) fn split_request_as(
+    s: &Scan<'_>,
+    mut range: Range<usize>,
+    kind: Kind,
+    out: &mut Record,
+) {
     let text = s.text(range.clone());
     if text.first() == Some(&0x1b) {
         range = ansi::inside(text, range.start);
     }
     let text = s.text(range.clone());
     let Some((method, target, protocol)) = request_parts(text) else {
-        out.push(Field::Request, range.start, range.end, Kind::Quoted);
+        out.push(Field::Request, range.start, range.end, kind);
         return;
     };
     let base = range.start;
     out.push(Field::Method, base, base + method, Kind::Plain);
-    let path = s.text(base + target.start..base + target.end);
-    let cut = near(path, [b'?']).map_or(target.end, |at| target.start + at);
-    out.push(Field::Path, base + target.start, base + cut, Kind::Quoted);
-    out.push(
-        Field::Query,
-        base + cut + 1,
-        (base + target.end).max(base + cut + 1),
-        Kind::Quoted,
-    );
+    split_target(s, base + target.start..base + target.end, kind, out);
     out.push(Field::Protocol, base + protocol, range.end, Kind::Plain);
+}
+
+/// Path and query.
+#[inline]
+pub(super) fn split_target(s: &Scan<'_>, target: Range<usize>, kind: Kind, out: &mut Record) {
+    let path = s.text(target.clone());
+    let cut = near(path, [b'?']).map_or(target.end, |at| target.start + at);
+    out.push(Field::Path, target.start, cut, kind);
+    out.push(Field::Query, cut + 1, target.end.max(cut + 1), kind);
+}
+
+/// The length of a host's name without the port behind it.
+pub(super) fn without_port(name: &[u8]) -> usize {
+    let port = memchr::memrchr(b':', name).filter(|&at| {
+        let digits = name.get(at + 1..).unwrap_or_default();
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    });
+    port.unwrap_or(name.len())
 }
 
 /// The end of the method, the target, and the begin of the protocol.

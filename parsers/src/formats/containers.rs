@@ -1,7 +1,7 @@
 //! Lines that a container engine has wrapped: `compose`, `dockerjson` and `cri`. What is inside is
 //! read as the format that it is; the time is the engine's where it has one.
 
-use super::{Format, ansi, detect_within};
+use super::{Format, Read, ansi, detect_within};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, stamp};
@@ -12,7 +12,7 @@ pub(super) const COMPOSE: Format = Format {
     about: "docker compose logs: a container's name and a bar before each line",
     starts: |b| b.is_ascii_alphanumeric() || b == 0x1b,
     sure: false,
-    parse: compose,
+    read: Read::Code(compose),
 };
 /// Docker's json-file driver on disk.
 pub(super) const DOCKERJSON: Format = Format {
@@ -20,7 +20,7 @@ pub(super) const DOCKERJSON: Format = Format {
     about: "Docker's json-file driver: log, stream, time",
     starts: |b| b == b'{',
     sure: true,
-    parse: dockerjson,
+    read: Read::Code(dockerjson),
 };
 /// containerd's and CRI-O's files.
 pub(super) const CRI: Format = Format {
@@ -28,7 +28,7 @@ pub(super) const CRI: Format = Format {
     about: "Kubernetes' container logs: time, stream, P or F, text",
     starts: |b| b.is_ascii_digit(),
     sure: true,
-    parse: cri,
+    read: Read::Code(cri),
 };
 
 fn compose(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {

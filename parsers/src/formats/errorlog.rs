@@ -1,6 +1,6 @@
 //! The web servers' error logs: `nginx_error` and `apache_error`.
 
-use super::{Format, access};
+use super::{Format, Read, access};
 use crate::record::{Field, Kind, Record};
 use crate::scan::{Scan, find};
 use crate::{Context, Severity, stamp};
@@ -11,7 +11,7 @@ pub(super) const NGINX: Format = Format {
     about: "nginx' error log",
     starts: |b| b.is_ascii_digit(),
     sure: true,
-    parse: nginx,
+    read: Read::Code(nginx),
 };
 /// Apache's, of 2.2 and 2.4.
 pub(super) const APACHE: Format = Format {
@@ -19,7 +19,7 @@ pub(super) const APACHE: Format = Format {
     about: "Apache's error log",
     starts: |b| b == b'[',
     sure: true,
-    parse: apache,
+    read: Read::Code(apache),
 };
 
 /// `2026/11/21 05:19:14 [error] 9#9: *79 text, client: …, request: "…"`; nginx cuts it at 2 KiB, so the

@@ -1,6 +1,6 @@
 //! `haproxy`: its HTTP and TCP lines; within syslog also what it says of its servers.
 
-use super::{Format, access, errorlog};
+use super::{Format, Read, access, errorlog};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, stamp};
@@ -11,7 +11,7 @@ pub(super) const FORMAT: Format = Format {
     about: "HAProxy's HTTP and TCP log without a syslog header",
     starts: |b| b.is_ascii_hexdigit() || matches!(b, b':' | b'['),
     sure: true,
-    parse: traffic,
+    read: Read::Code(traffic),
 };
 
 /// Any message of HAProxy.

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::Format;
 use super::keys::Pairs;
+use super::{Format, Read};
 use crate::Context;
 use crate::record::{Kind, Record};
 use crate::scan::Scan;
@@ -17,7 +17,7 @@ pub(super) const FORMAT: Format = Format {
     about: "one JSON object a line",
     starts: |b| b == b'{',
     sure: false,
-    parse: message,
+    read: Read::Code(message),
 };
 
 /// Objects within objects that are looked into; what is deeper stays text.

@@ -1,6 +1,6 @@
 //! `keepalived`: changes of VRRP state, within syslog or on a console with C's time in front.
 
-use super::Format;
+use super::{Format, Read};
 use crate::record::{Kind, Record};
 use crate::scan::{Scan, find};
 use crate::{Context, Severity, stamp};
@@ -11,7 +11,7 @@ pub(super) const FORMAT: Format = Format {
     about: "keepalived on a console: time, then what became of a VRRP instance",
     starts: |b| b.is_ascii_uppercase(),
     sure: true,
-    parse,
+    read: Read::Code(parse),
 };
 
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {

@@ -1,7 +1,7 @@
 //! `logfmt`: `key=value key="a value"` all along the line.
 
-use super::Format;
 use super::keys::Pairs;
+use super::{Format, Read};
 use crate::Context;
 use crate::record::{Kind, Record};
 use crate::scan::Scan;
@@ -12,7 +12,7 @@ pub(super) const FORMAT: Format = Format {
     about: "key=value pairs, as Go programs write them",
     starts: |b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'@'),
     sure: false,
-    parse,
+    read: Read::Code(parse),
 };
 
 /// A line needs so many pairs to be taken for one: fewer are found in prose.

@@ -3,16 +3,21 @@
 
 use crate::{Context, Record};
 
+pub use explain::{Departure, Explanation, explain};
+pub use pasted::{FormatError, languages};
+
 mod access;
 mod ansi;
 mod containers;
 mod errorlog;
+mod explain;
 mod extras;
 mod haproxy;
 mod json;
 mod keepalived;
 mod keys;
 mod logfmt;
+mod pasted;
 mod postgresql;
 mod programs;
 mod raw;
@@ -33,8 +38,31 @@ pub struct Format {
     pub(crate) starts: fn(u8) -> bool,
     /// No format before it in [`FORMATS`] takes a line that this one takes, so it may be tried first.
     pub(crate) sure: bool,
+    read: Read,
+}
+
+/// How a format reads.
+#[derive(Debug)]
+enum Read {
+    Code(fn(&mut Context, &[u8], &mut Record) -> bool),
+    Template(pasted::Template),
+}
+
+impl Format {
     /// Describes the line in the (cleared) record; `false` if it is not of this format.
-    pub parse: fn(&mut Context, &[u8], &mut Record) -> bool,
+    #[inline]
+    pub fn parse(&self, cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+        match &self.read {
+            Read::Code(read) => read(cx, line, out),
+            Read::Template(template) => template.read(cx, line, out).is_ok(),
+        }
+    }
+
+    /// The name without the definition that may follow it: `nginx` for `nginx: $remote_addr …`.
+    #[must_use]
+    pub fn family(&self) -> &'static str {
+        self.name.split(':').next().unwrap_or(self.name)
+    }
 }
 
 /// All formats, in the order in which detection tries them: the most particular first, `raw`, which
@@ -55,6 +83,7 @@ pub const FORMATS: &[&Format] = &[
     &postgresql::FORMAT,
     &rfc3164::FORMAT,
     &keepalived::FORMAT,
+    &pasted::W3C,
     &programs::DPKG,
     &programs::APT,
     &programs::PYTHON,
@@ -65,41 +94,76 @@ pub const FORMATS: &[&Format] = &[
 ];
 
 /// The formats that may begin with a byte, as bits by their place in [`FORMATS`].
-static BY_FIRST_BYTE: std::sync::LazyLock<[u32; 256]> = std::sync::LazyLock::new(|| {
+static BY_FIRST_BYTE: std::sync::LazyLock<[u64; 256]> = std::sync::LazyLock::new(|| {
     std::array::from_fn(|byte| {
         let byte = u8::try_from(byte).unwrap_or_default();
         let mut bits = 0;
         for (index, format) in FORMATS.iter().enumerate() {
-            bits |= u32::from((format.starts)(byte)) << index;
+            bits |= u64::from((format.starts)(byte)) << index;
         }
         bits
     })
 });
 
-/// The format of that name.
+/// The format of that name, or the one that a definition (`nginx: $remote_addr …`) defines.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Format> {
-    FORMATS.iter().copied().find(|f| f.name == name)
+    named(name).ok()
 }
 
-/// Chooses a format line by line. What a line is read as depends on the line alone: the detector only
-/// remembers where to look first.
+/// As [`find`], for what an operator has written.
+///
+/// # Errors
+/// Names the known formats, or the column of a definition that cannot be understood.
+pub fn named(name: &str) -> Result<&'static Format, FormatError> {
+    if let Some(format) = FORMATS.iter().copied().find(|f| f.name == name) {
+        return Ok(format);
+    }
+    pasted::find(name).unwrap_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
+        let languages: Vec<_> = languages().map(|(name, _)| format!("{name}: …")).collect();
+        Err(FormatError {
+            column: 0,
+            what: format!(
+                "unknown format `{name}`; known: {}, {}",
+                known.join(", "),
+                languages.join(", ")
+            ),
+        })
+    })
+}
+
+/// Chooses a format line by line. What a line is read as depends on the line alone, and on the columns
+/// that a W3C log has named before it; beyond that the detector only remembers where to look first.
 #[derive(Clone, Debug, Default)]
 pub struct Detector {
     last: Option<&'static Format>,
+    /// The columns of a W3C log.
+    columns: Option<&'static Format>,
 }
+
+/// Definitions from `#Fields:` lines in one process: files can bring a new one with each line.
+const COLUMNS_MAX: usize = 256;
 
 impl Detector {
     /// Reads a line with the first format that takes it. The record is cleared first.
     pub fn parse(&mut self, cx: &mut Context, line: &[u8], out: &mut Record) -> &'static Format {
         let first = line.first().copied().unwrap_or_default();
+        if first == b'#' {
+            self.heed(line);
+        } else if let Some(columns) = self.columns {
+            out.clear();
+            if columns.parse(cx, line, out) {
+                return columns;
+            }
+        }
         if let Some(last) = self.last.filter(|f| (f.starts)(first)) {
             out.clear();
-            if (last.parse)(cx, line, out) {
+            if last.parse(cx, line, out) {
                 return last;
             }
         }
-        let format = detect(cx, line, out, u32::MAX);
+        let format = detect(cx, line, out, u64::MAX);
         if format.sure {
             self.last = Some(format);
         }
@@ -107,8 +171,18 @@ impl Detector {
     }
 }
 
+impl Detector {
+    /// Takes note of the columns that a `#Fields:` line names: a file that is read from its middle on
+    /// needs the last such line before.
+    pub fn heed(&mut self, line: &[u8]) {
+        if let Some(definition) = pasted::w3c_columns(line) {
+            self.columns = pasted::find_columns(&definition, COLUMNS_MAX);
+        }
+    }
+}
+
 /// Tries the formats of the mask that may begin so, in order.
-fn detect(cx: &mut Context, line: &[u8], out: &mut Record, mask: u32) -> &'static Format {
+fn detect(cx: &mut Context, line: &[u8], out: &mut Record, mask: u64) -> &'static Format {
     let first = line.first().copied().unwrap_or_default();
     let mut bits = mask & BY_FIRST_BYTE.get(usize::from(first)).copied().unwrap_or(0);
     while bits != 0 {
@@ -116,13 +190,13 @@ fn detect(cx: &mut Context, line: &[u8], out: &mut Record, mask: u32) -> &'stati
         bits &= bits - 1;
         out.clear();
         if let Some(format) = FORMATS.get(index)
-            && (format.parse)(cx, line, out)
+            && format.parse(cx, line, out)
         {
             return format;
         }
     }
     out.clear();
-    (raw::FORMAT.parse)(cx, line, out);
+    raw::FORMAT.parse(cx, line, out);
     &raw::FORMAT
 }
 
@@ -134,7 +208,7 @@ fn detect_within(cx: &mut Context, text: &[u8], at: usize, out: &mut Record) {
         let wrapper = matches!(format.name, "compose" | "cri" | "dockerjson");
         if candidates & (1 << index) != 0
             && !wrapper
-            && out.within(at, |out| (format.parse)(cx, text, out))
+            && out.within(at, |out| format.parse(cx, text, out))
         {
             return;
         }
@@ -145,7 +219,7 @@ fn detect_within(cx: &mut Context, text: &[u8], at: usize, out: &mut Record) {
 /// (no PRI, no time, no host). The record is cleared first.
 pub fn syslog_message(cx: &mut Context, line: &[u8], out: &mut Record) -> &'static Format {
     out.clear();
-    if (rfc5424::FORMAT.parse)(cx, line, out) {
+    if rfc5424::FORMAT.parse(cx, line, out) {
         return &rfc5424::FORMAT;
     }
     out.clear();

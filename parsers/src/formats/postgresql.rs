@@ -1,6 +1,6 @@
 //! `postgresql`: stderr with the default `log_line_prefix` (`%m [%p] `), users and databases welcome.
 
-use super::Format;
+use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, Severity, stamp};
@@ -11,7 +11,7 @@ pub(super) const FORMAT: Format = Format {
     about: "PostgreSQL's server log",
     starts: |b| b.is_ascii_digit(),
     sure: true,
-    parse,
+    read: Read::Code(parse),
 };
 
 /// Words of the prefix between the process and the level.

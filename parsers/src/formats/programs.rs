@@ -1,7 +1,7 @@
 //! Programs' own lines that begin with a time or a level: `python`, `iso`, and the package tools'
 //! `dpkg` and `apt`.
 
-use super::Format;
+use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, Severity, stamp};
@@ -12,7 +12,7 @@ pub(super) const PYTHON: Format = Format {
     about: "Python's logging module, Flask, gunicorn and uvicorn",
     starts: |b| b.is_ascii_digit() || b.is_ascii_uppercase() || b == b'[',
     sure: false,
-    parse: python,
+    read: Read::Code(python),
 };
 /// dpkg.log.
 pub(super) const DPKG: Format = Format {
@@ -20,7 +20,7 @@ pub(super) const DPKG: Format = Format {
     about: "dpkg's log: what was installed, removed, configured",
     starts: |b| b.is_ascii_digit(),
     sure: false,
-    parse: dpkg,
+    read: Read::Code(dpkg),
 };
 /// apt/history.log.
 pub(super) const APT: Format = Format {
@@ -28,7 +28,7 @@ pub(super) const APT: Format = Format {
     about: "apt's history: one stanza of lines for each run",
     starts: |b| b.is_ascii_uppercase(),
     sure: false,
-    parse: apt,
+    read: Read::Code(apt),
 };
 /// Everything else that tells the time first.
 pub(super) const ISO: Format = Format {
@@ -36,7 +36,7 @@ pub(super) const ISO: Format = Format {
     about: "any line that begins with an ISO 8601 time, with a level or without",
     starts: |b| b.is_ascii_digit() || b == b'[',
     sure: false,
-    parse: iso,
+    read: Read::Code(iso),
 };
 
 /// Words behind the time among which a level is looked for.

@@ -1,6 +1,6 @@
 //! `raw`: any line at all, all of it message.
 
-use super::Format;
+use super::{Format, Read};
 use crate::{Context, Record};
 
 /// See the module.
@@ -9,7 +9,7 @@ pub(super) const FORMAT: Format = Format {
     about: "any line, taken as it is",
     starts: |_| true,
     sure: false,
-    parse,
+    read: Read::Code(parse),
 };
 
 fn parse(_cx: &mut Context, line: &[u8], out: &mut Record) -> bool {

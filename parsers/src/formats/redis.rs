@@ -1,6 +1,6 @@
 //! `redis`: `pid:role 06 Jan 2024 09:45:34.399 * text`.
 
-use super::Format;
+use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, Severity, stamp};
@@ -11,7 +11,7 @@ pub(super) const FORMAT: Format = Format {
     about: "Redis' and Valkey's server log",
     starts: |b| b.is_ascii_digit(),
     sure: true,
-    parse: message,
+    read: Read::Code(message),
 };
 
 /// The line; within syslog Redis may keep it.

@@ -4,7 +4,7 @@
 //! and where a line is ambiguous the reading that loses no text is taken.
 
 use super::syslog::{self, inner};
-use super::{Format, is};
+use super::{Format, Read, is};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::stamp::{self, Bsd};
@@ -16,7 +16,7 @@ pub(super) const FORMAT: Format = Format {
     about: "BSD syslog (RFC 3164), from the network, from /dev/log and in files",
     starts: |b| b == b'<' || b.is_ascii_alphanumeric(),
     sure: false,
-    parse,
+    read: Read::Code(parse),
 };
 
 /// A word longer than that is not the tag of a program (the RFC says 32, paths are longer).

@@ -1,7 +1,7 @@
 //! `rfc5424`: `<PRI>1 TIME HOST APP PROCID MSGID [SD] MSG`, read as tolerantly as it is written.
 
-use super::Format;
 use super::syslog::{self, inner};
+use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, minute, stamp};
@@ -12,7 +12,7 @@ pub(super) const FORMAT: Format = Format {
     about: "syslog with structured data (RFC 5424)",
     starts: |b| b == b'<',
     sure: true,
-    parse,
+    read: Read::Code(parse),
 };
 
 /// Parameters of structured data that get a span; the standard's own examples have three.

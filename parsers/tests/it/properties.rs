@@ -102,8 +102,8 @@ proptest! {
         cx.recv = Timestamp(recv);
         for format in FORMATS {
             let (mut one, mut two) = (Record::default(), Record::default());
-            let first = (format.parse)(&mut cx, &line, &mut one);
-            let second = (format.parse)(&mut cx, &line, &mut two);
+            let first = format.parse(&mut cx, &line, &mut one);
+            let second = format.parse(&mut cx, &line, &mut two);
             prop_assert_eq!(first, second, "{}", format.name);
             if first {
                 prop_assert_eq!(&one, &two, "{}", format.name);
@@ -176,8 +176,8 @@ proptest! {
             for format in FORMATS {
                 let (mut fresh, mut want) = (Context::new(kept.recv, zone.clone()), Record::default());
                 record.clear();
-                let taken = (format.parse)(&mut kept, &line, &mut record);
-                prop_assert_eq!(taken, (format.parse)(&mut fresh, &line, &mut want));
+                let taken = format.parse(&mut kept, &line, &mut record);
+                prop_assert_eq!(taken, format.parse(&mut fresh, &line, &mut want));
                 if taken {
                     prop_assert_eq!(&record, &want, "{}", format.name);
                 }

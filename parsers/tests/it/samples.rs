@@ -35,7 +35,7 @@ fn logs(format: &str) -> Vec<PathBuf> {
 /// One block for each line: its format if another took it, its fields, its message.
 fn dump(detector: &mut Detector, line: &[u8], own: &str) -> String {
     let mut record = Record::default();
-    let format = detector.parse(&mut context(), line, &mut record).name;
+    let format = detector.parse(&mut context(), line, &mut record).family();
     let name = if format == own {
         String::new()
     } else {

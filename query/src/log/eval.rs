@@ -121,6 +121,7 @@ impl Subject for Event {
                     match span.kind {
                         Kind::Millis => number(1e3),
                         Kind::Micros => number(1e6),
+                        Kind::Nanos => number(1e9),
                         _ => number(1.0),
                     }
                 }
@@ -157,7 +158,7 @@ fn any_decoded(event: &Event, numbers: bool, test: &mut impl FnMut(&[u8]) -> boo
     event.record.fields.iter().any(|span| {
         let differs = match span.kind {
             Kind::Plain => return false,
-            Kind::Millis | Kind::Micros => numbers,
+            Kind::Millis | Kind::Micros | Kind::Nanos => numbers,
             Kind::Quoted | Kind::Json | Kind::SdParam => escapes,
         };
         // What stands as it is between signs was found in the line, if it is there at all.

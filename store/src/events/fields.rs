@@ -214,7 +214,7 @@ impl Cursor<'_> {
             append_number(code & !NUMBER, scratch);
             scratch
         };
-        let scaled = matches!(self.kind, Kind::Millis | Kind::Micros);
+        let scaled = matches!(self.kind, Kind::Millis | Kind::Micros | Kind::Nanos);
         let plain = || std::str::from_utf8(text).is_ok_and(|t| t.parse::<f64>().is_ok());
         let loose = scaled && code & NUMBER == 0 && !plain();
         (self.kind.decode(text), loose)

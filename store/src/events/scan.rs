@@ -165,7 +165,7 @@ impl Parse {
         event.record.clear();
         let read = self
             .format
-            .is_some_and(|f| (f.parse)(&mut self.context, &event.line, &mut event.record));
+            .is_some_and(|f| f.parse(&mut self.context, &event.line, &mut event.record));
         if !read {
             event.record.clear();
             event.record.message = 0..u32::try_from(event.line.len()).unwrap_or(u32::MAX);

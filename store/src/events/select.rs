@@ -236,7 +236,7 @@ fn runs(pattern: &TextPattern) -> Vec<Run<'_>> {
 
 /// Numbers are shown in another unit than the line's.
 fn is_scaled(kind: Kind) -> bool {
-    matches!(kind, Kind::Millis | Kind::Micros)
+    matches!(kind, Kind::Millis | Kind::Micros | Kind::Nanos)
 }
 
 /// A run of digits that is sought in numbers, without writing these down.
@@ -310,7 +310,7 @@ impl Search<'_> {
         let escapes = match kind {
             Kind::Plain => false,
             Kind::Quoted | Kind::Json | Kind::SdParam => mask & words::byte_mask(b"\\") != 0,
-            Kind::Millis | Kind::Micros => self.numeric,
+            Kind::Millis | Kind::Micros | Kind::Nanos => self.numeric,
         };
         escapes || self.mask & !mask == 0
     }
@@ -367,7 +367,7 @@ impl Search<'_> {
         match kind {
             Kind::Plain => true,
             Kind::Quoted | Kind::Json | Kind::SdParam => mask & words::byte_mask(b"\\") == 0,
-            Kind::Millis | Kind::Micros => false,
+            Kind::Millis | Kind::Micros | Kind::Nanos => false,
         }
     }
 

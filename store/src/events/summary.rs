@@ -82,7 +82,7 @@ fn write_column(column: &Column, kind: Kind, out: &mut Vec<u8>) {
 /// The distinct values of a column, undone, if they are few. Texts of rescaled numbers that are none
 /// can mislead, so such columns have no list.
 fn few_values(column: &Column, kind: Kind) -> Option<Vec<Vec<u8>>> {
-    let scaled = matches!(kind, Kind::Millis | Kind::Micros);
+    let scaled = matches!(kind, Kind::Millis | Kind::Micros | Kind::Nanos);
     if column.strings.len() > VALUES_MAX || (scaled && column.strings.len() > 0) {
         return None;
     }

@@ -39,13 +39,14 @@ pub(super) struct ColumnName {
     pub kind: Kind,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::Plain,
     Kind::Quoted,
     Kind::Json,
     Kind::SdParam,
     Kind::Millis,
     Kind::Micros,
+    Kind::Nanos,
 ];
 
 impl ColumnName {

@@ -191,7 +191,7 @@ fn whole_lines(table: &Table, format: &str, add: &mut impl FnMut(&[u8])) {
             continue;
         }
         record.clear();
-        if (format.parse)(&mut context, &line, &mut record) {
+        if format.parse(&mut context, &line, &mut record) {
             for span in &record.fields {
                 add(span.text(&line));
                 add(&span.value(&line));

@@ -109,7 +109,7 @@ fn ingest(dir: &Path, corpus: &Corpus) -> Result<(f64, u64)> {
         for line in chunk.split_inclusive(|&b| b == b'\n') {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             record.clear();
-            anyhow::ensure!((format.parse)(&mut cx, line, &mut record), "format");
+            anyhow::ensure!(format.parse(&mut cx, line, &mut record), "format");
             batch
                 .events
                 .push(cx.recv, &origin, format.name, line, &record);

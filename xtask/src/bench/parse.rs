@@ -68,7 +68,7 @@ pub(crate) fn run() -> Result<()> {
         let lines = Lines::generate(kind.write);
         let own = best(&lines, format, |cx, line, record| {
             record.clear();
-            (format.parse)(cx, line, record).then_some(format)
+            format.parse(cx, line, record).then_some(format)
         })?;
         let mut detector = Detector::default();
         let detected = best(&lines, format, |cx, line, record| {

@@ -110,7 +110,7 @@ impl Followed {
         origin: Arc<Origin>,
         source: Arc<Source>,
     ) -> Self {
-        Self {
+        let mut followed = Self {
             position,
             place: place.to_owned(),
             file,
@@ -120,7 +120,32 @@ impl Followed {
             source,
             seen: None,
             quiet_since: None,
+        };
+        // Without it the lines are text until the next header; reading on is what matters.
+        let _ = followed.heed_columns();
+        followed
+    }
+
+    /// A W3C log says what its columns are in lines before ours: the last of them near our place, else
+    /// that at the top of the file.
+    fn heed_columns(&mut self) -> io::Result<()> {
+        /// A header has some ten lines; servers that repeat it do so at each start.
+        const LOOK_BYTES: u64 = 64 << 10;
+        let offset = self.position.offset;
+        let mut first = [0];
+        if offset == 0 || self.file.read_at(&mut first, 0)? == 0 || first != *b"#" {
+            return Ok(());
         }
+        for from in [0, offset.saturating_sub(LOOK_BYTES)] {
+            let len = usize::try_from((offset - from).min(LOOK_BYTES)).unwrap_or(0);
+            let mut bytes = vec![0; len];
+            let n = self.file.read_at(&mut bytes, from)?;
+            let lines = bytes.get(..n).unwrap_or_default().split(|&b| b == b'\n');
+            for line in lines.filter(|l| l.first() == Some(&b'#')) {
+                self.lines.heed(line);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the file has changed, and how.

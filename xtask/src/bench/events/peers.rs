@@ -268,7 +268,7 @@ fn fields_of(corpus: &Corpus, to: &Path) -> Result<()> {
         let mut cx = Context::new(Timestamp(corpus::START_MS), jiff::tz::TimeZone::UTC);
         for line in chunk.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
             record.clear();
-            (format.parse)(&mut cx, line, &mut record);
+            format.parse(&mut cx, line, &mut record);
             let time_s = record.time.map_or(0, |t| t.0 / 1000);
             write!(out, "{time_s}")?;
             for &field in wanted {
