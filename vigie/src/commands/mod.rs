@@ -13,6 +13,7 @@ use crate::output::Color;
 mod check;
 mod demo;
 mod graph;
+mod import;
 mod incidents;
 mod logs;
 mod query;
@@ -54,6 +55,7 @@ const COMMANDS: &[Entry] = &[
     graph::ENTRY,
     incidents::LIST,
     incidents::ONE,
+    import::ENTRY,
     verify::ENTRY,
 ];
 

@@ -17,6 +17,7 @@ fn help_is_made_from_the_list_of_commands() {
         "graph",
         "incidents",
         "incident",
+        "import",
         "verify",
     ] {
         assert!(
