@@ -8,6 +8,7 @@ mod escape;
 mod event;
 pub mod formats;
 pub mod framing;
+pub mod journal;
 pub mod lines;
 mod minute;
 mod names;

@@ -23,6 +23,14 @@ const PEERS: &[Peer] = &[
         package: "chromium-driver",
     },
     Peer {
+        program: "journalctl",
+        package: "systemd",
+    },
+    Peer {
+        program: "systemd-journal-remote",
+        package: "systemd-journal-remote",
+    },
+    Peer {
         program: "logger",
         package: "bsdutils",
     },
@@ -69,7 +77,7 @@ fn missing() -> Vec<&'static Peer> {
 pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .chain(["/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd"].map(Into::into))
         .map(|dir| dir.join(program))
         .find(|p| p.is_file())
 }

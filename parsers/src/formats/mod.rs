@@ -13,6 +13,7 @@ mod errorlog;
 mod explain;
 mod extras;
 mod haproxy;
+mod journal;
 mod json;
 mod keepalived;
 mod keys;
@@ -69,6 +70,7 @@ impl Format {
 /// takes everything, last.
 pub const FORMATS: &[&Format] = &[
     &rfc5424::FORMAT,
+    &journal::FORMAT,
     &containers::DOCKERJSON,
     &json::FORMAT,
     &containers::CRI,
@@ -221,6 +223,10 @@ pub fn syslog_message(cx: &mut Context, line: &[u8], out: &mut Record) -> &'stat
     out.clear();
     if rfc5424::FORMAT.parse(cx, line, out) {
         return &rfc5424::FORMAT;
+    }
+    out.clear();
+    if journal::FORMAT.parse(cx, line, out) {
+        return &journal::FORMAT;
     }
     out.clear();
     rfc3164::received(cx, line, out);

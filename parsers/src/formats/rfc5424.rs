@@ -1,7 +1,9 @@
 //! `rfc5424`: `<PRI>1 TIME HOST APP PROCID MSGID [SD] MSG`, read as tolerantly as it is written.
 
+use std::ops::Range;
+
 use super::syslog::{self, inner};
-use super::{Format, Read};
+use super::{Format, Read, journal};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, minute, stamp};
@@ -16,34 +18,18 @@ pub(super) const FORMAT: Format = Format {
 };
 
 /// Parameters of structured data that get a span; the standard's own examples have three.
-const PARAMS_MAX: usize = 64;
+pub(super) const PARAMS_MAX: usize = 64;
 /// The longest names that the standard allows: host, app, process id, message id.
 const NAME_MAX: [usize; 4] = [255, 48, 128, 32];
 const NAMES: [Field; 4] = [Field::Host, Field::App, Field::Pid, Field::MsgId];
 
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(line);
-    if !syslog::pri(&mut s, out) {
+    let Some(app) = head(cx, &mut s, out) else {
         return false;
-    }
-    let version = s.digits();
-    if !(1..=3).contains(&version.len()) || !s.eat(b' ') || !time(cx, &mut s, out) {
+    };
+    if journal::is_ours(s.rest()) {
         return false;
-    }
-    let mut app = 0..0;
-    for (field, max) in NAMES.into_iter().zip(NAME_MAX) {
-        if s.done() {
-            return false;
-        }
-        let word = s.word();
-        s.eat(b' ');
-        out.flags.degraded |= word.len() > max || word.is_empty();
-        if s.text(word.clone()) != b"-" {
-            out.push(field, word.start, word.end, Kind::Plain);
-            if field == Field::App {
-                app = word;
-            }
-        }
     }
     let body = s.at();
     let mark = out.mark();
@@ -59,6 +45,33 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     out.set_message(s.at(), s.len());
     inner(cx, s.text(app), s.rest(), s.at(), out);
     true
+}
+
+/// Everything in front of the structured data; where the program's name stands.
+pub(super) fn head(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> Option<Range<usize>> {
+    if !syslog::pri(s, out) {
+        return None;
+    }
+    let version = s.digits();
+    if !(1..=3).contains(&version.len()) || !s.eat(b' ') || !time(cx, s, out) {
+        return None;
+    }
+    let mut app = 0..0;
+    for (field, max) in NAMES.into_iter().zip(NAME_MAX) {
+        if s.done() {
+            return None;
+        }
+        let word = s.word();
+        s.eat(b' ');
+        out.flags.degraded |= word.len() > max || word.is_empty();
+        if s.text(word.clone()) != b"-" {
+            out.push(field, word.start, word.end, Kind::Plain);
+            if field == Field::App {
+                app = word;
+            }
+        }
+    }
+    Some(app)
 }
 
 fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {

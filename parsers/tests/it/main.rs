@@ -4,6 +4,7 @@ mod docs;
 mod dump;
 mod framing;
 mod fuzz;
+mod journal;
 mod loose;
 mod properties;
 mod samples;
