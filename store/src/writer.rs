@@ -121,7 +121,7 @@ impl Writer {
     /// Takes a batch into memory; [`Writer::commit`] makes it durable.
     pub fn apply(&mut self, batch: Batch) {
         self.events.append(&batch.events);
-        self.series.append(&batch.samples);
+        self.series.append(batch.samples);
         self.pending.positions.extend(batch.positions);
         self.pending.reports.extend(batch.reports);
         self.pending.done.extend(batch.done);

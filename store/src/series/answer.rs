@@ -10,10 +10,11 @@ use rusqlite::Transaction;
 use vigie_parsers::Timestamp;
 use vigie_query::{Labels, MetricKind, Selection, SourceError, Stretch, Take};
 
-use super::group::{Group, Late};
+use super::codec::{POW10, nearest, scaled, unscaled};
+use super::group::{Chunk, Group, Late};
 use super::lane::{add_units, settled};
 use super::layout::{LANES, Rings, slot_of};
-use super::page::{Cell, Page, Scratch};
+use super::page::{Cell, Page, Scratch, parts};
 use super::seal::read_page;
 use super::view::check_deadline;
 
@@ -112,29 +113,32 @@ impl Range {
 pub(crate) struct LanePlan {
     pub(crate) labels: Labels,
     pub(crate) kind: MetricKind,
+    /// Its place among all series, sorted by labels.
+    pub(crate) order: usize,
     lane: usize,
     first_ms: i64,
     last_ms: i64,
     decimals: u8,
-    /// Slots of the finest archive that are in no page.
-    open: Vec<(i64, f64)>,
+    /// Slots of the finest archive that are in no page, chunk after chunk; NaN where nothing is known.
+    open: Vec<f64>,
     /// A counter's total before them.
     total: f64,
     late: Vec<(i64, Late)>,
 }
 
 impl LanePlan {
-    pub(crate) fn new(group: &Group, lane: usize, labels: Labels, kind: MetricKind) -> Self {
+    pub(crate) fn new(
+        group: &Group,
+        lane: usize,
+        (order, labels, kind): (usize, Labels, MetricKind),
+    ) -> Self {
         let state = group.lanes[lane];
-        let mut open = Vec::new();
-        for (&chunk, content) in &group.chunks {
-            let first = group.rings.first_slot(0, chunk);
-            let known = (first..)
-                .zip(content.lane(lane))
-                .filter(|(_, v)| !v.is_nan());
-            open.extend(known);
+        let slots = group.chunks.values().map(Chunk::slots).sum();
+        let mut open = Vec::with_capacity(slots);
+        for chunk in group.chunks.values() {
+            chunk.copy_lane(lane, &mut open);
         }
-        let grown: f64 = open.iter().map(|(_, v)| v).sum();
+        let grown = known_sum(&open);
         let mut late = Vec::new();
         for (&slot, ops) in &group.late {
             late.extend(
@@ -146,6 +150,7 @@ impl LanePlan {
         Self {
             labels,
             kind,
+            order,
             lane,
             first_ms: state.first_ms,
             last_ms: state.last_ms,
@@ -162,6 +167,8 @@ pub(crate) struct GroupPlan {
     rings: Rings,
     /// For each archive, from when to when its pages reach.
     reach: Vec<(i64, i64)>,
+    /// The first slot of each open chunk and how many were reached.
+    open: Vec<(i64, usize)>,
     pub(crate) lanes: Vec<LanePlan>,
 }
 
@@ -171,6 +178,14 @@ struct Window {
     archive: usize,
     from_ms: i64,
     until_ms: i64,
+}
+
+impl Window {
+    /// The slots of its archive that lie in it.
+    fn slots(&self, rings: &Rings) -> std::ops::Range<i64> {
+        let step_ms = rings.archive(self.archive).step_ms;
+        self.from_ms.div_euclid(step_ms)..self.until_ms.div_euclid(step_ms)
+    }
 }
 
 impl GroupPlan {
@@ -186,9 +201,12 @@ impl GroupPlan {
         } else {
             group.rings.len()
         };
+        let open =
+            |(&chunk, open): (&i64, &Chunk)| (group.rings.first_slot(0, chunk), open.slots());
         Self {
             rings: group.rings.clone(),
             reach: (0..archives).map(reach).collect(),
+            open: group.chunks.iter().map(open).collect(),
             lanes,
         }
     }
@@ -245,19 +263,67 @@ fn stretches(plan: &GroupPlan, lane: &LanePlan, windows: &[Window], target: usiz
     stretch.collect()
 }
 
+/// What one group is asked for.
+struct Course {
+    range: Range,
+    target: usize,
+    /// Length of the slots that come out, unless those that are left are longer.
+    step_ms: i64,
+    from_ms: i64,
+    until_ms: i64,
+    windows: Vec<Window>,
+    /// From when on nothing is in a page.
+    open_from_ms: i64,
+}
+
+impl Course {
+    fn of(plan: &GroupPlan, mut range: Range) -> Self {
+        let rings = &plan.rings;
+        let target = plan.archive_for(range.step_ms);
+        if range.sparse {
+            let (windows, _) = plan.windows(target, (range.from_ms, range.until_ms));
+            if let Some(first) = windows.first().filter(|w| w.archive > target) {
+                range.from_ms -= 2 * rings.archive(first.archive).step_ms;
+            }
+        }
+        let step_ms = rings.archive(target).step_ms;
+        let from_ms = slot_of(range.from_ms, step_ms) * step_ms;
+        let until_ms = (slot_of(range.until_ms, step_ms) + 1) * step_ms;
+        let oldest = plan.reach.last().map_or(i64::MIN, |r| r.0);
+        let first = plan.lanes.iter().map(|l| l.first_ms).min();
+        let first = first.unwrap_or(i64::MIN);
+        // Nothing is known before the first reading: no need to look for it.
+        let from_ms = from_ms
+            .max(oldest)
+            .max(slot_of(first, step_ms).saturating_mul(step_ms) - step_ms);
+        let (windows, open_from_ms) = plan.windows(target, (from_ms, until_ms));
+        Self {
+            range,
+            target,
+            step_ms,
+            from_ms,
+            until_ms,
+            windows,
+            open_from_ms,
+        }
+    }
+}
+
 /// Puts the slots of one series together.
-struct Join {
+struct Join<'s> {
     /// Length of the slots that come out, unless those that go in are longer.
     step_ms: i64,
     /// Length of a slot of the finest archive.
     raw_ms: i64,
+    /// Whether it is a counter, which has a total.
+    counter: bool,
     total: f64,
     open: Option<Slot>,
-    done: Vec<Slot>,
+    done: &'s mut Vec<Slot>,
     late: std::iter::Peekable<std::vec::IntoIter<(i64, Late)>>,
 }
 
-impl Join {
+impl Join<'_> {
     /// A counter's total at a place where it is written down.
     fn anchor(&mut self, total: f64) {
         self.total = self.total.max(total);
@@ -270,7 +336,7 @@ impl Join {
             if late_end <= end_ms - step_ms {
                 let mut value = f64::NAN;
                 op.apply(&mut value);
-                self.add(late_end, self.raw_ms, Cell::of(value), decimals);
+                self.add(late_end, self.raw_ms, &Cell::of(value), decimals);
             } else if step_ms == self.raw_ms {
                 op.apply(&mut cell.last);
                 cell = Cell::of(cell.last);
@@ -281,62 +347,113 @@ impl Join {
                 }
             }
         }
-        self.add(end_ms, step_ms, cell, decimals);
+        self.add(end_ms, step_ms, &cell, decimals);
     }
 
-    fn add(&mut self, end_ms: i64, step_ms: i64, cell: Cell, decimals: Option<u8>) {
-        self.total += cell.sum;
-        if let Some(decimals) = decimals {
-            self.total = settled(self.total, decimals);
-        }
-        let (end_ms, step_ms) = if step_ms < self.step_ms {
-            (
-                (slot_of(end_ms, self.step_ms) + 1) * self.step_ms,
-                self.step_ms,
-            )
+    fn add(&mut self, end_ms: i64, step_ms: i64, cell: &Cell, decimals: Option<u8>) {
+        if step_ms < self.step_ms {
+            let end_ms = (slot_of(end_ms, self.step_ms) + 1) * self.step_ms;
+            self.add_to(end_ms, self.step_ms, cell, decimals);
         } else {
-            (end_ms, step_ms)
-        };
-        let same = self.open.is_some_and(|open| open.time.0 == end_ms);
-        if !same && let Some(open) = self.open.take() {
-            self.done.push(open);
+            self.add_to(end_ms, step_ms, cell, decimals);
         }
-        let mut sum = match &self.open {
-            Some(s) => Cell {
-                count: s.count,
-                sum: s.sum,
-                min: s.min,
-                max: s.max,
-                last: s.last,
-            },
-            None => Cell::default(),
-        };
-        sum.add(&cell);
+    }
+
+    /// Adds a cell to the slot that ends then.
+    fn add_to(&mut self, end_ms: i64, step_ms: i64, cell: &Cell, decimals: Option<u8>) {
+        if self.counter {
+            self.total += cell.sum;
+            if let Some(decimals) = decimals {
+                self.total = settled(self.total, decimals);
+            }
+        }
+        let mut all = *cell;
+        match self.open.take() {
+            Some(open) if open.time.0 == end_ms => {
+                all = Cell {
+                    count: open.count,
+                    sum: open.sum,
+                    min: open.min,
+                    max: open.max,
+                    last: open.last,
+                };
+                all.add(cell);
+            }
+            open => self.done.extend(open),
+        }
+        if let Some(decimals) = decimals.filter(|_| all.count > 1) {
+            all.sum = settled(all.sum, decimals);
+        }
         self.open = Some(Slot {
             time: Timestamp(end_ms),
             step_ms,
-            count: sum.count,
-            sum: decimals.map_or(sum.sum, |d| settled(sum.sum, d)),
-            min: sum.min,
-            max: sum.max,
-            last: sum.last,
+            count: all.count,
+            sum: all.sum,
+            min: all.min,
+            max: all.max,
+            last: all.last,
             total: self.total,
         });
     }
-}
 
-impl Join {
-    /// The last slot, while it goes on, ends with the last reading; what lies outside the range goes.
-    fn finish(mut self, lane: &LanePlan, range: Range) -> Vec<Slot> {
+    /// Takes slots of the finest archive, from slot `first` on; what is not finite is unknown.
+    fn raw(&mut self, first: i64, values: &[f64], decimals: Option<u8>) {
+        if self.late.peek().is_some() {
+            for (slot, &value) in (first..).zip(values).filter(|(_, v)| v.is_finite()) {
+                let end_ms = (slot + 1) * self.raw_ms;
+                self.push(end_ms, self.raw_ms, Cell::of(value), decimals);
+            }
+        } else if self.step_ms == self.raw_ms {
+            self.raw_each(first, values, decimals);
+        } else {
+            for (slot, part) in parts(first, self.step_ms / self.raw_ms, values) {
+                let cell = Cell::of_all(part);
+                if cell.count > 0 {
+                    self.add_to((slot + 1) * self.step_ms, self.step_ms, &cell, decimals);
+                }
+            }
+        }
+    }
+
+    /// The same when each of them comes out.
+    fn raw_each(&mut self, first: i64, values: &[f64], decimals: Option<u8>) {
+        self.done.extend(self.open.take());
+        // Whole units of the last decimal add up exactly, and need no rounding at each step.
+        let decimals = decimals.filter(|&d| d > 0 && self.counter);
+        let mut units = decimals.and_then(|d| Some((scaled(self.total, d)?, d)));
+        for (slot, &value) in (first..).zip(values) {
+            if !value.is_finite() {
+                continue;
+            }
+            if let Some((units, d)) = &mut units {
+                *units += nearest(value * POW10[usize::from(*d)]);
+                self.total = unscaled(*units, *d);
+            } else if self.counter {
+                self.total += value;
+                if let Some(decimals) = decimals {
+                    self.total = settled(self.total, decimals);
+                }
+            }
+            self.done.push(Slot {
+                time: Timestamp((slot + 1) * self.raw_ms),
+                step_ms: self.raw_ms,
+                count: 1,
+                sum: value,
+                min: value,
+                max: value,
+                last: value,
+                total: self.total,
+            });
+        }
+    }
+
+    /// The last slot, while it goes on, ends with the last reading.
+    fn finish(mut self, lane: &LanePlan) {
         while let Some((slot, op)) = self.late.next() {
             let mut value = f64::NAN;
             op.apply(&mut value);
-            self.add(
-                (slot + 1) * self.raw_ms,
-                self.raw_ms,
-                Cell::of(value),
-                Some(lane.decimals),
-            );
+            let end_ms = (slot + 1) * self.raw_ms;
+            self.add(end_ms, self.raw_ms, &Cell::of(value), Some(lane.decimals));
         }
         self.done.extend(self.open);
         if let Some(last) = self.done.last_mut()
@@ -344,14 +461,12 @@ impl Join {
         {
             last.time = Timestamp(lane.last_ms);
         }
-        self.done
-            .retain(|slot| (range.from_ms..=range.until_ms).contains(&slot.time.0));
-        self.done
     }
 }
 
-/// The slots of a series in the range, and where they are longer than asked for.
-type Joined = (Vec<Slot>, Vec<Stretch>);
+fn known_sum(values: &[f64]) -> f64 {
+    values.iter().filter(|v| v.is_finite()).sum()
+}
 
 /// Reads everything that the plans need and hands over each series that has something in the range.
 pub(crate) fn answer(
@@ -361,138 +476,182 @@ pub(crate) fn answer(
     mut each: impl FnMut(LanePlan, &[Slot], Vec<Stretch>),
 ) -> Result<(), SourceError> {
     let mut scratch = Scratch::default();
+    let mut slots = Vec::new();
     let mut samples = 0;
-    for plan in plans {
-        let joins = join_group(tx, &plan, range, samples, &mut scratch)?;
-        for (lane, (slots, stretches)) in plan.lanes.into_iter().zip(joins) {
-            if !slots.is_empty() {
-                samples += slots.len();
-                each(lane, &slots, stretches);
+    for mut plan in plans {
+        let course = Course::of(&plan, range);
+        let bytes = course
+            .windows
+            .iter()
+            .map(|&window| read_window(tx, &plan.rings, window, range.deadline))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut pages = Vec::new();
+        for (&window, bytes) in course.windows.iter().zip(&bytes) {
+            let open = bytes.iter().filter_map(|(chunk, bytes)| {
+                let page = Page::open(bytes)?;
+                (page.chunk == *chunk && page.archive == window.archive).then_some(page)
+            });
+            pages.push((window, open.collect()));
+        }
+        for lane in std::mem::take(&mut plan.lanes) {
+            slots.clear();
+            join_lane(&plan, &lane, &course, &pages, (&mut scratch, &mut slots));
+            let within = course.range.from_ms..=course.range.until_ms;
+            let within = |slot: &Slot| within.contains(&slot.time.0);
+            let (first, last) = (
+                slots.iter().position(within),
+                slots.iter().rposition(within),
+            );
+            if let Some(found) = first.zip(last).and_then(|(a, b)| slots.get(a..=b)) {
+                samples += found.len();
+                check_samples(samples, range.max_samples)?;
+                let stretches = stretches(&plan, &lane, &course.windows, course.target);
+                each(lane, found, stretches);
             }
         }
     }
     Ok(())
 }
 
-fn join_group(
-    tx: &Transaction<'_>,
-    plan: &GroupPlan,
-    mut range: Range,
-    samples: usize,
-    scratch: &mut Scratch,
-) -> Result<Vec<Joined>, SourceError> {
-    let rings = &plan.rings;
-    let raw_ms = rings.archive(0).step_ms;
-    let target = plan.archive_for(range.step_ms);
-    if range.sparse {
-        let (windows, _) = plan.windows(target, (range.from_ms, range.until_ms));
-        if let Some(first) = windows.first().filter(|w| w.archive > target) {
-            range.from_ms -= 2 * rings.archive(first.archive).step_ms;
-        }
-    }
-    let step_ms = rings.archive(target).step_ms;
-    let from_ms = slot_of(range.from_ms, step_ms) * step_ms;
-    let until_ms = (slot_of(range.until_ms, step_ms) + 1) * step_ms;
-    let oldest = plan.reach.last().map_or(i64::MIN, |r| r.0);
-    let first = plan
-        .lanes
-        .iter()
-        .map(|l| l.first_ms)
-        .min()
-        .unwrap_or(i64::MIN);
-    // Nothing is known before the first reading: no need to look for it.
-    let from_ms = from_ms
-        .max(oldest)
-        .max(slot_of(first, step_ms).saturating_mul(step_ms) - step_ms);
-    let (windows, open_from) = plan.windows(target, (from_ms, until_ms));
-    let join = |lane: &LanePlan| {
-        let within = |&&(slot, _): &&(i64, Late)| {
-            (slot + 1) * raw_ms > from_ms && (slot + 1) * raw_ms <= until_ms
-        };
-        let late: Vec<_> = lane.late.iter().filter(within).copied().collect();
-        Join {
-            step_ms,
-            raw_ms,
-            total: 0.0,
-            open: None,
-            done: Vec::new(),
-            late: late.into_iter().peekable(),
-        }
-    };
-    let mut joins: Vec<Join> = plan.lanes.iter().map(join).collect();
-    for &window in &windows {
-        read_window(tx, plan, window, range, samples, (&mut joins, scratch))?;
-    }
-    let finish = |(mut join, lane): (Join, &LanePlan)| {
-        let ends = |slot: i64| (slot + 1) * raw_ms;
-        let before = lane.open.iter().filter(|(s, _)| ends(*s) <= open_from);
-        join.anchor(lane.total + before.map(|(_, v)| v).sum::<f64>());
-        for &(slot, value) in &lane.open {
-            if ends(slot) > open_from && ends(slot) <= until_ms {
-                join.push(ends(slot), raw_ms, Cell::of(value), Some(lane.decimals));
-            }
-        }
-        let slots = join.finish(lane, range);
-        (slots, stretches(plan, lane, &windows, target))
-    };
-    let slots: Vec<_> = joins.into_iter().zip(&plan.lanes).map(finish).collect();
-    check_samples(
-        samples + slots.iter().map(|(s, _)| s.len()).sum::<usize>(),
-        range.max_samples,
-    )?;
-    Ok(slots)
-}
-
-/// Reads the pages of one archive, each once, for all lanes.
+/// Reads the pages of a window, each once for all lanes.
 fn read_window(
     tx: &Transaction<'_>,
-    plan: &GroupPlan,
+    rings: &Rings,
     window: Window,
-    range: Range,
-    samples: usize,
-    (joins, scratch): (&mut [Join], &mut Scratch),
-) -> Result<(), SourceError> {
-    let (rings, a) = (&plan.rings, window.archive);
-    let step_ms = rings.archive(a).step_ms;
-    let slots = window.from_ms.div_euclid(step_ms)..window.until_ms.div_euclid(step_ms);
-    let mut cells = Vec::new();
+    deadline: Option<Instant>,
+) -> Result<Vec<(i64, Vec<u8>)>, SourceError> {
+    let a = window.archive;
+    let slots = window.slots(rings);
+    let mut pages = Vec::new();
     for chunk in rings.chunk_of(a, slots.start)..=rings.chunk_of(a, slots.end - 1) {
-        check_deadline(range.deadline)?;
-        let Some(bytes) = read_page(tx, rings, a, chunk)? else {
-            continue;
-        };
-        let Some(page) = Page::open(&bytes).filter(|p| p.chunk == chunk && p.archive == a) else {
-            continue;
-        };
-        let first = rings.first_slot(a, chunk);
-        for (join, lane) in joins.iter_mut().zip(&plan.lanes) {
-            cells.clear();
-            let mut before = None;
-            let head = page.read(lane.lane, scratch, |slot, cell| {
-                let slot = first + i64::try_from(slot).unwrap_or(0);
-                // Older slots are what the lane's former series left.
-                if (slot + 1) * step_ms >= lane.first_ms {
-                    if slots.contains(&slot) {
-                        cells.push((slot, cell));
-                    } else if slot < slots.start {
-                        *before.get_or_insert(0.0) += cell.sum;
-                    }
-                }
-            });
-            let Some(head) = head.filter(|_| before.is_some() || !cells.is_empty()) else {
-                continue;
-            };
-            if let Some(total) = head.total {
-                join.anchor(total + before.unwrap_or(0.0));
-            }
-            for &(slot, cell) in &cells {
-                join.push((slot + 1) * step_ms, step_ms, cell, head.decimals);
+        check_deadline(deadline)?;
+        pages.extend(read_page(tx, rings, a, chunk)?.map(|bytes| (chunk, bytes)));
+    }
+    Ok(pages)
+}
+
+/// Puts one series together in `slots`, those at the edges of the range included.
+fn join_lane(
+    plan: &GroupPlan,
+    lane: &LanePlan,
+    course: &Course,
+    pages: &[(Window, Vec<Page<'_>>)],
+    (scratch, slots): (&mut Scratch, &mut Vec<Slot>),
+) {
+    let raw_ms = plan.rings.archive(0).step_ms;
+    let within = |&&(slot, _): &&(i64, Late)| {
+        (slot + 1) * raw_ms > course.from_ms && (slot + 1) * raw_ms <= course.until_ms
+    };
+    let late: Vec<_> = lane.late.iter().filter(within).copied().collect();
+    let mut join = Join {
+        step_ms: course.step_ms,
+        raw_ms,
+        counter: lane.kind == MetricKind::Counter,
+        total: 0.0,
+        open: None,
+        done: slots,
+        late: late.into_iter().peekable(),
+    };
+    let mut cells = Vec::new();
+    for (window, pages) in pages {
+        let wanted = window.slots(&plan.rings);
+        for page in pages {
+            let first = plan.rings.first_slot(window.archive, page.chunk);
+            if window.archive == 0 {
+                join_raw(&mut join, lane, (page, first), &wanted, scratch);
+            } else {
+                let step_ms = plan.rings.archive(window.archive).step_ms;
+                let page = (page, first, step_ms);
+                join_coarse(&mut join, lane, page, &wanted, (scratch, &mut cells));
             }
         }
-        let so_far: usize = joins.iter().map(|j| j.done.len()).sum();
-        check_samples(samples + so_far, range.max_samples)?;
     }
-    Ok(())
+    join_open(&mut join, plan, lane, course);
+    join.finish(lane);
+}
+
+/// The lane's part of a page of the finest archive.
+fn join_raw(
+    join: &mut Join<'_>,
+    lane: &LanePlan,
+    (page, first): (&Page<'_>, i64),
+    wanted: &std::ops::Range<i64>,
+    scratch: &mut Scratch,
+) {
+    let Some((head, values)) = page.raw(lane.lane, scratch) else {
+        return;
+    };
+    let place = |slot: i64| place_of(slot, first, values.len());
+    // Older slots are what the lane's former series left.
+    let born = place(slot_of(lane.first_ms, join.raw_ms));
+    let (from, until) = (place(wanted.start).max(born), place(wanted.end).max(born));
+    if !values[born..until].iter().any(|v| v.is_finite()) {
+        return;
+    }
+    if let Some(total) = head.total {
+        join.anchor(total + known_sum(&values[born..from]));
+    }
+    let from_slot = first + i64::try_from(from).unwrap_or(0);
+    join.raw(from_slot, &values[from..until], head.decimals);
+}
+
+/// The same of another archive.
+fn join_coarse(
+    join: &mut Join<'_>,
+    lane: &LanePlan,
+    (page, first, step_ms): (&Page<'_>, i64, i64),
+    wanted: &std::ops::Range<i64>,
+    (scratch, cells): (&mut Scratch, &mut Vec<(i64, Cell)>),
+) {
+    cells.clear();
+    let mut before = None;
+    let born = slot_of(lane.first_ms, step_ms);
+    let head = page.read(lane.lane, scratch, |slot, cell| {
+        let slot = first + i64::try_from(slot).unwrap_or(0);
+        if slot >= born {
+            if wanted.contains(&slot) {
+                cells.push((slot, cell));
+            } else if slot < wanted.start {
+                *before.get_or_insert(0.0) += cell.sum;
+            }
+        }
+    });
+    let Some(head) = head.filter(|_| before.is_some() || !cells.is_empty()) else {
+        return;
+    };
+    if let Some(total) = head.total {
+        join.anchor(total + before.unwrap_or(0.0));
+    }
+    for &(slot, cell) in cells.iter() {
+        join.push((slot + 1) * step_ms, step_ms, cell, head.decimals);
+    }
+}
+
+/// Where a slot lies among `len` slots from `first` on; at the ends if it is not among them.
+fn place_of(slot: i64, first: i64, len: usize) -> usize {
+    let place = slot.saturating_sub(first).max(0);
+    usize::try_from(place).unwrap_or(usize::MAX).min(len)
+}
+
+/// What is in no page yet.
+fn join_open(join: &mut Join<'_>, plan: &GroupPlan, lane: &LanePlan, course: &Course) {
+    let from = course.open_from_ms.div_euclid(join.raw_ms);
+    let until = course.until_ms.div_euclid(join.raw_ms);
+    let mut rest = lane.open.as_slice();
+    let mut total = lane.total;
+    for &(first, slots) in &plan.open {
+        let (values, later) = rest.split_at(slots.min(rest.len()));
+        rest = later;
+        let place = |slot: i64| place_of(slot, first, values.len());
+        let (a, b) = (place(from), place(until));
+        total += known_sum(&values[..a]);
+        join.anchor(total);
+        if a < b {
+            let from_slot = first + i64::try_from(a).unwrap_or(0);
+            join.raw(from_slot, &values[a..b], Some(lane.decimals));
+        }
+    }
+    join.anchor(total);
 }
 
 fn check_samples(samples: usize, max: usize) -> Result<(), SourceError> {

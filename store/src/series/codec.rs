@@ -162,6 +162,21 @@ pub(crate) fn unscaled(i: i64, decimals: u8) -> f64 {
     }
 }
 
+/// To the nearest integer, halves away from zero, held at the ends: `f64::round` without the call.
+#[inline]
+pub(crate) fn nearest(value: f64) -> i64 {
+    let whole = value as i64;
+    // Exact: below 2^52 both have the same scale, above it there is no fraction.
+    let rest = value - whole as f64;
+    if rest >= 0.5 {
+        whole.saturating_add(1)
+    } else if rest <= -0.5 {
+        whole.saturating_sub(1)
+    } else {
+        whole
+    }
+}
+
 /// Fewest decimals, `from` at least, with which `value` is a scaled integer.
 pub(crate) fn decimals_of(value: f64, from: u8) -> Option<u8> {
     (from..=DECIMALS_MAX).find(|&d| scaled(value, d).is_some())
@@ -329,37 +344,53 @@ fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u32) {
         return;
     }
     let mask = u64::MAX >> (64 - width);
-    let (mut held, mut bits) = (0u128, 0u32);
+    let (mut held, mut bits) = (0u64, 0u32);
     for value in values {
-        held |= u128::from(value & mask) << bits;
+        let value = value & mask;
+        held |= value << bits;
         bits += width;
         if bits >= 64 {
-            out.extend_from_slice(&(held as u64).to_le_bytes());
-            held >>= 64;
+            out.extend_from_slice(&held.to_le_bytes());
             bits -= 64;
+            // The bits of this value that had no room; none when it ended with the word.
+            held = value.checked_shr(width - bits).unwrap_or(0);
         }
     }
-    let rest = (held as u64).to_le_bytes();
+    let rest = held.to_le_bytes();
     out.extend_from_slice(&rest[..bits.div_ceil(8) as usize]);
 }
 
-fn unpack(bytes: &[u8], count: usize, width: u32, mut each: impl FnMut(u64)) {
+/// Appends `count` numbers of `width` bits, `base` added to each. `bytes` are as many as they need.
+fn unpack(bytes: &[u8], count: usize, width: u32, base: i64, values: &mut Vec<i64>) {
     let mask = u64::MAX >> (64 - width);
-    let (mut held, mut bits) = (0u128, 0u32);
-    let mut words = bytes.chunks(8);
-    for _ in 0..count {
-        if bits < width {
-            let mut word = [0; 8];
-            if let Some(chunk) = words.next() {
-                word[..chunk.len()].copy_from_slice(chunk);
-            }
-            held |= u128::from(u64::from_le_bytes(word)) << bits;
-            bits += 64;
-        }
-        each(held as u64 & mask);
-        held >>= width;
-        bits -= width;
+    let value = |word: u64, bit: usize| base.wrapping_add((word >> (bit % 8) & mask).cast_signed());
+    if width > WIDTH_MAX {
+        let words = bytes.chunks_exact(8).take(count);
+        values.extend(words.map(|w| value(word_at(w, 0), 0)));
+        return;
     }
+    // A word from the byte in which a number begins holds all of it: 7 + 57 bits. The last ones
+    // begin too near the end for that and are read from a copy.
+    let width = width as usize;
+    let whole = (bytes.len().saturating_sub(7) * 8)
+        .div_ceil(width)
+        .min(count);
+    values.extend((0..whole).map(|i| value(word_at(bytes, i * width / 8), i * width)));
+    if whole < count {
+        let from = whole * width / 8;
+        let mut tail = [0; 16];
+        let rest = bytes.get(from..).unwrap_or_default();
+        tail[..rest.len()].copy_from_slice(rest);
+        let bit = |i: usize| i * width - from * 8;
+        values.extend((whole..count).map(|i| value(word_at(&tail, bit(i) / 8), bit(i))));
+    }
+}
+
+/// The eight bytes from `at` on; zero where there are not so many.
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let word = bytes.get(at..).and_then(|b| b.first_chunk::<8>());
+    word.map_or(0, |w| u64::from_le_bytes(*w))
 }
 
 /// Reads a column of `count` integers into `values`, whose former content goes.
@@ -382,9 +413,7 @@ pub(crate) fn get_ints(input: &mut Input<'_>, count: usize, values: &mut Vec<i64
         values.resize(packed, base);
     } else {
         let bytes = input.bytes((packed * width as usize).div_ceil(8))?;
-        unpack(bytes, packed, width, |o| {
-            values.push(base.wrapping_add(o.cast_signed()))
-        });
+        unpack(bytes, packed, width, base, values);
     }
     if head & EXCEPTIONS != 0 {
         for _ in 0..input.usize()? {
@@ -472,6 +501,13 @@ mod tests {
             prop_assert_eq!(int_to_float(float_to_int(value, 52), 52), value);
             let near = int_to_float(float_to_int(value, 16), 16);
             prop_assert!(!near.is_finite() || (near - value).abs() <= value.abs() / 65536.0);
+        }
+
+        #[test]
+        fn nearest_is_round(value in any::<f64>(), near in -1e6..1e6f64) {
+            for v in [value, near, near.round() + 0.5, near.round() - 0.5, (near.round() + 0.5).next_down()] {
+                prop_assert_eq!(nearest(v), v.round() as i64, "{}", v);
+            }
         }
 
         #[test]

@@ -16,30 +16,79 @@ const CHECKPOINT_VERSION: u8 = 1;
 /// Late slots of a group that wait at most, in a checkpoint: a bound for damaged ones.
 const LATE_MAX: usize = 1 << 20;
 
-/// An open chunk of the finest archive: `rows[slot * LANES + lane]`, as long as slots were reached;
-/// NaN is unknown. Slot by slot, because that is how readings come.
+/// Slots of a block of an open chunk.
+const BLOCK_SLOTS: usize = 16;
+
+/// An open chunk of the finest archive, as long as slots were reached; NaN is unknown. Slot by slot,
+/// because that is how readings come, and in blocks of one size, because what grows by copying
+/// leaves holes in memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunk {
-    pub(crate) rows: Vec<f64>,
+    /// `blocks[slot / BLOCK_SLOTS][slot % BLOCK_SLOTS * LANES + lane]`.
+    blocks: Vec<Box<[f64]>>,
+    /// Slots reached.
+    slots: usize,
 }
 
 impl Chunk {
-    fn cell(&mut self, slot: usize, lane: usize) -> &mut f64 {
-        let needed = (slot + 1) * LANES;
-        if self.rows.len() < needed {
-            // In steps of sixteen slots: half of a doubled buffer would stay unused.
-            if self.rows.capacity() < needed {
-                self.rows
-                    .reserve_exact(needed + 15 * LANES - self.rows.len());
-            }
-            self.rows.resize(needed, f64::NAN);
-        }
-        &mut self.rows[slot * LANES + lane]
+    fn of(slots: usize) -> Self {
+        let mut chunk = Self::default();
+        chunk.reach(slots);
+        chunk
     }
 
-    pub(crate) fn lane(&self, lane: usize) -> impl Iterator<Item = f64> + Clone + '_ {
-        self.rows.iter().skip(lane).step_by(LANES).copied()
+    fn reach(&mut self, slots: usize) {
+        self.slots = self.slots.max(slots);
+        while self.blocks.len() * BLOCK_SLOTS < slots {
+            self.blocks
+                .push(vec![f64::NAN; BLOCK_SLOTS * LANES].into_boxed_slice());
+        }
     }
+
+    fn cell(&mut self, slot: usize, lane: usize) -> &mut f64 {
+        if slot >= self.slots {
+            self.reach(slot + 1);
+        }
+        &mut self.blocks[slot / BLOCK_SLOTS][slot % BLOCK_SLOTS * LANES + lane]
+    }
+
+    /// Slots reached.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Slot after slot, each with all its lanes.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[f64]> + '_ {
+        let rows = self.blocks.iter().flat_map(|b| b.chunks_exact(LANES));
+        rows.take(self.slots)
+    }
+
+    /// All rows in one piece: `[slot * LANES + lane]`.
+    pub(crate) fn concat(&self) -> Vec<f64> {
+        let mut rows = self.blocks.concat();
+        rows.truncate(self.slots * LANES);
+        rows
+    }
+
+    /// Appends the slots of a lane.
+    pub(crate) fn copy_lane(&self, lane: usize, out: &mut Vec<f64>) {
+        let from = out.len();
+        for block in &self.blocks {
+            out.extend(block.iter().skip(lane).step_by(LANES));
+        }
+        out.truncate(from + self.slots);
+    }
+}
+
+/// A moment, and where it lies in the finest archive of a group: found once for all readings of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) time_ms: i64,
+    slot: i64,
+    pub(crate) chunk: i64,
+    /// The chunk's first slot, and its last.
+    first: i64,
+    last: i64,
 }
 
 /// A change of a slot whose page is sealed.
@@ -115,7 +164,8 @@ impl Group {
     }
 
     /// Takes a reading that gives the lane its tag, or a new base.
-    pub(crate) fn rebase(&mut self, lane: usize, tag: Tag, bits: u64, time_ms: i64) -> Note {
+    pub(crate) fn rebase(&mut self, lane: usize, tag: Tag, bits: u64, moment: &Moment) -> Note {
+        let time_ms = moment.time_ms;
         self.open_at(time_ms);
         match tag {
             Tag::None => Note::Plain,
@@ -131,13 +181,28 @@ impl Group {
                 } else {
                     Reading::Increase(value)
                 };
-                self.take(lane, reading, time_ms)
+                self.take(lane, reading, moment)
             }
         }
     }
 
+    /// Where a moment lies.
+    pub(crate) fn moment(&self, time_ms: i64) -> Moment {
+        let slot = slot_of(time_ms, self.step_ms());
+        let chunk = self.rings.chunk_of(0, slot);
+        let first = self.rings.first_slot(0, chunk);
+        Moment {
+            time_ms,
+            slot,
+            chunk,
+            first,
+            last: first.saturating_add(self.rings.archive(0).n - 1),
+        }
+    }
+
     /// Takes a reading of the lane's tag.
-    pub(crate) fn take(&mut self, lane: usize, reading: Reading, time_ms: i64) -> Note {
+    pub(crate) fn take(&mut self, lane: usize, reading: Reading, moment: &Moment) -> Note {
+        let (time_ms, slot) = (moment.time_ms, moment.slot);
         self.open_at(time_ms);
         let step_ms = self.step_ms();
         let state = &mut self.lanes[lane];
@@ -146,10 +211,9 @@ impl Group {
         match effect {
             Effect::None => {}
             Effect::Set(value) => {
-                let slot = slot_of(time_ms, step_ms);
                 // The slot already holds a later reading.
                 if time_ms >= last_ms || slot != slot_of(last_ms, step_ms) {
-                    self.change(slot, lane, Late::Set(value));
+                    self.change_near(moment, slot, lane, Late::Set(value));
                 }
             }
             Effect::Grow {
@@ -158,12 +222,27 @@ impl Group {
                 from_ms,
                 until_ms,
             } => {
-                spread(units, (from_ms, until_ms), step_ms, |slot, part| {
-                    self.change(slot, lane, Late::Add(part, decimals));
-                });
+                let mut add = |slot, part| {
+                    self.change_near(moment, slot, lane, Late::Add(part, decimals));
+                };
+                let begins_ms = slot.saturating_mul(step_ms);
+                if from_ms >= begins_ms {
+                    add(slot, units);
+                } else {
+                    spread(units, (from_ms, until_ms), step_ms, add);
+                }
             }
         }
         note
+    }
+
+    /// [`Self::change`] without a division, where the slot is of the moment's chunk.
+    fn change_near(&mut self, moment: &Moment, slot: i64, lane: usize, change: Late) {
+        if (moment.first..=moment.last).contains(&slot) {
+            self.change_in((moment.chunk, moment.first), slot, lane, change);
+        } else {
+            self.change(slot, lane, change);
+        }
     }
 
     /// The first reading decides where the rings begin.
@@ -178,22 +257,27 @@ impl Group {
     }
 
     pub(crate) fn change(&mut self, slot: i64, lane: usize, change: Late) {
-        self.newest = self.newest.max(slot);
         let chunk = self.rings.chunk_of(0, slot);
+        let place = (chunk, self.rings.first_slot(0, chunk));
+        self.change_in(place, slot, lane, change);
+    }
+
+    fn change_in(&mut self, (chunk, first): (i64, i64), slot: i64, lane: usize, change: Late) {
+        self.newest = self.newest.max(slot);
         if chunk < self.sealed[0] {
             let lane = u8::try_from(lane).unwrap_or(u8::MAX);
             self.late.entry(slot).or_default().push((lane, change));
             return;
         }
-        let offset = slot - self.rings.first_slot(0, chunk);
-        let offset = usize::try_from(offset).unwrap_or(0);
+        let offset = usize::try_from(slot - first).unwrap_or(0);
         change.apply(self.chunks.entry(chunk).or_default().cell(offset, lane));
     }
 
     /// A counter's total before the first slot of a chunk that is still open.
     pub(crate) fn total_before(&self, lane: usize, chunk: i64) -> Option<f64> {
         let state = self.lanes.get(lane).filter(|l| l.tag.is_counter())?;
-        let open = self.chunks.range(chunk..).flat_map(|(_, c)| c.lane(lane));
+        let rows = self.chunks.range(chunk..).flat_map(|(_, c)| c.rows());
+        let open = rows.filter_map(|row| row.get(lane));
         let since: f64 = open.filter(|v| !v.is_nan()).sum();
         Some(add_units(state.total - since, 0, state.decimals))
     }
@@ -202,7 +286,7 @@ impl Group {
     pub(crate) fn totals_before(&self, chunk: i64) -> Vec<Option<f64>> {
         let mut since = [0.0; LANES];
         for (_, chunk) in self.chunks.range(chunk..) {
-            for row in chunk.rows.chunks(LANES) {
+            for row in chunk.rows() {
                 for (sum, value) in since.iter_mut().zip(row) {
                     *sum += if value.is_nan() { 0.0 } else { *value };
                 }
@@ -255,13 +339,16 @@ impl Group {
         put_varint(&mut out, self.chunks.range(from..).count() as u64);
         for (&chunk, open) in self.chunks.range(from..) {
             put_zigzag(&mut out, chunk);
-            let slots = open.rows.len() / LANES;
+            let slots = open.slots;
             put_varint(&mut out, slots as u64);
+            let (mut values, mut bytes) = (Vec::new(), Vec::new());
             for lane in 0..self.lanes.len() {
-                let mut bytes = Vec::new();
-                put_raw(&mut bytes, slots, open.lane(lane), None, 52, scratch);
+                values.clear();
+                bytes.clear();
+                open.copy_lane(lane, &mut values);
+                put_raw(&mut bytes, &values, None, 52, scratch);
                 put_varint(&mut out, bytes.len() as u64);
-                out.extend(bytes);
+                out.extend_from_slice(&bytes);
             }
         }
         let late = || self.late.iter().filter(|_| !merged);
@@ -306,17 +393,17 @@ impl Group {
         for _ in 0..input.usize()? {
             let chunk = input.zigzag()?;
             let slots = input.usize().filter(|&s| s <= 1024)?;
-            let mut rows = vec![f64::NAN; slots * LANES];
+            let mut open = Chunk::of(slots);
             for lane in 0..lanes {
                 let len = input.usize()?;
                 let mut bytes = Input(input.bytes(len)?);
                 if len > 0 {
                     get_raw(&mut bytes, slots, scratch, |s, c| {
-                        rows[s * LANES + lane] = c.last
+                        *open.cell(s, lane) = c.last
                     })?;
                 }
             }
-            new.chunks.insert(chunk, Chunk { rows });
+            new.chunks.insert(chunk, open);
         }
         for _ in 0..input.usize().filter(|&n| n <= LATE_MAX)? {
             let (slot, lane, op) = get_late(&mut input)?;
@@ -423,15 +510,18 @@ mod tests {
         for i in 0..200i64 {
             let t = 1_000_000_000 + i * 10_000;
             if i == 0 {
-                a.rebase(0, Tag::Gauge, 1.5f64.to_bits(), t);
-                a.rebase(1, Tag::Counter, 77, t);
+                let at = a.moment(t);
+                a.rebase(0, Tag::Gauge, 1.5f64.to_bits(), &at);
+                a.rebase(1, Tag::Counter, 77, &at);
             } else {
-                a.take(0, Reading::Gauge(i as f64 / 4.0), t);
-                a.take(1, Reading::Counter(77 + i.unsigned_abs() * 13), t);
+                let at = a.moment(t);
+                a.take(0, Reading::Gauge(i as f64 / 4.0), &at);
+                a.take(1, Reading::Counter(77 + i.unsigned_abs() * 13), &at);
             }
         }
         a.sealed[0] += 1;
-        a.take(0, Reading::Gauge(-1.0), 1_000_000_000);
+        let at = a.moment(1_000_000_000);
+        a.take(0, Reading::Gauge(-1.0), &at);
         assert_eq!(a.late.len(), 1);
         let scratch = &mut Scratch::default();
         let sealed = a.sealed.clone();

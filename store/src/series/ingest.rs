@@ -8,7 +8,7 @@ use vigie_parsers::Timestamp;
 use vigie_query::MetricKind;
 
 use super::codec::Input;
-use super::group::Group;
+use super::group::{Group, Moment};
 use super::journal::{self, Event, Plan, Recorder, Ring};
 use super::lane::{Lane, Note, Tag};
 use super::layout::slot_of;
@@ -216,8 +216,12 @@ impl Ingest {
     }
 
     /// Takes readings; they come into the open chunks with the next `write`.
-    pub(crate) fn append(&mut self, batch: &SampleBatch) {
-        self.pending.extend_from_slice(&batch.rows);
+    pub(crate) fn append(&mut self, batch: SampleBatch) {
+        if self.pending.is_empty() {
+            self.pending = batch.rows;
+        } else {
+            self.pending.extend_from_slice(&batch.rows);
+        }
     }
 
     /// Bytes that wait for a commit.
@@ -432,8 +436,10 @@ impl Ingest {
     /// Brings pending readings into chunks and record.
     fn apply(&mut self, now_ms: i64) {
         let mut pending = std::mem::take(&mut self.pending);
+        // `u32::MAX` is no group.
+        let places = std::mem::take(&mut self.places);
         let place = |row: &SampleRow| {
-            let place = self.places.get(row.series.0 as usize).copied().flatten();
+            let place = places.get(row.series.0 as usize).copied().flatten();
             place.map_or((u32::MAX, 0), |p| (p.group, p.lane))
         };
         // Runs of one group and time make the record small. Most senders send so already.
@@ -444,49 +450,56 @@ impl Ingest {
         if !pending.is_sorted_by_key(key) {
             pending.sort_by_cached_key(key);
         }
-        for row in &pending {
-            self.apply_one(row, now_ms);
+        for run in pending.chunk_by(|a, b| (place(a).0, a.time) == (place(b).0, b.time)) {
+            self.apply_run(run, &places, now_ms);
         }
-        pending.clear();
-        self.pending = pending;
+        self.places = places;
     }
 
-    fn apply_one(&mut self, row: &SampleRow, now_ms: i64) {
-        let Some(place) = self.places.get(row.series.0 as usize).copied().flatten() else {
-            self.counts.misfit += 1;
+    /// Takes readings of one group at one time.
+    fn apply_run(&mut self, run: &[SampleRow], places: &[Option<Place>], now_ms: i64) {
+        let Some(first) = run.first() else { return };
+        let known = |row: &SampleRow| places.get(row.series.0 as usize).copied().flatten();
+        let Some(Place { group: number, .. }) = known(first) else {
+            self.counts.misfit += run.len() as u64;
             return;
         };
-        let at = place.group as usize;
+        let at = number as usize;
         let group = &mut self.groups[at];
-        let reading = normalised(row.reading);
-        let rebase = match admit(group, &place, reading, row.time.0, now_ms) {
-            Ok(rebase) => rebase,
-            Err(count) => {
-                *count(&mut self.counts) += 1;
-                return;
+        let moment = group.moment(first.time.0);
+        let untimely = untimely(group, &moment, now_ms);
+        let (late, taken) = (group.late.len(), self.counts.taken);
+        for row in run {
+            let Some(place) = known(row) else { continue };
+            let reading = normalised(row.reading);
+            let lane = &group.lanes[place.lane];
+            let rebase = match admit(lane, &place, reading, (&moment, untimely), now_ms) {
+                Ok(rebase) => rebase,
+                Err(count) => {
+                    *count(&mut self.counts) += 1;
+                    continue;
+                }
+            };
+            let to = (number, place.lane);
+            self.recorder
+                .push(to, lane, moment.time_ms, reading, rebase);
+            let note = if rebase {
+                let bits = journal::bits_of(reading);
+                group.rebase(place.lane, Tag::of(&reading), bits, &moment)
+            } else {
+                group.take(place.lane, reading, &moment)
+            };
+            self.counts.taken += 1;
+            match note {
+                Note::Plain => {}
+                Note::Gap => self.counts.gaps += 1,
+                Note::Wrap => self.counts.wraps += 1,
+                Note::Reset => self.counts.resets += 1,
+                Note::Jump => self.counts.jumps += 1,
             }
-        };
-        let lane = &group.lanes[place.lane];
-        self.recorder
-            .push((place.group, place.lane), lane, row.time.0, reading, rebase);
-        let late = group.late.len();
-        let note = if rebase {
-            group.rebase(
-                place.lane,
-                Tag::of(&reading),
-                journal::bits_of(reading),
-                row.time.0,
-            )
-        } else {
-            group.take(place.lane, reading, row.time.0)
-        };
-        self.counts.taken += 1;
-        match note {
-            Note::Plain => {}
-            Note::Gap => self.counts.gaps += 1,
-            Note::Wrap => self.counts.wraps += 1,
-            Note::Reset => self.counts.resets += 1,
-            Note::Jump => self.counts.jumps += 1,
+        }
+        if self.counts.taken == taken {
+            return;
         }
         group.dirty_since.get_or_insert(self.ring.next_seq);
         if self.due_at[at] == i64::MAX {
@@ -511,14 +524,30 @@ fn normalised(reading: Reading) -> Reading {
 /// The count that a refused reading goes to.
 type Refusal = fn(&mut Counts) -> &mut u64;
 
+/// Why nothing is taken of a moment.
+fn untimely(group: &Group, moment: &Moment, now_ms: i64) -> Option<Refusal> {
+    if moment.time_ms > now_ms.saturating_add(FUTURE_MS) {
+        return Some(|c| &mut c.future);
+    }
+    // One chunk to spare, because the ring may turn before late slots are merged.
+    let reach = group.rings.archive(0).ring - 2;
+    let oldest = group.moment(now_ms).chunk - reach;
+    let sealed = group
+        .sealed
+        .first()
+        .is_some_and(|s| moment.chunk < s - reach);
+    (moment.chunk < oldest || sealed).then_some(|c| &mut c.too_old)
+}
+
 /// Whether a reading is taken, and if so, whether as a new base.
 fn admit(
-    group: &Group,
+    lane: &Lane,
     place: &Place,
     reading: Reading,
-    time_ms: i64,
+    (moment, untimely): (&Moment, Option<Refusal>),
     now_ms: i64,
 ) -> std::result::Result<bool, Refusal> {
+    let time_ms = moment.time_ms;
     let counter = match reading {
         Reading::Gauge(v) if !v.is_finite() => return Err(|c| &mut c.not_finite),
         Reading::FloatCounter(v) | Reading::Increase(v) if !v.is_finite() || v < 0.0 => {
@@ -530,17 +559,9 @@ fn admit(
     if counter != place.kind {
         return Err(|c| &mut c.misfit);
     }
-    if time_ms > now_ms.saturating_add(FUTURE_MS) {
-        return Err(|c| &mut c.future);
+    if let Some(refusal) = untimely {
+        return Err(refusal);
     }
-    // One chunk to spare, because the ring may turn before late slots are merged.
-    let chunk = group.rings.chunk_of(0, slot_of(time_ms, group.step_ms()));
-    let reach = group.rings.archive(0).ring - 2;
-    let oldest = group.rings.chunk_of(0, slot_of(now_ms, group.step_ms())) - reach;
-    if chunk < oldest || (!group.sealed.is_empty() && chunk < group.sealed[0] - reach) {
-        return Err(|c| &mut c.too_old);
-    }
-    let lane = &group.lanes[place.lane];
     let tag = Tag::of(&reading);
     if lane.tag != tag {
         return Ok(true);

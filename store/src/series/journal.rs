@@ -18,9 +18,9 @@
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::codec::{
-    Input, POW10, put_varint, put_zigzag, scaled, short_len, unscaled, unzigzag, zigzag,
+    Input, POW10, nearest, put_varint, put_zigzag, scaled, short_len, unscaled, unzigzag, zigzag,
 };
-use super::group::Group;
+use super::group::{Group, Moment};
 use super::lane::{Lane, Note, Tag};
 use crate::{Reading, Result};
 
@@ -104,7 +104,9 @@ impl Recorder {
                 let word = zigzag(difference);
                 let len = short_len(word);
                 self.codes.push(SAME + u8::try_from(len).unwrap_or(0));
-                self.payload.extend_from_slice(&word.to_le_bytes()[..len]);
+                // All eight bytes and back: cheaper than a copy of a length known only now.
+                self.payload.extend_from_slice(&word.to_le_bytes());
+                self.payload.truncate(self.payload.len() - 8 + len);
             }
             None => {
                 self.codes.push(WHOLE);
@@ -178,14 +180,10 @@ pub(crate) fn bits_of(reading: Reading) -> u64 {
 }
 
 /// The scaled integer that a lane's next reading is compared with.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the cast saturates, alike on both sides"
-)]
 fn expected(lane: &Lane) -> i64 {
     match lane.tag {
         Tag::Gauge | Tag::FloatCounter => {
-            (f64::from_bits(lane.last) * POW10[usize::from(lane.decimals)]).round() as i64
+            nearest(f64::from_bits(lane.last) * POW10[usize::from(lane.decimals)])
         }
         Tag::Counter => lane.last.cast_signed(),
         Tag::Increase | Tag::None => 0,
@@ -266,9 +264,10 @@ fn replay_runs(seq: u64, mut input: Input<'_>, groups: &mut [Group]) -> Option<(
         if wanted {
             group.dirty_since.get_or_insert(seq);
         }
+        let moment = group.moment(time_ms);
         for i in 0..lanes {
             let code = nibbles[i / 2] >> (4 * (i % 2)) & 0x0f;
-            replay_one(code, &mut input, group, (first + i, time_ms), wanted)?;
+            replay_one(code, &mut input, group, (first + i, &moment), wanted)?;
         }
     }
     Some(())
@@ -278,7 +277,7 @@ fn replay_one(
     code: u8,
     input: &mut Input<'_>,
     group: &mut Group,
-    (lane, time_ms): (usize, i64),
+    (lane, moment): (usize, &Moment),
     wanted: bool,
 ) -> Option<()> {
     let (difference, bits) = match code {
@@ -293,7 +292,7 @@ fn replay_one(
                     // The lane may have had another series before.
                     *state = Lane::default();
                 }
-                group.rebase(lane, tag, bits, time_ms);
+                group.rebase(lane, tag, bits, moment);
             }
             return Some(());
         }
@@ -302,7 +301,7 @@ fn replay_one(
     };
     if wanted {
         let reading = reading_of(group.lanes.get(lane)?, difference, bits)?;
-        let _: Note = group.take(lane, reading, time_ms);
+        let _: Note = group.take(lane, reading, moment);
     }
     Some(())
 }

@@ -12,7 +12,7 @@
 //!   than a hundredth of the range. Else it was reset and its new value is what it counted since,
 //!   under the same rule; and unknown when even that is out of proportion.
 
-use super::codec::{DECIMALS_MAX, POW10, decimals_of, scaled};
+use super::codec::{DECIMALS_MAX, POW10, decimals_of, nearest, scaled};
 use crate::Reading;
 
 /// A counter's readings in fractions are taken to at most so many decimals: nanoseconds.
@@ -303,7 +303,7 @@ impl Lane {
     }
 
     fn units(&self, value: f64) -> i64 {
-        round(value * POW10[usize::from(self.decimals)])
+        nearest(value * POW10[usize::from(self.decimals)])
     }
 
     fn rounded(&self, value: f64) -> f64 {
@@ -328,7 +328,7 @@ pub(crate) fn add_units(value: f64, units: i64, decimals: u8) -> f64 {
     let power = POW10[usize::from(decimals.min(DECIMALS_MAX))];
     let old = value * power;
     if old.abs() < GROWTH_MAX as f64 {
-        (old.round() + units as f64) / power
+        (nearest(old) as f64 + units as f64) / power
     } else {
         value + units as f64 / power
     }
@@ -351,15 +351,6 @@ fn to_f64(units: u64) -> f64 {
     units as f64
 }
 
-/// To the nearest integer, held at the ends.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the cast saturates, which is what is wanted"
-)]
-fn round(value: f64) -> i64 {
-    value.round() as i64
-}
-
 /// Cuts growth over `(from_ms, until_ms]` at the slot borders, in whole units:
 /// `each(slot, units)` for every slot touched.
 pub(crate) fn spread(
@@ -373,13 +364,19 @@ pub(crate) fn spread(
     if first >= last {
         return each(last, units);
     }
-    let span = i128::from(until_ms - from_ms);
+    let span = until_ms - from_ms;
+    let part = |passed: i64| match units.checked_mul(passed) {
+        Some(product) => product / span,
+        None => {
+            let due = i128::from(units) * i128::from(passed) / i128::from(span);
+            // Between 0 and `units`, which is an i64.
+            i64::try_from(due).unwrap_or(units)
+        }
+    };
     let mut given = 0;
     for slot in first..=last {
         let passed = ((slot + 1) * step_ms).min(until_ms) - from_ms;
-        let due = i128::from(units) * i128::from(passed) / span;
-        // Between 0 and `units`, which is an i64.
-        let due = i64::try_from(due).unwrap_or(units);
+        let due = part(passed);
         each(slot, due - given);
         given = due;
     }

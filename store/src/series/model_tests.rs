@@ -83,7 +83,7 @@ impl Rig {
             time: Timestamp(time_ms),
             reading,
         }];
-        self.ingest.append(&SampleBatch { rows });
+        self.ingest.append(SampleBatch { rows });
     }
 
     pub(super) fn commit(&mut self, now_ms: i64, succeeds: bool) {

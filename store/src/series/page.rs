@@ -11,7 +11,7 @@
 //! covers everything else: a flipped bit costs this chunk, and is told.
 
 use super::codec::{
-    Input, float_to_int, get_ints, int_to_float, put_ints, scale_all, scaled, unscaled,
+    Input, POW10, float_to_int, get_ints, int_to_float, put_ints, scale_all, scaled, unscaled,
 };
 
 const MAGIC: u8 = b'V';
@@ -44,6 +44,23 @@ impl Cell {
             max: value,
             last: value,
         }
+    }
+
+    /// What slots of the finest archive come to together.
+    pub(crate) fn of_all(values: &[f64]) -> Self {
+        let mut all = Self {
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            ..Self::default()
+        };
+        for &value in values.iter().filter(|v| v.is_finite()) {
+            all.count += 1;
+            all.sum += value;
+            all.min = if value < all.min { value } else { all.min };
+            all.max = if value > all.max { value } else { all.max };
+            all.last = value;
+        }
+        if all.count == 0 { Self::default() } else { all }
     }
 
     /// Takes in a later slot.
@@ -86,6 +103,8 @@ pub(crate) struct LaneHead {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     values: Vec<f64>,
+    /// A lane slot by slot, NaN where nothing is known.
+    dense: Vec<f64>,
     ints: [Vec<i64>; 5],
 }
 
@@ -113,9 +132,12 @@ pub(crate) fn encode(
             let from = page.len();
             match lanes {
                 Lanes::Raw { rows, stride } => {
-                    let slots = (0..n).map(|s| rows.get(s * stride + lane).copied());
-                    let slots = slots.map(|v| v.unwrap_or(f64::NAN));
-                    put_raw(&mut page, n, slots, *total, precision.1, scratch);
+                    let mut slots = std::mem::take(&mut scratch.dense);
+                    slots.clear();
+                    slots.extend(rows.iter().skip(lane).step_by(stride).take(n));
+                    slots.resize(n, f64::NAN);
+                    put_raw(&mut page, &slots, *total, precision.1, scratch);
+                    scratch.dense = slots;
                 }
                 Lanes::Coarse { cells } => {
                     let cells = &cells[lane * n..(lane + 1) * n];
@@ -179,20 +201,26 @@ fn put_head(
 /// Appends a raw lane; nothing when no slot is known.
 pub(crate) fn put_raw(
     out: &mut Vec<u8>,
-    n: usize,
-    slots: impl Iterator<Item = f64> + Clone,
+    slots: &[f64],
     total: Option<f64>,
     mantissa: u8,
     scratch: &mut Scratch,
 ) {
-    scratch.values.clear();
-    scratch.values.extend(slots.clone().filter(|v| !v.is_nan()));
-    if scratch.values.is_empty() {
+    let known = slots.iter().filter(|v| !v.is_nan());
+    let count = known.clone().count();
+    if count == 0 {
         return;
     }
     let at = out.len();
-    put_head(out, n, slots.map(|v| !v.is_nan()), total);
-    out[at] |= put_column(out, &scratch.values, mantissa, &mut scratch.ints[0], false);
+    put_head(out, slots.len(), slots.iter().map(|v| !v.is_nan()), total);
+    let values = if count == slots.len() {
+        slots
+    } else {
+        scratch.values.clear();
+        scratch.values.extend(known);
+        &scratch.values
+    };
+    out[at] |= put_column(out, values, mantissa, &mut scratch.ints[0], false);
 }
 
 /// Appends a column of floats; its decimals, or [`FLOATS`]. With `inline` these stand in front.
@@ -234,7 +262,10 @@ fn get_column(
         values.extend(ints.iter().map(|&i| int_to_float(i, mantissa)));
     } else {
         get_ints(input, count, ints)?;
-        values.extend(ints.iter().map(|&i| unscaled(i, decimals)));
+        match POW10.get(usize::from(decimals)).filter(|_| decimals > 0) {
+            Some(power) => values.extend(ints.iter().map(|&i| i as f64 / power)),
+            None => values.extend(ints.iter().map(|&i| i as f64)),
+        }
     }
     Some(())
 }
@@ -376,6 +407,52 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Reads a lane of a page that begins at slot `first`, `ratio` slots put together to one of the
+    /// next archive: `each(that slot, cell)`, several times for one if the archive is not the finest.
+    pub(crate) fn read_by(
+        &self,
+        lane: usize,
+        (first, ratio): (i64, i64),
+        scratch: &mut Scratch,
+        mut each: impl FnMut(i64, Cell),
+    ) -> Option<LaneHead> {
+        if self.archive > 0 {
+            return self.read(lane, scratch, |slot, cell| {
+                let slot = first + i64::try_from(slot).unwrap_or(0);
+                each(slot.div_euclid(ratio), cell);
+            });
+        }
+        let (head, values) = self.raw(lane, scratch)?;
+        for (slot, part) in parts(first, ratio, values) {
+            let cell = Cell::of_all(part);
+            if cell.count > 0 {
+                each(slot, cell);
+            }
+        }
+        Some(head)
+    }
+
+    /// A lane of a page of the finest archive, slot by slot; what is not finite is unknown.
+    pub(crate) fn raw<'s>(
+        &self,
+        lane: usize,
+        scratch: &'s mut Scratch,
+    ) -> Option<(LaneHead, &'s [f64])> {
+        let mut input = Input(self.lane(lane).filter(|_| self.archive == 0)?);
+        let (head, decimals, bitmap, count) = get_head(&mut input, self.n)?;
+        let (ints, values) = (&mut scratch.ints[0], &mut scratch.values);
+        get_column(&mut input, count, decimals, ints, values)?;
+        if bitmap.is_none() {
+            return Some((head, values));
+        }
+        scratch.dense.clear();
+        scratch.dense.resize(self.n, f64::NAN);
+        for (slot, value) in known_slots(bitmap, self.n).zip(values) {
+            scratch.dense[slot] = *value;
+        }
+        Some((head, &scratch.dense))
+    }
+
     /// Whether all lanes decode to their last byte, for `verify`.
     pub(crate) fn is_sound(&self, scratch: &mut Scratch) -> bool {
         (0..self.lanes).all(|lane| match self.lane(lane) {
@@ -383,6 +460,23 @@ impl<'a> Page<'a> {
             Some(_) => self.read(lane, scratch, |_, _| ()).is_some(),
         })
     }
+}
+
+/// Cuts values that begin at slot `first` at the borders of slots `ratio` times as long.
+pub(crate) fn parts(
+    first: i64,
+    ratio: i64,
+    mut values: &[f64],
+) -> impl Iterator<Item = (i64, &[f64])> {
+    let mut slot = first.div_euclid(ratio);
+    let mut len = usize::try_from((slot + 1) * ratio - first).unwrap_or(usize::MAX);
+    std::iter::from_fn(move || {
+        let (part, rest) = values.split_at(len.min(values.len()));
+        values = rest;
+        len = usize::try_from(ratio).unwrap_or(usize::MAX);
+        slot += 1;
+        (!part.is_empty()).then_some((slot - 1, part))
+    })
 }
 
 /// The head of a lane: flags, what they say, and which slots are known.
@@ -571,6 +665,26 @@ mod tests {
                     prop_assert!(a == b || a.is_nan() && b.is_nan(), "{} {}", a, b);
                 }
             }
+        }
+
+        #[test]
+        fn lanes_come_put_together_as_slot_by_slot(
+            lane in prop::collection::vec(value(), 30), first in -500..500i64, ratio in 1..40i64,
+        ) {
+            let Some(bytes) = raw_page(30, &[lane], usize::MAX) else { return Ok(()) };
+            let page = Page::open(&bytes).unwrap();
+            let scratch = &mut Scratch::default();
+            let (mut together, mut one_by_one) = (Vec::new(), Vec::new());
+            let head = page.read_by(0, (first, ratio), scratch, |slot, cell| together.push((slot, cell)));
+            let same = page.read(0, scratch, |slot, cell| {
+                let slot = (first + slot as i64).div_euclid(ratio);
+                match one_by_one.last_mut() {
+                    Some((last, sum)) if *last == slot => Cell::add(sum, &cell),
+                    _ => one_by_one.push((slot, cell)),
+                }
+            });
+            prop_assert_eq!(head, same);
+            prop_assert_eq!(together, one_by_one);
         }
 
         #[test]

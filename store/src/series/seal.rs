@@ -47,7 +47,7 @@ pub(crate) fn seal(
     for (&chunk, open) in group.chunks.range(..sealed[0]) {
         let totals = group.totals_before(chunk);
         let lanes = Lanes::Raw {
-            rows: &open.rows,
+            rows: &open.concat(),
             stride: LANES,
         };
         write_page(tx, rings, (0, chunk), lanes, &totals, scratch)?;
@@ -130,8 +130,7 @@ fn derive(
         let fine_first = rings.first_slot(a - 1, fine);
         for lane in 0..LANES {
             let mut before = 0.0;
-            let head = page.read(lane, scratch, |slot, cell| {
-                let slot = (fine_first + i64::try_from(slot).unwrap_or(0)).div_euclid(ratio);
+            let head = page.read_by(lane, (fine_first, ratio), scratch, |slot, cell| {
                 if slot < first {
                     before += cell.sum;
                 } else if slot >= from

@@ -38,6 +38,8 @@ struct State {
 #[derive(Debug)]
 struct Known {
     labels: Labels,
+    /// Its place among all series, sorted by labels.
+    order: usize,
     kind: MetricKind,
     group: usize,
     lane: usize,
@@ -70,10 +72,17 @@ impl State {
                 .push(self.series.len());
             self.series.push(Known {
                 labels: row.labels,
+                order: 0,
                 kind: row.place.kind,
                 group,
                 lane: row.place.lane,
             });
+        }
+        // Once here instead of at each query.
+        let mut sorted: Vec<usize> = (0..self.series.len()).collect();
+        sorted.sort_unstable_by(|&a, &b| self.series[a].labels.cmp(&self.series[b].labels));
+        for (order, at) in sorted.into_iter().enumerate() {
+            self.series[at].order = order;
         }
         Ok(())
     }
@@ -146,7 +155,8 @@ impl State {
             let lanes = lanes.iter().filter_map(|known| {
                 let state = group.lanes.get(known.lane)?;
                 let lived = state.first_ms <= range.until_ms && state.last_ms >= range.from_ms;
-                lived.then(|| LanePlan::new(group, known.lane, known.labels.clone(), known.kind))
+                let what = (known.order, known.labels.clone(), known.kind);
+                lived.then(|| LanePlan::new(group, known.lane, what))
             });
             GroupPlan::new(group, lanes.collect())
         });
@@ -211,13 +221,13 @@ impl View {
             };
             let samples = slots.iter().map(sample).collect();
             let labels = lane.labels;
-            series.push(Sparse {
+            let found = Sparse {
                 series: Series { labels, samples },
                 stretches,
-            });
+            };
+            series.push((lane.order, found));
         })?;
-        series.sort_unstable_by(|a, b| a.series.labels.cmp(&b.series.labels));
-        Ok(series)
+        Ok(in_order(series))
     }
 
     pub(crate) fn slots(
@@ -230,14 +240,14 @@ impl View {
             self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
         let mut series = Vec::new();
         answer(&tx, plans, range, |lane, slots: &[Slot], _| {
-            series.push(SlotSeries {
+            let found = SlotSeries {
                 labels: lane.labels,
                 kind: lane.kind,
                 slots: slots.to_vec(),
-            });
+            };
+            series.push((lane.order, found));
         })?;
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(series)
+        Ok(in_order(series))
     }
 
     pub(crate) fn series(
@@ -281,6 +291,12 @@ impl View {
         };
         Ok(read()?)
     }
+}
+
+/// Sorted by labels.
+fn in_order<T>(mut found: Vec<(usize, T)>) -> Vec<T> {
+    found.sort_unstable_by_key(|(order, _)| *order);
+    found.into_iter().map(|(_, series)| series).collect()
 }
 
 /// Whether a query has to end, and why.
