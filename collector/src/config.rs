@@ -1,12 +1,16 @@
 //! What to watch and how: the tables of `vigie.toml` that set up inputs. The defaults watch this machine.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use jiff::tz::TimeZone;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use crate::units::{Bytes, Duration};
+
+mod network;
+mod syslog;
+
+pub use network::{Network, Zone};
+pub use syslog::{Listen, PermittedPeer, Protocol, Syslog, Tls};
 
 /// All inputs.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -52,47 +56,6 @@ impl Default for Host {
             enabled: true,
             interval: Duration::from_secs(1),
             name: None,
-        }
-    }
-}
-
-/// A way for syslog to arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// One datagram, one message.
-    Udp,
-    /// Lines or octet-counted frames.
-    Tcp,
-}
-
-/// `[[syslog]]`: one listener.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Syslog {
-    /// The address to listen on.
-    pub listen: SocketAddr,
-    /// By which protocols.
-    pub protocols: Vec<Protocol>,
-    /// Who may send, as addresses or networks; everyone when empty.
-    pub allow: Vec<Network>,
-    /// The zone of time stamps that name none; the system's if not given.
-    pub zone: Option<Zone>,
-    /// Connections that may be open at once.
-    pub connections_max: usize,
-    /// A silent connection is closed after so long.
-    pub idle: Duration,
-}
-
-impl Default for Syslog {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 5514)),
-            protocols: vec![Protocol::Udp, Protocol::Tcp],
-            allow: Vec::new(),
-            zone: None,
-            connections_max: 1000,
-            idle: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -152,74 +115,6 @@ fn backlog() -> Bytes {
     Bytes(64 << 20)
 }
 
-/// An IANA time zone.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Zone(pub TimeZone);
-
-impl<'de> Deserialize<'de> for Zone {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(d)?;
-        TimeZone::get(&name).map(Self).map_err(|_| {
-            de::Error::custom(format!(
-                "unknown time zone `{name}`; write an IANA name such as \"Europe/Paris\" or \"UTC\""
-            ))
-        })
-    }
-}
-
-/// An address or a network, as `192.0.2.7` or `2001:db8::/32`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    base: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Whether an address lies in it. An IPv4 address that came through an IPv6 socket counts as IPv4.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let (a, b, width) = match (self.base, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                (u128::from(a.to_bits()), u128::from(b.to_bits()), 32)
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits(), b.to_bits(), 128),
-            _ => return false,
-        };
-        let host_bits = u32::from(128_u8.min(width).saturating_sub(self.prefix));
-        let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-        a & mask == b & mask
-    }
-}
-
-impl std::str::FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not a network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\""
-            )
-        };
-        let (base, prefix) = match text.split_once('/') {
-            Some((base, prefix)) => (base, Some(prefix)),
-            None => (text, None),
-        };
-        let base: IpAddr = base.parse().map_err(|_| wrong())?;
-        let width = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            Some(p) => p.parse().ok().filter(|p| *p <= width).ok_or_else(wrong)?,
-            None => width,
-        };
-        Ok(Self { base, prefix })
-    }
-}
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(de::Error::custom)
-    }
-}
-
 impl Config {
     /// What is wrong with it beyond its syntax: the key and the reason.
     ///
@@ -234,12 +129,7 @@ impl Config {
             ));
         }
         for syslog in &self.syslog {
-            if syslog.protocols.is_empty() {
-                return Err(Invalid::new(
-                    "syslog.protocols",
-                    "name \"udp\", \"tcp\" or both",
-                ));
-            }
+            syslog.validate()?;
         }
         for files in &self.files {
             if let Some(name) = &files.format
@@ -335,6 +225,38 @@ mod tests {
             ("[host]\nintervall = \"1s\"", "unknown field `intervall`"),
             ("[host]\ninterval = 5", "a length of time in quotes"),
             ("[[syslog]]\nprotocols = []", "syslog.protocols"),
+            (
+                "[[syslog]]\nlisten = \"514\"",
+                "`514` is neither an ADDRESS:PORT",
+            ),
+            (
+                "[[syslog]]\nlisten = \"/run/log\"",
+                "syslog.protocols: a path is one socket",
+            ),
+            (
+                "[[syslog]]\nprotocols = [\"datagram\"]",
+                "syslog.protocols: \"datagram\" and \"stream\" are for sockets",
+            ),
+            (
+                "[[syslog]]\nprotocols = [\"tls\"]",
+                "syslog.tls: the protocol \"tls\" wants a table",
+            ),
+            (
+                "[[syslog]]\nprotocols = [\"tcp\", \"tls\"]",
+                "syslog.protocols: \"tcp\" and \"tls\" cannot share a port",
+            ),
+            (
+                "[[syslog]]\n[syslog.tls]\ncertificate = \"c\"\nkey = \"k\"",
+                "syslog.tls: without \"tls\"",
+            ),
+            (
+                "[[syslog]]\nprotocols = [\"tls\"]\n[syslog.tls]\ncertificate = \"c\"\nkey = \"k\"\npermitted_peers = [\"a.example\"]",
+                "syslog.tls.permitted_peers: names count only with a client_ca",
+            ),
+            (
+                "[[syslog]]\nzones = { \"10.0.0.0/40\" = \"UTC\" }",
+                "is not a network",
+            ),
             ("[[syslog]]\nallow = [\"10.0.0.0/33\"]", "is not a network"),
             ("[[syslog]]\nzone = \"Paris\"", "unknown time zone `Paris`"),
             (

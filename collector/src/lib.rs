@@ -20,10 +20,12 @@ mod runtime;
 mod sockets;
 mod sources;
 mod status;
+mod tls;
 pub mod units;
 
 pub use config::Config;
 pub use runtime::{Collector, Setup, host_name, start};
-pub use sockets::{BindError, Sockets};
+pub use sockets::{BindError, Inherited, Sockets};
 pub use sources::{INPUTS, Input, read_once};
 pub use status::{Source, Status};
+pub use tls::TlsError;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::{Detector, Format};
-use vigie_parsers::{Context, Origin, Record, Timestamp};
+use vigie_parsers::{Context, Field, Name, Origin, Record, Span, Timestamp};
 use vigie_store::{EventBatch, Registry, SampleBatch};
 
 use crate::alive::Alive;
@@ -81,6 +81,13 @@ impl Lines {
         self.figures.count(recv, line, &self.record);
         batch.push(recv, origin, format.name, line, &self.record);
         cut.is_some()
+    }
+
+    /// The host that the line pushed last names.
+    pub(crate) fn host<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let is_host = |s: &&Span| s.name == Name::Known(Field::Host);
+        let host = self.record.fields.iter().find(is_host)?;
+        Some(host.text(line))
     }
 
     fn parse(&mut self, line: &[u8]) -> &'static Format {

@@ -1,58 +1,62 @@
-//! Syslog listeners: UDP and TCP.
+//! Syslog listeners: UDP, TCP, TLS and Unix sockets.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use foldhash::HashMap;
 use jiff::tz::TimeZone;
-use vigie_parsers::Origin;
 
 use super::{Input, Start};
-use crate::config;
+use crate::config::{self, Protocol};
 use crate::lines::Lines;
 use crate::outlet::Outlet;
-use crate::sockets::{Bound, Listener};
+use crate::sockets::{Listener, SocketFile};
 use crate::status::Source;
+use senders::{Claims, Sender, Senders};
 
+mod connections;
 mod datagrams;
-mod tcp;
+mod packets;
+mod senders;
+mod streams;
 #[cfg(test)]
 mod tests;
-mod udp;
+#[cfg(test)]
+mod tls_tests;
 
 /// See the module.
 pub(super) const INPUT: Input = Input {
     name: "syslog",
-    about: "syslog over UDP and TCP, RFC 3164 and RFC 5424, both framings",
+    about: "syslog over UDP, TCP, TLS and Unix sockets, RFC 3164 and RFC 5424, both framings",
     start,
 };
 
-/// Senders with an origin of their own at one listener; the addresses of more are not kept. Each
-/// costs memory here and a row in the store, and UDP senders can be made up.
-const PEERS_MAX: usize = 4096;
-
 fn start(s: &mut Start<'_>) {
-    for Listener { config, socket } in s.sockets.syslog.drain(..) {
-        let (protocol, address) = match &socket {
-            Bound::Udp(socket) => ("udp", socket.local_addr()),
-            Bound::Tcp(socket) => ("tcp", socket.local_addr()),
-        };
-        let address = address.unwrap_or(config.listen);
-        let name = format!("syslog:{address}/{protocol}");
+    for listener in s.sockets.syslog.drain(..) {
+        let Listener {
+            config,
+            at,
+            protocol,
+            socket,
+            file,
+        } = listener;
+        let name = format!("syslog:{at}/{}", protocol.name());
         let source = s.outlet.status.source(&name);
         let common = Common {
-            peers: Peers::new(&name, s.host),
+            senders: Senders::new(&name, s.host, &config),
+            claims: Arc::default(),
+            notes: Arc::default(),
             host: s.host.to_owned(),
             outlet: s.outlet.clone(),
             source: Arc::clone(&source),
             config,
+            _file: file,
         };
-        let started = match socket {
-            Bound::Udp(socket) => {
-                udp::Udp::new(socket, common).map(|udp| s.tasks.spawn(&name, udp.run()))
-            }
-            Bound::Tcp(socket) => {
-                tcp::Tcp::new(socket, common).map(|tcp| s.tasks.spawn(&name, tcp.run()))
+        let started = match protocol {
+            Protocol::Udp | Protocol::Datagram => packets::Packets::new(socket, common)
+                .map(|packets| s.tasks.spawn(&name, packets.run())),
+            Protocol::Tcp | Protocol::Tls | Protocol::Stream => {
+                connections::Connections::new(socket, common)
+                    .map(|connections| s.tasks.spawn(&name, connections.run()))
             }
         };
         if let Err(e) = started {
@@ -61,22 +65,35 @@ fn start(s: &mut Start<'_>) {
     }
 }
 
-/// What both kinds of listener need.
+/// What all kinds of listeners need.
 struct Common {
     outlet: Outlet,
     source: Arc<Source>,
     config: config::Syslog,
     host: String,
-    peers: Peers,
+    senders: Senders,
+    claims: Arc<Claims>,
+    notes: Arc<Notes>,
+    /// Goes with the listener.
+    _file: Option<SocketFile>,
 }
 
 impl Common {
-    fn lines(&self) -> Lines {
-        let zone = self
-            .config
-            .zone
-            .as_ref()
-            .map_or_else(TimeZone::system, |z| z.0.clone());
+    /// A reader of lines for each zone, the listener's own first.
+    fn all_lines(&self) -> Vec<Lines> {
+        (0..=self.config.zones.len())
+            .map(|zone| self.lines(zone))
+            .collect()
+    }
+
+    /// A reader of lines whose stamps are of the nth zone.
+    fn lines(&self, zone: usize) -> Lines {
+        let own = self.config.zone.as_ref();
+        let zone = match zone.checked_sub(1) {
+            Some(n) => self.config.zones.values().nth(n).or(own),
+            None => own,
+        };
+        let zone = zone.map_or_else(TimeZone::system, |z| z.0.clone());
         let (registry, alive) = (self.outlet.registry(), &self.outlet.alive);
         Lines::new(registry, alive, self.source.name(), &self.host, zone)
     }
@@ -87,93 +104,72 @@ impl Common {
     }
 }
 
-/// Where messages come from, by the sender's address.
-#[derive(Debug)]
-struct Peers {
-    source: String,
-    /// The name of this machine, for its own messages.
-    host: String,
-    known: HashMap<IpAddr, Arc<Origin>>,
-    last: Option<(IpAddr, Arc<Origin>)>,
+/// What a listener has to tell beside its counters: the last of each kind, shown with its state.
+#[derive(Debug, Default)]
+struct Notes(Mutex<[String; 4]>);
+
+/// Kinds of notes, in the order in which they are shown.
+#[derive(Clone, Copy)]
+enum Note {
+    Connections,
+    Limited,
+    Disputed,
+    Refused,
 }
 
-impl Peers {
-    fn new(source: &str, host: &str) -> Self {
+impl Notes {
+    /// Whether that is news.
+    fn set(&self, kind: Note, text: String) -> bool {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = &mut notes[kind as usize];
+        let news = *note != text;
+        *note = text;
+        news
+    }
+
+    fn detail(&self) -> String {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told: Vec<_> = notes.iter().filter(|n| !n.is_empty()).cloned().collect();
+        told.join("; ")
+    }
+}
+
+/// Looks whether a line's host name was claimed by another sender before.
+struct Claimant {
+    claims: Arc<Claims>,
+    notes: Arc<Notes>,
+    source: Arc<Source>,
+    /// What the last sender called itself, with its name: the usual case costs a comparison.
+    last: (Vec<u8>, String),
+}
+
+impl Claimant {
+    fn new(common: &Common) -> Self {
         Self {
-            source: source.to_owned(),
-            host: host.to_owned(),
-            known: HashMap::default(),
-            last: None,
+            claims: Arc::clone(&common.claims),
+            notes: Arc::clone(&common.notes),
+            source: Arc::clone(&common.source),
+            last: Default::default(),
         }
     }
 
-    fn origin(&mut self, peer: SocketAddr) -> &Arc<Origin> {
-        let address = peer.ip();
-        let origin = match self.last.take() {
-            Some((last, origin)) if last == address => origin,
-            _ => self.look_up(address),
-        };
-        &self.last.insert((address, origin)).1
-    }
-
-    fn look_up(&mut self, address: IpAddr) -> Arc<Origin> {
-        if let Some(known) = self.known.get(&address) {
-            return Arc::clone(known);
+    fn check(&mut self, host: Option<&[u8]>, sender: &Sender) {
+        let Some(host) = host else { return };
+        if self.last.0 == host && self.last.1 == sender.name {
+            return;
         }
-        let canonical = address.to_canonical();
-        // The address of the table's last entry stands for the rest.
-        let overflow = self.known.len() >= PEERS_MAX;
-        let (peer, host) = match canonical {
-            _ if overflow => ("other".to_owned(), String::new()),
-            own if own.is_loopback() => (own.to_string(), self.host.clone()),
-            other => (other.to_string(), other.to_string()),
-        };
-        let mut fields = vec![("peer".to_owned(), peer)];
-        if !host.is_empty() {
-            fields.push(("host".to_owned(), host));
+        self.last.0.clear();
+        self.last.0.extend_from_slice(host);
+        self.last.1.clone_from(&sender.name);
+        if let Some(first) = self.claims.claim(host, &sender.name) {
+            let text = format!(
+                "{} and {} both call themselves {}",
+                first,
+                sender.name,
+                host.escape_ascii(),
+            );
+            tracing::warn!(source = self.source.name(), "{text}");
+            self.notes.set(Note::Disputed, text);
         }
-        let origin = Arc::new(Origin {
-            source: self.source.clone(),
-            fields,
-        });
-        if overflow {
-            let any = IpAddr::from([0, 0, 0, 0]);
-            return Arc::clone(self.known.entry(any).or_insert(origin));
-        }
-        self.known.insert(address, Arc::clone(&origin));
-        origin
-    }
-}
-
-#[cfg(test)]
-mod peers_tests {
-    use super::*;
-
-    #[test]
-    fn the_peer_stands_for_a_missing_host() {
-        let mut peers = Peers::new("syslog:x", "vm");
-        let host = |peers: &mut Peers, address: &str| {
-            let origin = peers.origin(SocketAddr::new(address.parse().unwrap(), 5));
-            origin.fields.clone()
-        };
-        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
-        let local = [pair("peer", "127.0.0.1"), pair("host", "vm")];
-        assert_eq!(host(&mut peers, "127.0.0.1"), local);
-        let other = [pair("peer", "192.0.2.7"), pair("host", "192.0.2.7")];
-        assert_eq!(host(&mut peers, "::ffff:192.0.2.7"), other);
-    }
-
-    #[test]
-    fn made_up_senders_share_an_origin() {
-        let mut peers = Peers::new("syslog:x", "vm");
-        for i in 0..u32::try_from(PEERS_MAX).unwrap() + 100 {
-            let address = IpAddr::from((i + (10 << 24)).to_be_bytes());
-            peers.origin(SocketAddr::new(address, 1));
-        }
-        assert_eq!(peers.known.len(), PEERS_MAX + 1);
-        let late = peers.origin(SocketAddr::from(([198, 51, 100, 1], 1)));
-        assert_eq!(late.fields, [("peer".to_owned(), "other".to_owned())]);
-        let early = peers.origin(SocketAddr::from(([10, 0, 0, 1], 1)));
-        assert_eq!(early.fields[0].1, "10.0.0.1");
     }
 }

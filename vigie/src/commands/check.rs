@@ -1,13 +1,13 @@
 //! `vigie check`: reads the configuration and every rule, and tries what can be tried.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use vigie_collector::config::Protocol;
+use vigie_collector::{Inherited, Sockets};
 
 use super::{Entry, Outcome};
 use crate::config::Config;
@@ -70,22 +70,14 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
 
 /// A port that is taken is trouble; while a daemon runs on this store they are its own, and not tried.
 fn ports(config: &Config, findings: &mut Vec<String>) {
-    let mut check = |what: &str, address: SocketAddr, error: Option<std::io::Error>| {
-        if let Some(e) = error {
-            findings.push(format!("{what} {address}: {e}"));
-        }
-    };
-    if let Ok(address) = config.http.listen.parse() {
-        check("http.listen", address, TcpListener::bind(address).err());
+    if let Ok(address) = config.http.listen.parse::<SocketAddr>()
+        && let Err(e) = TcpListener::bind(address)
+    {
+        findings.push(format!("http.listen {address}: {e}"));
     }
-    for listener in &config.syslog {
-        for protocol in &listener.protocols {
-            let error = match protocol {
-                Protocol::Udp => UdpSocket::bind(listener.listen).err(),
-                Protocol::Tcp => TcpListener::bind(listener.listen).err(),
-            };
-            check("syslog.listen", listener.listen, error);
-        }
+    for table in &config.syslog {
+        let tried = Sockets::bind(std::slice::from_ref(table), &mut Inherited::default());
+        findings.extend(tried.err().map(|e| e.to_string()));
     }
 }
 

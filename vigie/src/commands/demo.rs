@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command, value_parser};
-use vigie_collector::Sockets;
+use vigie_collector::{Inherited, Sockets};
 use vigie_store::Writer;
 
 use super::run::{self, Daemon};
@@ -30,7 +30,7 @@ fn flags(command: Command) -> Command {
 }
 
 fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
-    let listen = run::listen(cx, matches)?;
+    let pages = run::bind(run::listen(cx, matches)?, &mut Inherited::from_env())?;
     let dir = Throwaway::make()?;
     // The company's machines are all there is: nothing of this one is read.
     let mut config = Config::default();
@@ -45,9 +45,9 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     life.fill(&mut writer, cx.now)?;
     let daemon = Daemon {
         rules: run::load_rules(&config).map_err(|e| anyhow::anyhow!(e.join("\n")))?,
-        sockets: Sockets::bind(&config.inputs())?,
+        sockets: Sockets::default(),
         config,
-        listen,
+        pages,
         writer,
         data: dir.0.clone(),
         url_on_stdout: true,

@@ -1,6 +1,6 @@
 //! `vigie run`: the daemon. Everything is read, checked and bound before the first event is taken.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Arg, ArgMatches, Command};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vigie_analyzer::{Rules, Watch};
-use vigie_collector::config::Protocol;
-use vigie_collector::{Collector, Setup, Sockets};
+use vigie_collector::{Collector, Inherited, Setup, Sockets};
 use vigie_dashboard::{App, Pool};
 use vigie_store::{Clock, Handle, Reader, Writer};
 
@@ -54,12 +52,19 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         Some(path) => tracing::info!("configuration {}", path.display()),
         None => tracing::info!("no configuration: watching this machine"),
     }
-    let sockets = Sockets::bind(&cx.config.inputs())?;
+    let mut inherited = Inherited::from_env();
+    let sockets = Sockets::bind(&cx.config.syslog, &mut inherited)?;
+    let pages = bind(listen, &mut inherited)?;
+    for unused in inherited.unused() {
+        tracing::warn!(
+            "the socket {unused} was passed, but nothing in the configuration listens there"
+        );
+    }
     let writer = Writer::open(&cx.data, &cx.config.store_options(), cx.now)?;
     let daemon = Daemon {
         config: cx.config.clone(),
         rules,
-        listen,
+        pages,
         sockets,
         writer,
         data: cx.data.clone(),
@@ -77,6 +82,18 @@ pub(super) fn listen(cx: &Context, matches: &ArgMatches) -> Result<SocketAddr> {
         .unwrap_or(&cx.config.http.listen);
     text.parse()
         .with_context(|| format!("--listen {text}: use ADDRESS:PORT, as 127.0.0.1:8484"))
+}
+
+/// The socket of the pages: the one that was passed for this address, or a new one.
+pub(super) fn bind(listen: SocketAddr, inherited: &mut Inherited) -> Result<TcpListener> {
+    let socket = match inherited.tcp(listen) {
+        Some(socket) => socket,
+        None => TcpListener::bind(listen).with_context(|| {
+            format!("http cannot listen on {listen}; --listen names another address")
+        })?,
+    };
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// The built-in rules and those of the configured files; everything that is wrong with them.
@@ -111,7 +128,8 @@ pub(super) type Live = Box<dyn FnOnce(Handle, Clock, CancellationToken) + Send>;
 pub(super) struct Daemon {
     pub(super) config: Config,
     pub(super) rules: Rules,
-    pub(super) listen: SocketAddr,
+    /// Where the pages are served.
+    pub(super) pages: TcpListener,
     pub(super) sockets: Sockets,
     pub(super) writer: Writer,
     /// The store's folder, for readers.
@@ -135,18 +153,14 @@ impl Daemon {
     }
 
     async fn watch(self, cx: &Context) -> Result<()> {
-        let listener = TcpListener::bind(self.listen).await.with_context(|| {
-            format!(
-                "http cannot listen on {}; --listen names another address",
-                self.listen
-            )
-        })?;
+        let listener = tokio::net::TcpListener::from_std(self.pages)?;
         let clock: Clock = Arc::new(times::now);
         let shutdown = CancellationToken::new();
         let serving = CancellationToken::new();
-        announce(&self.sockets, &listener)?;
+        let address = listener.local_addr()?;
+        announce(&self.sockets, address);
         if self.url_on_stdout {
-            println!("http://{}/", listener.local_addr()?);
+            println!("http://{address}/");
         }
 
         let positions = self.writer.positions("")?;
@@ -224,16 +238,11 @@ fn spawn_watch(watch: Watch, clock: Clock) -> Result<(Sender<()>, JoinHandle<()>
 }
 
 /// Says where everything is, in words that people and tests read.
-fn announce(sockets: &Sockets, listener: &TcpListener) -> Result<()> {
-    for (protocol, address) in sockets.syslog_addresses() {
-        let protocol = match protocol {
-            Protocol::Udp => "udp",
-            Protocol::Tcp => "tcp",
-        };
-        tracing::info!("syslog {protocol} {address}");
+fn announce(sockets: &Sockets, pages: SocketAddr) {
+    for (protocol, at) in sockets.syslog_listeners() {
+        tracing::info!("syslog {} {at}", protocol.name());
     }
-    tracing::info!("pages http://{}/", listener.local_addr()?);
-    Ok(())
+    tracing::info!("pages http://{pages}/");
 }
 
 async fn stop_inputs(collector: Collector) {

@@ -71,14 +71,14 @@ impl Datagrams {
         Ok(received)
     }
 
-    /// The nth datagram of the last call and its sender.
-    pub(super) fn get(&self, n: usize) -> Option<(&[u8], SocketAddr)> {
+    /// The nth datagram of the last call and its sender; none came through a Unix socket.
+    pub(super) fn get(&self, n: usize) -> Option<(&[u8], Option<SocketAddr>)> {
         let bytes = self.bytes.get(n)?.get(..*self.lens.get(n)?)?;
         let len = (*self.name_lens.get(n)?).min(SockAddrStorage::zeroed().size_of());
         // SAFETY: the kernel wrote `len` bytes of an address into this storage, which is larger.
         #[expect(unsafe_code, reason = "the address comes from recvmmsg")]
         let name = unsafe { SockAddr::new(copy(self.names.get(n)?), len) };
-        Some((bytes, name.as_socket()?))
+        Some((bytes, name.as_socket()))
     }
 }
 
@@ -151,8 +151,8 @@ mod tests {
         }
         assert_eq!(datagrams.receive(receiver.as_fd()).unwrap(), 3);
         let from = sender.local_addr().unwrap();
-        assert_eq!(datagrams.get(0), Some((&b"one"[..], from)));
-        assert_eq!(datagrams.get(1), Some((&b""[..], from)));
+        assert_eq!(datagrams.get(0), Some((&b"one"[..], Some(from))));
+        assert_eq!(datagrams.get(1), Some((&b""[..], Some(from))));
         assert_eq!(datagrams.get(2).map(|d| d.0.len()), Some(65_507));
         // Far more than any default buffer holds.
         for _ in 0..2000 {

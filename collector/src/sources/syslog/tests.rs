@@ -11,16 +11,16 @@ use vigie_store::{Batch, Options, Writer};
 
 use crate::alive::Alive;
 use crate::budget::Budget;
-use crate::config::{Config, Protocol, Syslog};
+use crate::config::{Config, Listen, Protocol, Syslog};
 use crate::lines::LINE_LEN_MAX;
 use crate::outlet::Outlet;
-use crate::sockets::Sockets;
+use crate::sockets::{Inherited, Sockets};
 use crate::sources::{Start, Tasks};
 use crate::status::Status;
 
 /// A listener on a port of its own, and what it hands over.
-struct Listening {
-    address: SocketAddr,
+pub(super) struct Listening {
+    pub(super) address: SocketAddr,
     batches: UnboundedReceiver<Batch>,
     outlet: Outlet,
     tasks: Tasks,
@@ -29,7 +29,7 @@ struct Listening {
 }
 
 impl Listening {
-    fn new(protocol: Protocol, change: impl FnOnce(&mut Syslog)) -> Self {
+    pub(super) fn new(protocol: Protocol, change: impl FnOnce(&mut Syslog)) -> Self {
         let store = tempfile::tempdir().unwrap();
         let writer = Writer::open(store.path(), &Options::default(), Timestamp(0)).unwrap();
         let (send, batches) = unbounded_channel();
@@ -56,7 +56,7 @@ impl Listening {
             budget: Budget::default(),
         };
         let mut syslog = Syslog {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             protocols: vec![protocol],
             ..Syslog::default()
         };
@@ -65,8 +65,11 @@ impl Listening {
             syslog: vec![syslog],
             ..Config::default()
         };
-        let mut sockets = Sockets::bind(&config).unwrap();
-        let address = sockets.syslog_addresses()[0].1;
+        let mut sockets = Sockets::bind(&config.syslog, &mut Inherited::default()).unwrap();
+        let address = match sockets.syslog_listeners().next() {
+            Some((_, Listen::Address(address))) => *address,
+            _ => SocketAddr::from(([0, 0, 0, 0], 0)),
+        };
         let mut tasks = Tasks::default();
         (super::INPUT.start)(&mut Start {
             config: &config,
@@ -86,7 +89,7 @@ impl Listening {
     }
 
     /// Waits for so many lines.
-    async fn lines(&mut self, count: usize) -> Vec<Vec<u8>> {
+    pub(super) async fn lines(&mut self, count: usize) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         while lines.len() < count {
             let batch = self.batches.recv().await.unwrap();
@@ -103,7 +106,7 @@ impl Listening {
     }
 
     /// Stops everything; what was handed over at the end.
-    async fn stop(mut self) -> (Vec<Vec<u8>>, Vec<(String, u64)>) {
+    pub(super) async fn stop(mut self) -> (Vec<Vec<u8>>, Vec<(String, u64)>) {
         self.outlet.shutdown.cancel();
         while self.tasks.ended().await.is_some() {}
         let dropped = self.outlet.status.reports(Timestamp(0)).remove(0).dropped;
@@ -122,7 +125,7 @@ impl Listening {
     }
 }
 
-fn text(lines: &[Vec<u8>]) -> Vec<&str> {
+pub(super) fn text(lines: &[Vec<u8>]) -> Vec<&str> {
     lines
         .iter()
         .map(|l| std::str::from_utf8(l).unwrap())
@@ -283,4 +286,94 @@ async fn what_came_before_the_end_is_handed_over() {
     assert_eq!(text(&l.lines(1).await), ["<13>one"]);
     let (lines, _) = l.stop().await;
     assert_eq!(text(&lines), ["<13>unfinished"]);
+}
+
+#[tokio::test]
+async fn unix_sockets_bring_the_lines_of_this_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let at = |s: &mut Syslog| s.listen = Listen::Path(path.clone());
+    let mut l = Listening::new(Protocol::Datagram, at);
+    let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    sender
+        .send_to(b"<13>Nov 21 05:11:43 demo: hello", &path)
+        .unwrap();
+    let batch = l.batches.recv().await.unwrap();
+    let origin = batch.events.origin(&batch.events.heads()[0]);
+    assert_eq!(origin.fields, [("host".to_owned(), "vm".to_owned())]);
+    l.stop().await;
+    assert!(!path.exists(), "the name goes with the listener");
+
+    let mut l = Listening::new(Protocol::Stream, at);
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    stream.write_all(b"<13>one\n7 <13>two").unwrap();
+    assert_eq!(text(&l.lines(2).await), ["<13>one", "<13>two"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_datagrams_is_cut_to_its_rate_and_counted() {
+    let l = Listening::new(Protocol::Udp, |s| s.rate_limit = 10);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for i in 0..200 {
+        sender
+            .send_to(format!("<13>{i}").as_bytes(), l.address)
+            .unwrap();
+    }
+    let status = l.outlet.status.clone();
+    let (lines, dropped) = l.stop().await;
+    let limited: u64 = dropped.iter().map(|d| d.1).sum();
+    assert_eq!(dropped[0].0, "rate_limit");
+    // A burst of five seconds' worth, and what a slow machine's clock adds to it.
+    assert!((50..200).contains(&lines.len()), "{}", lines.len());
+    assert_eq!(lines.len() as u64 + limited, 200);
+    let detail = status.reports(Timestamp(0)).remove(0).detail;
+    let told = format!("rate limit: 127.0.0.1 lost {limited} messages");
+    assert_eq!(detail, told);
+}
+
+#[tokio::test]
+async fn a_connection_above_its_rate_waits_and_loses_nothing() {
+    let mut l = Listening::new(Protocol::Tcp, |s| s.rate_limit = 1000);
+    let mut stream = TcpStream::connect(l.address).unwrap();
+    let text: String = (0..5100).map(|i| format!("<13>{i}\n")).collect();
+    let sent = tokio::task::spawn_blocking(move || stream.write_all(text.as_bytes()));
+    let lines = l.lines(5100).await;
+    sent.await.unwrap().unwrap();
+    assert_eq!(lines.last().map(Vec::as_slice), Some(&b"<13>5099"[..]));
+    assert_eq!(l.stop().await.1, []);
+}
+
+#[tokio::test]
+async fn a_senders_zone_tells_its_time() {
+    let mut l = Listening::new(Protocol::Udp, |s| {
+        s.zone = Some(serde_zone("UTC"));
+        s.zones
+            .insert("127.0.0.0/8".parse().unwrap(), serde_zone("Asia/Tokyo"));
+    });
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender
+        .send_to(b"<13>Jan  1 09:16:40 web1 app: x", l.address)
+        .unwrap();
+    let batch = l.batches.recv().await.unwrap();
+    // The clock of these tests stands at 1970-01-01 00:16:40 UTC.
+    assert_eq!(batch.events.heads()[0].time, Timestamp(1_000_000));
+}
+
+fn serde_zone(name: &str) -> crate::config::Zone {
+    crate::config::Zone(jiff::tz::TimeZone::get(name).unwrap())
+}
+
+#[tokio::test]
+async fn two_senders_of_one_name_are_shown() {
+    let mut l = Listening::new(Protocol::Udp, |_| {});
+    for from in ["127.0.0.1:0", "127.0.0.2:0"] {
+        let sender = UdpSocket::bind(from).unwrap();
+        let line = b"<13>Jan  1 00:16:40 web1 app: x";
+        sender.send_to(line, l.address).unwrap();
+        l.lines(1).await;
+    }
+    let status = l.outlet.status.clone();
+    l.stop().await;
+    let detail = status.reports(Timestamp(0)).remove(0).detail;
+    assert_eq!(detail, "127.0.0.1 and 127.0.0.2 both call themselves web1");
 }

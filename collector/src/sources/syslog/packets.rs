@@ -1,22 +1,24 @@
-//! Syslog over UDP: one datagram, one message. What cannot be taken in time waits in the kernel's
-//! queue, and what does not fit there is counted by the kernel.
+//! Syslog in datagrams, over UDP or a Unix socket: each is one message. What cannot be taken in time
+//! waits in the kernel's queue; what does not fit there the kernel counts (UDP) or makes its sender
+//! wait for (Unix).
 
 use std::io;
-use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use tokio::io::Interest;
+use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::{Instant, sleep};
 use vigie_parsers::Timestamp;
 use vigie_parsers::framing::datagram;
-use vigie_store::{Batch, EventBatch};
+use vigie_store::{Batch, EventBatch, SampleBatch};
 
-use super::Common;
 use super::datagrams::{self, Datagrams};
+use super::{Claimant, Common, Note};
 use crate::budget::Patience;
 use crate::lines::Lines;
 use crate::outlet::Ended;
+use crate::sockets::Bound;
 
 /// A batch is handed over when it is this large: small enough that the urgent budget holds many.
 const BATCH_BYTES: usize = 256 << 10;
@@ -31,10 +33,12 @@ const ASK: Duration = Duration::from_secs(1);
 /// Rest after an error of the socket.
 const ERROR_REST: Duration = Duration::from_secs(1);
 
-pub(super) struct Udp {
-    socket: tokio::net::UdpSocket,
+pub(super) struct Packets {
+    socket: Socket,
     common: Common,
-    lines: Lines,
+    claimant: Claimant,
+    /// By zone.
+    lines: Vec<Lines>,
     events: EventBatch,
     datagrams: Datagrams,
     rest: Duration,
@@ -43,13 +47,47 @@ pub(super) struct Udp {
     ending: bool,
 }
 
-impl Udp {
-    pub(super) fn new(socket: UdpSocket, common: Common) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
+enum Socket {
+    Udp(UdpSocket),
+    Unix(UnixDatagram),
+}
+
+impl Socket {
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Udp(socket) => socket.readable().await,
+            Self::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    fn try_io<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Self::Udp(socket) => socket.try_io(Interest::READABLE, read),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, read),
+        }
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Udp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Packets {
+    /// Of a datagram socket that does not block.
+    pub(super) fn new(socket: Bound, common: Common) -> io::Result<Self> {
+        let socket = match socket {
+            Bound::Udp(socket) => Socket::Udp(UdpSocket::from_std(socket)?),
+            Bound::Datagram(socket) => Socket::Unix(UnixDatagram::from_std(socket)?),
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        };
         let queue = datagrams::queue(socket.as_fd()).unwrap_or_default();
         Ok(Self {
-            socket: tokio::net::UdpSocket::from_std(socket)?,
-            lines: common.lines(),
+            socket,
+            lines: common.all_lines(),
+            claimant: Claimant::new(&common),
             events: EventBatch::default(),
             common,
             datagrams: Datagrams::new(),
@@ -112,12 +150,11 @@ impl Udp {
         let mut total = 0;
         while self.events.size() < BATCH_BYTES {
             let (socket, datagrams) = (&self.socket, &mut self.datagrams);
-            let mut receive = || datagrams.receive(socket.as_fd());
             let received = if self.ending {
                 // Nobody waits for readiness any more, so it is not known.
-                receive()
+                datagrams.receive(socket.as_fd())
             } else {
-                socket.try_io(Interest::READABLE, receive)
+                socket.try_io(|| datagrams.receive(socket.as_fd()))
             };
             match received {
                 Ok(n) => {
@@ -133,12 +170,13 @@ impl Udp {
     }
 
     fn push(&mut self, count: usize, now: Timestamp) {
-        let (mut items, mut bytes, mut denied, mut cut) = (0, 0, 0, 0);
+        let (mut items, mut bytes, mut denied, mut limited, mut cut) = (0, 0, 0, 0, 0);
+        let arrived = std::time::Instant::now();
         for n in 0..count {
             let Some((message, peer)) = self.datagrams.get(n) else {
                 continue;
             };
-            if !self.common.allows(peer.ip()) {
+            if peer.is_some_and(|p| !self.common.allows(p.ip())) {
                 denied += 1;
                 continue;
             }
@@ -148,12 +186,23 @@ impl Udp {
                 continue;
             }
             items += 1;
-            let origin = self.common.peers.origin(peer);
-            cut += u64::from(self.lines.push(&mut self.events, now, origin, message));
+            let sender = self.common.senders.get(peer);
+            if let Err(refused) = sender.admit(arrived) {
+                limited += 1;
+                let text = format!("rate limit: {} lost {refused} messages", sender.name);
+                self.common.notes.set(Note::Limited, text);
+                continue;
+            }
+            let Some(lines) = self.lines.get_mut(sender.zone) else {
+                continue;
+            };
+            cut += u64::from(lines.push(&mut self.events, now, &sender.origin, message));
+            self.claimant.check(lines.host(message), sender);
         }
         let source = &self.common.source;
         source.count(now, items, bytes);
         source.drop_items("not_allowed", denied);
+        source.drop_items("rate_limit", limited);
         source.drop_items("cut", cut);
     }
 
@@ -164,11 +213,11 @@ impl Udp {
         }
         let batch = Batch {
             events: std::mem::take(&mut self.events),
-            samples: self.lines.figures(),
+            samples: figures(&mut self.lines),
             ..Batch::default()
         };
         self.common.outlet.send(Patience::Urgent, batch).await?;
-        self.common.source.work("");
+        self.common.source.work(&self.common.notes.detail());
         Ok(())
     }
 
@@ -191,4 +240,13 @@ impl Udp {
         sleep(ERROR_REST).await;
         Ok(())
     }
+}
+
+/// What all readers of lines have counted.
+fn figures(lines: &mut [Lines]) -> SampleBatch {
+    let mut all = SampleBatch::default();
+    for each in lines {
+        all.rows.append(&mut each.figures().rows);
+    }
+    all
 }

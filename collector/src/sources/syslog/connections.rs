@@ -1,0 +1,322 @@
+//! Syslog in connections, over TCP, TLS or a Unix socket: a task accepts, and one for each connection
+//! reads. Senders wait when the writer is behind.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use vigie_parsers::framing::Framer;
+use vigie_store::{Batch, EventBatch};
+
+use super::senders::Sender;
+use super::streams::Incoming;
+use super::{Claimant, Common, Note};
+use crate::budget::Patience;
+use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
+use crate::outlet::{Ended, Outlet};
+use crate::sockets::Bound;
+use crate::status::Source;
+use crate::tls::{Reload, ServerTls};
+
+/// Room for what comes in at once; a silent connection holds none of it, so that a thousand cost little.
+const READ_BYTES: usize = 64 << 10;
+/// Rest after an error of accept: usually too many open files.
+const ERROR_REST: Duration = Duration::from_secs(1);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The longest rest that a rate limit makes at once, so that the end is not missed.
+const REST_MAX: Duration = Duration::from_secs(1);
+/// A refused client is logged so often at most; all are counted.
+const REFUSED_LOG: Duration = Duration::from_secs(60);
+
+/// Accepts for one listener.
+pub(super) struct Connections {
+    listener: Listener,
+    common: Common,
+    open: JoinSet<Result<End, Ended>>,
+    logged: Option<Instant>,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Tls(TcpListener, Box<ServerTls>),
+    Unix(UnixListener),
+}
+
+/// What has been accepted.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(tokio::net::UnixStream),
+}
+
+/// How a connection ended.
+enum End {
+    Closed,
+    /// TLS did not come about, and why.
+    Refused(String),
+}
+
+impl Connections {
+    /// Of a listening socket that does not block.
+    pub(super) fn new(socket: Bound, common: Common) -> io::Result<Self> {
+        let listener = match socket {
+            Bound::Tcp(socket) => Listener::Tcp(TcpListener::from_std(socket)?),
+            Bound::Tls(socket, tls) => Listener::Tls(TcpListener::from_std(socket)?, tls),
+            Bound::Stream(socket) => Listener::Unix(UnixListener::from_std(socket)?),
+            Bound::Udp(_) | Bound::Datagram(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(Self {
+            listener,
+            common,
+            open: JoinSet::new(),
+            logged: None,
+        })
+    }
+
+    pub(super) async fn run(mut self) {
+        let shutdown = self.common.outlet.shutdown.clone();
+        loop {
+            tokio::select! {
+                accepted = accept(&self.listener) => match accepted {
+                    Ok(accepted) => self.take(accepted),
+                    Err(e) => {
+                        self.common.source.fail(&format!("no connection can be accepted: {e}"));
+                        sleep(ERROR_REST).await;
+                    }
+                },
+                Some(ended) = self.open.join_next() => match ended {
+                    Ok(Err(Ended)) => break,
+                    Ok(Ok(End::Refused(why))) => self.refused(why),
+                    Ok(Ok(End::Closed)) | Err(_) => self.show(),
+                },
+                () = shutdown.cancelled() => break,
+            }
+        }
+        // They see the same signal and hand over what has come.
+        while self.open.join_next().await.is_some() {}
+    }
+
+    fn take(&mut self, accepted: Accepted) {
+        let source = &self.common.source;
+        let peer = match &accepted {
+            Accepted::Tcp(_, peer) => Some(*peer),
+            Accepted::Unix(_) => None,
+        };
+        if peer.is_some_and(|p| !self.common.allows(p.ip())) {
+            source.drop_items("not_allowed", 1);
+            return;
+        }
+        if self.open.len() >= self.common.config.connections_max {
+            source.drop_items("connection_limit", 1);
+            return;
+        }
+        let connection = self.connection(peer);
+        match (accepted, &mut self.listener) {
+            (Accepted::Unix(stream), _) => {
+                self.open.spawn(connection.run(stream));
+            }
+            (Accepted::Tcp(stream, _), Listener::Tls(_, tls)) => {
+                let (config, news) = tls.current();
+                self.open
+                    .spawn(connection.secure(TlsAcceptor::from(config), stream));
+                self.reloaded(news);
+            }
+            (Accepted::Tcp(stream, _), _) => {
+                self.open.spawn(connection.run(stream));
+            }
+        }
+        self.show();
+    }
+
+    fn connection(&mut self, peer: Option<SocketAddr>) -> Connection {
+        let sender = Arc::clone(self.common.senders.get(peer));
+        Connection {
+            lines: self.common.lines(sender.zone),
+            claimant: Claimant::new(&self.common),
+            sender,
+            events: EventBatch::default(),
+            framer: Framer::new(LINE_LEN_MAX),
+            outlet: self.common.outlet.clone(),
+            source: Arc::clone(&self.common.source),
+            idle: self.common.config.idle.0,
+            rest: None,
+        }
+    }
+
+    fn reloaded(&self, news: Option<Reload>) {
+        let source = self.common.source.name();
+        match news {
+            None => {}
+            Some(Reload::Done) => tracing::info!(source, "certificate and key read again"),
+            Some(Reload::Failed(e)) => {
+                tracing::warn!(source, "the new certificate is not used: {e}");
+            }
+        }
+    }
+
+    fn refused(&mut self, why: String) {
+        self.common.source.drop_items("tls_refused", 1);
+        if self.logged.is_none_or(|at| at.elapsed() >= REFUSED_LOG) {
+            self.logged = Some(Instant::now());
+            tracing::warn!(source = self.common.source.name(), "refused {why}");
+        }
+        let note = format!("last refused {why}");
+        self.common.notes.set(Note::Refused, note);
+        self.show();
+    }
+
+    fn show(&self) {
+        let open = match self.open.len() {
+            0 => String::new(),
+            n => format!("{n} open connections"),
+        };
+        self.common.notes.set(Note::Connections, open);
+        self.common.source.work(&self.common.notes.detail());
+    }
+}
+
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
+    match listener {
+        Listener::Tcp(l) | Listener::Tls(l, _) => {
+            let (stream, peer) = l.accept().await?;
+            Ok(Accepted::Tcp(stream, peer))
+        }
+        Listener::Unix(l) => Ok(Accepted::Unix(l.accept().await?.0)),
+    }
+}
+
+struct Connection {
+    sender: Arc<Sender>,
+    claimant: Claimant,
+    lines: Lines,
+    events: EventBatch,
+    /// Holds the beginning of an unfinished frame, and nothing else of what was read.
+    framer: Framer,
+    outlet: Outlet,
+    source: Arc<Source>,
+    idle: Duration,
+    /// What the rate limit makes it wait before it reads on from where it stopped.
+    rest: Option<Duration>,
+}
+
+impl Connection {
+    /// Agrees on TLS first.
+    async fn secure(self, acceptor: TlsAcceptor, stream: TcpStream) -> Result<End, Ended> {
+        let shutdown = self.outlet.shutdown.clone();
+        let agreed = tokio::select! {
+            agreed = timeout(HANDSHAKE, acceptor.accept(stream)) => agreed,
+            () = shutdown.cancelled() => return Ok(End::Closed),
+        };
+        let why = match agreed {
+            Ok(Ok(stream)) => return self.run(stream).await,
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("no TLS within {} s", HANDSHAKE.as_secs()),
+        };
+        Ok(End::Refused(format!("{}: {why}", self.sender.name)))
+    }
+
+    async fn run(mut self, mut stream: impl Incoming) -> Result<End, Ended> {
+        let shutdown = self.outlet.shutdown.clone();
+        loop {
+            let ready = tokio::select! {
+                ready = self.ready(&stream) => ready,
+                () = shutdown.cancelled() => break,
+            };
+            match ready {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => break,
+                Err(_) => {
+                    self.source.drop_items("idle_connection", 1);
+                    break;
+                }
+            }
+            if self.read(&mut stream).await? {
+                break;
+            }
+        }
+        self.take(None);
+        self.flush().await?;
+        Ok(End::Closed)
+    }
+
+    /// Waits for the rate limit, then for something to read.
+    async fn ready(
+        &self,
+        stream: &impl Incoming,
+    ) -> Result<io::Result<()>, tokio::time::error::Elapsed> {
+        if let Some(rest) = self.rest {
+            sleep(rest).await;
+            return Ok(Ok(()));
+        }
+        timeout(self.idle, stream.readable()).await
+    }
+
+    /// Takes what has come; whether that was the end of the stream.
+    async fn read(&mut self, stream: &mut impl Incoming) -> Result<bool, Ended> {
+        let mut buffer = Vec::with_capacity(READ_BYTES);
+        self.rest = None;
+        let ended = loop {
+            buffer.clear();
+            match stream.try_read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(_) => self.take(Some(&buffer)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break false,
+                // The sender is gone; what it sent is kept.
+                Err(_) => break true,
+            }
+            if self.events.size() >= BATCH_BYTES {
+                self.flush().await?;
+            }
+            if self.rest.is_some() {
+                break false;
+            }
+        };
+        self.flush().await?;
+        Ok(ended)
+    }
+
+    /// Takes the frames out of what has come, or the last one at the end.
+    fn take(&mut self, bytes: Option<&[u8]>) {
+        let now = self.outlet.now();
+        let before = self.framer.counts();
+        let (lines, events, sender) = (&mut self.lines, &mut self.events, &self.sender);
+        let claimant = &mut self.claimant;
+        let each = |frame: vigie_parsers::framing::Frame<'_>| {
+            lines.push(events, now, &sender.origin, frame.line);
+            claimant.check(lines.host(frame.line), sender);
+        };
+        match bytes {
+            Some(bytes) => self.framer.push(bytes, each),
+            None => self.framer.finish(each),
+        }
+        let after = self.framer.counts();
+        let read = bytes.map_or(0, <[u8]>::len) as u64;
+        let frames = after.frames - before.frames;
+        let wait = self.sender.charge(frames, std::time::Instant::now());
+        self.rest = (!wait.is_zero()).then(|| wait.min(REST_MAX));
+        self.source.count(now, frames, read);
+        self.source
+            .drop_items("cut", after.oversize - before.oversize);
+        self.source
+            .drop_items("short_frame", after.short_frames - before.short_frames);
+        self.source
+            .drop_items("bad_count", after.bad_counts - before.bad_counts);
+    }
+
+    async fn flush(&mut self) -> Result<(), Ended> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch {
+            events: std::mem::take(&mut self.events),
+            samples: self.lines.figures(),
+            ..Batch::default()
+        };
+        self.outlet.send(Patience::Waits, batch).await
+    }
+}

@@ -1,0 +1,288 @@
+//! TLS for listeners: the server's certificate, whom it lets in, and taking up renewed files while
+//! running.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
+
+use crate::config::{PermittedPeer, Tls};
+
+/// How often the files are looked at for a change, when connections come.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Certificate, key or authorities that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct TlsError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl TlsError {
+    fn new(path: &Path, reason: impl ToString) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// A server's side of TLS, as the files say.
+#[derive(Debug)]
+pub(crate) struct ServerTls {
+    table: Tls,
+    current: Arc<ServerConfig>,
+    stamps: Vec<Option<Stamp>>,
+    looked: Instant,
+}
+
+/// What tells that a file was replaced or rewritten.
+type Stamp = (u64, u64, SystemTime);
+
+impl ServerTls {
+    /// Reads the files.
+    pub(crate) fn load(table: &Tls) -> Result<Self, TlsError> {
+        let stamps = stamps(table);
+        Ok(Self {
+            current: server_config(table)?,
+            table: table.clone(),
+            stamps,
+            looked: Instant::now(),
+        })
+    }
+
+    /// What new connections use. When files have changed they are read again; files that do not fit
+    /// together, as in the middle of a renewal, change nothing and are reported once.
+    pub(crate) fn current(&mut self) -> (Arc<ServerConfig>, Option<Reload>) {
+        if self.looked.elapsed() < LOOK {
+            return (Arc::clone(&self.current), None);
+        }
+        self.looked = Instant::now();
+        self.read_again()
+    }
+
+    /// The same without regard to the time of the last look.
+    pub(crate) fn read_again(&mut self) -> (Arc<ServerConfig>, Option<Reload>) {
+        let news = self.look();
+        (Arc::clone(&self.current), news)
+    }
+
+    fn look(&mut self) -> Option<Reload> {
+        let stamps = stamps(&self.table);
+        if stamps == self.stamps {
+            return None;
+        }
+        self.stamps = stamps;
+        Some(match server_config(&self.table) {
+            Ok(config) => {
+                self.current = config;
+                Reload::Done
+            }
+            Err(e) => Reload::Failed(e),
+        })
+    }
+}
+
+/// What became of changed files.
+#[derive(Debug)]
+pub(crate) enum Reload {
+    /// They are in use.
+    Done,
+    /// The ones before stay in use.
+    Failed(TlsError),
+}
+
+fn stamps(table: &Tls) -> Vec<Option<Stamp>> {
+    use std::os::unix::fs::MetadataExt;
+    let files = [
+        Some(&table.certificate),
+        Some(&table.key),
+        table.client_ca.as_ref(),
+    ];
+    let stamp = |path: &PathBuf| {
+        let meta = std::fs::metadata(path).ok()?;
+        Some((meta.ino(), meta.len(), meta.modified().ok()?))
+    };
+    files.into_iter().flatten().map(stamp).collect()
+}
+
+fn server_config(table: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = certificates(&table.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&table.key).map_err(|e| match e {
+        pem::Error::NoItemsFound => TlsError::new(
+            &table.key,
+            "no private key in PEM (an encrypted key cannot be used)",
+        ),
+        other => TlsError::new(&table.key, describe(&other)),
+    })?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| TlsError::new(&table.certificate, e))?;
+    let builder = match Clients::new(table, provider)? {
+        Some(clients) => builder.with_client_cert_verifier(Arc::new(clients)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|e| match e {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::new(&table.key, "is not the key of the certificate")
+        }
+        other => TlsError::new(&table.certificate, other),
+    })?;
+    // Senders of syslog never read. What lies unread in their sockets when they close turns the close
+    // into a reset, which throws away what they sent last: so nothing is sent to them.
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let all: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).and_then(|items| items.collect());
+    let all = all.map_err(|e| TlsError::new(path, describe(&e)))?;
+    if all.is_empty() {
+        return Err(TlsError::new(path, "no certificate in PEM"));
+    }
+    Ok(all)
+}
+
+fn describe(e: &pem::Error) -> String {
+    match e {
+        pem::Error::Io(e) => e.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Decides which clients may connect.
+#[derive(Debug)]
+struct Clients {
+    /// Checks the chain; without it only fingerprints count.
+    chain: Option<Arc<dyn ClientCertVerifier>>,
+    permitted: Vec<PermittedPeer>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Clients {
+    /// `None` when everybody may connect.
+    fn new(table: &Tls, provider: Arc<CryptoProvider>) -> Result<Option<Self>, TlsError> {
+        let chain = match &table.client_ca {
+            Some(path) => Some(chain_verifier(path, Arc::clone(&provider))?),
+            None if table.permitted_peers.is_empty() => return Ok(None),
+            None => None,
+        };
+        Ok(Some(Self {
+            chain,
+            permitted: table.permitted_peers.clone(),
+            provider,
+        }))
+    }
+
+    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
+        let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+        let is = |peer: &PermittedPeer| matches!(peer, PermittedPeer::Fingerprint(f) if f == digest.as_ref());
+        self.permitted.iter().any(is)
+    }
+
+    /// Whether a certificate whose chain is good has a permitted name.
+    fn permits(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+        if self.permitted.is_empty() {
+            return Ok(());
+        }
+        let parsed = webpki::EndEntityCert::try_from(certificate)
+            .map_err(|e| rustls::Error::General(format!("the certificate is damaged: {e}")))?;
+        let names: Vec<_> = parsed.valid_dns_names().collect();
+        let permitted = |name: &&str| self.permitted.iter().any(|p| p.is_name(name));
+        if names.iter().any(permitted) {
+            return Ok(());
+        }
+        let known = if names.is_empty() {
+            "no DNS name".to_owned()
+        } else {
+            names.join(", ")
+        };
+        Err(rustls::Error::General(format!(
+            "the certificate ({known}) is not among permitted_peers"
+        )))
+    }
+}
+
+fn chain_verifier(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|e| TlsError::new(path, e))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|e| TlsError::new(path, e))
+}
+
+impl ClientCertVerifier for Clients {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // With fingerprints, certificates of any origin are welcome: hints would keep them away.
+        let any = self.permitted.iter();
+        if any
+            .clone()
+            .any(|p| matches!(p, PermittedPeer::Fingerprint(_)))
+        {
+            return &[];
+        }
+        self.chain.as_ref().map_or(&[], |c| c.root_hint_subjects())
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if self.knows(end_entity) {
+            return Ok(ClientCertVerified::assertion());
+        }
+        let Some(chain) = &self.chain else {
+            return Err(rustls::Error::General(
+                "the certificate's fingerprint is not among permitted_peers".to_owned(),
+            ));
+        };
+        let verified = chain.verify_client_cert(end_entity, intermediates, now)?;
+        self.permits(end_entity)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
