@@ -366,7 +366,8 @@ fn slot_of(time: Timestamp) -> i64 {
 const DURATION: &str = "How long requests took, by access logs.";
 
 impl<'a> Request<'a> {
-    /// A line with a method and a status is an access line.
+    /// A line with a method and a status is an access line, whatever its format. Of two pieces for one
+    /// field the first counts, as in a query.
     fn read(line: &'a [u8], record: &Record) -> Option<Self> {
         let mut request = Self::default();
         let mut found = false;
@@ -376,15 +377,19 @@ impl<'a> Request<'a> {
             };
             let text = span.text(line);
             match field {
-                Field::Vhost => request.vhost = Some(text),
-                Field::Method => request.method = text,
-                Field::Status => {
+                Field::Vhost => request.vhost = request.vhost.or(Some(text)),
+                Field::Method if request.method.is_empty() => request.method = text,
+                Field::Status if !found => {
                     found = true;
                     request.status = number(text).and_then(|n| u16::try_from(n).ok());
                 }
-                Field::Bytes => request.bytes = number(text).map(float),
-                Field::Duration => request.duration = seconds(&span.value(line)),
-                Field::Agent => request.agent = Some(text),
+                Field::Bytes if request.bytes.is_none() => {
+                    request.bytes = number(text).map(float);
+                }
+                Field::Duration if request.duration.is_none() => {
+                    request.duration = seconds(&span.value(line));
+                }
+                Field::Agent => request.agent = request.agent.or(Some(text)),
                 _ => {}
             }
         }
@@ -523,6 +528,89 @@ mod tests {
             .flat_map(|(_, rows)| rows.iter().map(|r| r.1))
             .sum();
         assert!((events - 4.0).abs() < 1e-9);
+    }
+
+    /// The same request as every kind of server writes it: the same figures.
+    #[test]
+    fn requests_count_alike_in_all_formats() {
+        let agent = "Mozilla/5.0 (compatible; Googlebot/2.1)";
+        let time = "21/Nov/2026:05:59:51 +0000";
+        let request = "GET /a?b=c HTTP/1.1";
+        let iso = "2026-11-21T05:59:51Z";
+        let access = format!(
+            "www.example.org:80 192.0.2.7 - - [{time}] \"{request}\" 502 512 \"-\" \"{agent}\" 0.25"
+        );
+        let nginx = format!(
+            r#"{{"time":"{iso}","remote_addr":"192.0.2.7","server_name":"www.example.org","request":"{request}","status":502,"body_bytes_sent":512,"request_time":0.25,"http_user_agent":"{agent}"}}"#
+        );
+        let caddy = format!(
+            r#"{{"level":"error","ts":1795240791.5,"logger":"http.log.access","msg":"handled request","request":{{"remote_ip":"192.0.2.7","remote_port":"5123","client_ip":"192.0.2.7","proto":"HTTP/1.1","method":"GET","host":"www.example.org:443","uri":"/a?b=c","headers":{{"User-Agent":["{agent}"],"Accept":["*/*"]}}}},"bytes_read":0,"user_id":"","duration":0.25,"size":512,"status":502}}"#
+        );
+        let traefik = format!(
+            r#"{{"ClientHost":"192.0.2.7","DownstreamContentSize":512,"DownstreamStatus":502,"Duration":250000000,"OriginStatus":502,"RequestHost":"www.example.org","RequestMethod":"GET","RequestPath":"/a?b=c","RequestProtocol":"HTTP/1.1","level":"info","msg":"","request_User-Agent":"{agent}","time":"{iso}"}}"#
+        );
+        let pino = format!(
+            r#"{{"level":30,"time":1795240791500,"req":{{"method":"GET","url":"/a?b=c","headers":{{"host":"www.example.org","user-agent":"{agent}"}},"remoteAddress":"192.0.2.7"}},"res":{{"statusCode":502}},"response_size":1,"bytes":512,"responseTime":250,"msg":"request completed"}}"#
+        );
+        let columns = "#Fields: date time c-ip cs-method cs-uri-stem cs-uri-query sc-status sc-bytes cs(Host) cs(User-Agent) time-taken";
+        let w3c = format!(
+            "2026-11-21 05:59:51 192.0.2.7 GET /a b=c 502 512 www.example.org {} 250",
+            agent.replace(' ', "+")
+        );
+        let want = |name: &str, labels: &str| {
+            let labels = format!("{labels}vhost=\"www.example.org\"");
+            format!("{name}{{{labels}}}")
+        };
+        let want = [
+            (
+                want("http_requests_total", "code=\"502\",method=\"GET\","),
+                1.0,
+            ),
+            (want("http_response_size_bytes_total", ""), 512.0),
+            (want("http_bot_requests_total", ""), 1.0),
+            (want("http_request_duration_seconds_sum", ""), 0.25),
+            (
+                want("http_request_duration_seconds_bucket", "le=\"0.25\","),
+                1.0,
+            ),
+        ];
+        for lines in [
+            vec![&*access],
+            vec![&nginx],
+            vec![&caddy],
+            vec![&traefik],
+            vec![&pino],
+            vec![columns, &w3c],
+        ] {
+            let found = count(&lines);
+            for (series, n) in &want {
+                let rows = found.get(series).map(Vec::as_slice).unwrap_or_default();
+                let sum: f64 = rows.iter().map(|r| r.1).sum();
+                assert!(
+                    (sum - n).abs() < 1e-9,
+                    "{lines:?}: {series}: {rows:?}\n{found:#?}"
+                );
+            }
+            let errors: f64 = found
+                .iter()
+                .filter(|(k, _)| k.contains("level=\"err\""))
+                .flat_map(|(_, rows)| rows.iter().map(|r| r.1))
+                .sum();
+            assert!((errors - 1.0).abs() < 1e-9, "{lines:?}");
+        }
+    }
+
+    /// HAProxy names no virtual host.
+    #[test]
+    fn requests_through_haproxy_count() {
+        let line = "192.0.2.7:40048 [21/Nov/2026:05:59:51.454] web app/s1 0/0/0/249/250 200 194 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"";
+        let found = count(&[line]);
+        for series in [
+            "http_requests_total{code=\"200\",method=\"GET\",vhost=\"default\"}",
+            "http_request_duration_seconds_bucket{le=\"0.25\",vhost=\"default\"}",
+        ] {
+            assert!(found.contains_key(series), "{found:#?}");
+        }
     }
 
     #[test]

@@ -46,6 +46,17 @@ impl Event {
             .unwrap_or(&self.line)
     }
 
+    /// What the client calls itself, if it says that it is a program: `Googlebot`, `curl`. A field
+    /// `bot` that the line or its origin has comes first.
+    #[must_use]
+    pub fn bot(&self) -> Option<Cow<'_, [u8]>> {
+        if let Some(own) = self.field("bot") {
+            return Some(own);
+        }
+        let agent = self.record.find("agent")?.value(&self.line);
+        Some(Cow::Owned(crate::web::bot_name(&agent)?.to_vec()))
+    }
+
     /// The value of a field: of the line, else of its origin. `message`, `time` and the like, which
     /// every event has, are not fields in this sense.
     #[must_use]

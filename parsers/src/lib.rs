@@ -3,6 +3,7 @@
 //! A parser never copies a line apart. It reports *spans* of it ([`Span`]), so that whoever keeps the
 //! line can rebuild it byte for byte from its pieces, and nothing is allocated on the way.
 
+mod apps;
 pub mod archives;
 mod escape;
 mod event;

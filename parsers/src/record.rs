@@ -241,6 +241,20 @@ impl Record {
         self.push_span(Name::Dynamic(index), at.start, at.end, kind);
     }
 
+    /// Gives the first piece of that name another one, of several parts: a better one has come.
+    pub(crate) fn rename(&mut self, field: Field, parts: &[&[u8]]) {
+        let from = Name::Known(field);
+        let Ok(index) = u16::try_from(self.names.len()) else {
+            return;
+        };
+        if let Some(span) = self.fields.iter_mut().find(|s| s.name == from) {
+            if !self.names.again(parts) {
+                self.names.push(parts);
+            }
+            span.name = Name::Dynamic(index);
+        }
+    }
+
     #[inline]
     fn push_span(&mut self, name: Name, start: usize, end: usize, kind: Kind) {
         if start < end {

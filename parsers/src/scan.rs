@@ -36,6 +36,12 @@ impl<'a> Scan<'a> {
         self.at >= self.line.len()
     }
 
+    /// All of the slice.
+    #[inline]
+    pub(crate) fn line(&self) -> &'a [u8] {
+        self.line
+    }
+
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.line.get(self.at..).unwrap_or_default()

@@ -386,6 +386,51 @@ pub(crate) fn slashed(s: &[u8]) -> Option<Stamp> {
     })
 }
 
+/// BIND's `21-Nov-2026 05:19:12.123`.
+pub(crate) fn dashed(s: &[u8]) -> Option<Stamp> {
+    if s.get(2) != Some(&b'-') || s.get(6) != Some(&b'-') || s.get(11) != Some(&b' ') {
+        return None;
+    }
+    let date = date(four(s, 7)?, month(s, 3)?, two(s, 0)?)?;
+    let (clock, n) = clock(s, 12)?;
+    Some(Stamp {
+        civil: date + clock,
+        offset: None,
+        len: 12 + n,
+    })
+}
+
+/// MariaDB's `261121  5:19:12`.
+pub(crate) fn short_date(s: &[u8]) -> Option<Stamp> {
+    if s.get(6) != Some(&b' ') {
+        return None;
+    }
+    let date = date(2000 + i32::from(two(s, 0)?), two(s, 2)?, two(s, 4)?)?;
+    let from = 7 + usize::from(s.get(7) == Some(&b' '));
+    let (clock, n) = clock(s, from)?;
+    Some(Stamp {
+        civil: date + clock,
+        offset: None,
+        len: from + n,
+    })
+}
+
+/// klog's `1121 09:46:44.059123`.
+pub(crate) fn month_day(s: &[u8]) -> Option<Yearless> {
+    if s.get(4) != Some(&b' ') {
+        return None;
+    }
+    let (month, day) = (two(s, 0)?, two(s, 2)?);
+    let (clock, n) = clock(s, 5)?;
+    date(2000, month, day)?;
+    Some(Yearless {
+        month,
+        day,
+        clock,
+        len: 5 + n,
+    })
+}
+
 /// Seconds, milli-, micro- or nanoseconds since 1970, told apart by the number of digits; seconds may
 /// have a fraction. Takes 9 to 19 digits.
 pub(crate) fn epoch(s: &[u8]) -> Option<Stamp> {

@@ -89,24 +89,44 @@ const BOT_WORDS: &[&[u8]] = &[
 /// Products in which a word of the table is part of another name.
 const NO_BOTS: &[&[u8]] = &[b"cubot"];
 
+/// Real agents are far shorter; the rest of a longer one is not looked at.
+const AGENT_MAX: usize = 512;
+
 /// Whether the agent declares itself a program: a crawler, a monitor, a library. An empty agent (or
 /// `-`) is none of a browser either. What pretends to be a browser is not found out here.
 #[must_use]
 pub fn is_bot(agent: &[u8]) -> bool {
-    /// Real agents are far shorter; the rest of a longer one is not looked at.
-    const AGENT_MAX: usize = 512;
-    if matches!(agent, b"" | b"-") {
-        return true;
-    }
+    matches!(agent, b"" | b"-") || word(agent).is_some()
+}
+
+/// The name that such an agent gives itself: `Googlebot`, `curl`, `kube-probe`; the product around the
+/// word that gave it away, without its version.
+#[must_use]
+pub fn bot_name(agent: &[u8]) -> Option<&[u8]> {
+    let (start, end) = word(agent)?;
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let front = agent.get(..start)?.iter().rev().take_while(|b| is_name(b));
+    let start = start - front.count();
+    let inside = agent.get(start..end)?;
+    // A word of the table may end with the slash before the version.
+    let inside = inside.strip_suffix(b"/").unwrap_or(inside);
+    let end = start + inside.len();
+    let back = agent.get(end..)?.iter().take_while(|b| is_name(b)).count();
+    agent.get(start..end + back)
+}
+
+/// Where a word of the table stands.
+fn word(agent: &[u8]) -> Option<(usize, usize)> {
     let mut lower = agent.get(..AGENT_MAX).unwrap_or(agent).to_ascii_lowercase();
     for name in NO_BOTS {
         while let Some(at) = memchr::memmem::find(&lower, name) {
-            lower.drain(at..at + name.len());
+            lower.get_mut(at..at + name.len())?.fill(b' ');
         }
     }
-    BOT_WORDS
-        .iter()
-        .any(|word| memchr::memmem::find(&lower, word).is_some())
+    BOT_WORDS.iter().find_map(|word| {
+        let at = memchr::memmem::find(&lower, word)?;
+        Some((at, at + word.len()))
+    })
 }
 
 /// What became of a request.
@@ -197,6 +217,33 @@ mod tests {
             ),
         ] {
             assert_eq!(is_bot(agent.as_bytes()), bot, "{agent}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for (agent, name) in [
+            (
+                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+                Some("Googlebot"),
+            ),
+            ("meta-externalagent/1.1", Some("meta-externalagent")),
+            ("kube-probe/1.29", Some("kube-probe")),
+            ("check_http/v2.3.3", Some("check_http")),
+            ("curl/8.5.0", Some("curl")),
+            ("Go-http-client/2.0", Some("Go-http-client")),
+            (
+                "Mozilla/5.0+(compatible;+bingbot/2.0;++http://www.bing.com/bingbot.htm)",
+                Some("bingbot"),
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0",
+                None,
+            ),
+            ("-", None),
+        ] {
+            let found = bot_name(agent.as_bytes());
+            assert_eq!(found, name.map(str::as_bytes), "{agent}");
         }
     }
 

@@ -3,20 +3,53 @@
 use super::{Format, Read, access, errorlog};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, stamp};
+use crate::{Context, Severity, stamp};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "haproxy",
-    about: "HAProxy's HTTP and TCP log without a syslog header",
+    about: "HAProxy's HTTP and TCP log without a syslog header, and what it says on a console",
     starts: |b| b.is_ascii_hexdigit() || matches!(b, b':' | b'['),
     sure: true,
-    read: Read::Code(traffic),
+    read: Read::Code(line),
 };
 
 /// Any message of HAProxy.
-pub(super) fn message(cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+pub(crate) fn message(cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
     traffic(cx, text, out) || state(text, out)
+}
+
+fn line(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    if line.first() == Some(&b'[') && out.within(0, |out| console(line, out)) {
+        return true;
+    }
+    traffic(cx, line, out)
+}
+
+/// `[WARNING]  (1234) : Server app/s1 is DOWN, reason: …`.
+fn console(line: &[u8], out: &mut Record) -> bool {
+    let mut s = Scan::from(line, 1);
+    let level = s.run(|b| b.is_ascii_uppercase());
+    let Some(severity) = Severity::from_word(s.text(level.clone())) else {
+        return false;
+    };
+    if !s.eat(b']') {
+        return false;
+    }
+    s.spaces();
+    if !s.eat(b'(') {
+        return false;
+    }
+    let pid = s.digits();
+    if pid.is_empty() || !s.eat_all(b") : ") {
+        return false;
+    }
+    out.worsen(Some(severity));
+    out.push(Field::Level, level.start, level.end, Kind::Plain);
+    out.push(Field::Pid, pid.start, pid.end, Kind::Plain);
+    out.set_message(s.at(), s.len());
+    out.within(s.at(), |out| state(s.rest(), out));
+    true
 }
 
 /// `ip:port [time] frontend backend/server timers …`.
@@ -130,6 +163,9 @@ fn state(text: &[u8], out: &mut Record) -> bool {
     out.push(Field::Backend, back.start, back.end, Kind::Plain);
     out.push(Field::Server, server.start, server.end, Kind::Plain);
     let state = s.run(|b| b.is_ascii_uppercase());
+    if s.text(state.clone()) == b"DOWN" {
+        out.worsen(Some(Severity::Err));
+    }
     out.push_named(&[b"state"], state, Kind::Plain);
     true
 }

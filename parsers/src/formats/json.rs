@@ -128,8 +128,8 @@ impl Reader<'_, '_> {
             *part = self.s.text(start..end);
         }
         let parts = parts.get(..=depth).unwrap_or_default();
-        let text = self.s.text(at.clone());
-        self.pairs.add(self.cx, parts, text, at, kind, self.out);
+        let line = self.s.line();
+        self.pairs.add(self.cx, parts, line, at, kind, self.out);
     }
 }
 

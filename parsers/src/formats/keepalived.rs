@@ -31,7 +31,7 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
 }
 
 /// Names the instance and its new state, or the script; keepalived itself logs all of it as info.
-pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+pub(crate) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(text);
     let script = s.eat_all(b"VRRP_Script") || s.eat_all(b"Script ");
     if !script {

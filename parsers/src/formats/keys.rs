@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::webkeys::{self, Web};
 use crate::record::{Field, Kind, Record};
 use crate::{Context, Severity, stamp};
 
@@ -17,8 +18,18 @@ const TIME: &[&[u8]] = &[
     b"date",
     b"datetime",
     b"asctime",
+    b"time_local",
+    b"time_iso8601",
+    b"msec",
 ];
-const LEVEL: &[&[u8]] = &[b"level", b"severity", b"lvl", b"log.level", b"levelname"];
+const LEVEL: &[&[u8]] = &[
+    b"level",
+    b"severity",
+    b"lvl",
+    b"log.level",
+    b"levelname",
+    b"error_severity",
+];
 /// In this order: a line may have several of them.
 const MESSAGE: &[&[u8]] = &[b"msg", b"message", b"log", b"event", b"text"];
 
@@ -27,15 +38,16 @@ const MESSAGE: &[&[u8]] = &[b"msg", b"message", b"log", b"event", b"text"];
 pub(super) struct Pairs {
     count: usize,
     message: Option<(usize, Range<usize>)>,
+    web: Web,
 }
 
 impl Pairs {
-    /// One pair: the parts of its name, its text and where that is in the line.
+    /// One pair: the parts of its name and where its text is in the line.
     pub(super) fn add(
         &mut self,
         cx: &mut Context,
         parts: &[&[u8]],
-        text: &[u8],
+        line: &[u8],
         at: Range<usize>,
         kind: Kind,
         out: &mut Record,
@@ -45,6 +57,7 @@ impl Pairs {
             out.flags.fields_dropped = true;
             return;
         }
+        let text = line.get(at.clone()).unwrap_or_default();
         let nested_level = parts == [&b"log"[..], b"level"];
         if let [key] = parts {
             if out.time.is_none() && TIME.contains(key) && time(cx, text, &at, out) {
@@ -60,14 +73,32 @@ impl Pairs {
             out.worsen(severity(text));
             return out.push(Field::Level, at.start, at.end, kind);
         }
+        if let Some(role) = webkeys::role(parts)
+            && self.web.take(role, parts, line, at.clone(), kind, out)
+        {
+            return;
+        }
         match parts {
             [b"hostname"] => out.push(Field::Host, at.start, at.end, kind),
-            _ => out.push_named(parts, at, kind),
+            [b"status"] => self.web.status(text, at, kind, out),
+            [b"args"] if self.web.has_args() => {
+                out.push(Field::Query, at.start, at.end, kind);
+            }
+            [b"size"] if self.web.has_size() => {
+                out.push(Field::Bytes, at.start, at.end, kind);
+            }
+            _ => {
+                if parts == [&b"method"[..]] {
+                    self.web.method();
+                }
+                out.push_named(parts, at, kind);
+            }
         }
     }
 
     /// Sets the message: the best of the keys that hold it, else the whole line.
     pub(super) fn finish(self, len: usize, out: &mut Record) {
+        self.web.finish(out);
         match self.message {
             Some((_, at)) => out.set_message(at.start, at.end),
             None => out.set_message(0, len),

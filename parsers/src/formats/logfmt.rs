@@ -44,8 +44,7 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
             None => (s.word(), Kind::Plain),
         };
         count += 1;
-        let (name, text) = (s.text(key), s.text(at.clone()));
-        pairs.add(cx, &[name], text, at, kind, out);
+        pairs.add(cx, &[s.text(key)], line, at, kind, out);
     }
     pairs.finish(line.len(), out);
     count >= PAIRS_MIN

@@ -9,15 +9,18 @@ pub use pasted::{FormatError, languages};
 mod access;
 mod ansi;
 mod containers;
+mod daemons;
 mod errorlog;
 mod explain;
 mod extras;
 mod haproxy;
+mod java;
 mod journal;
 mod json;
 mod keepalived;
 mod keys;
 mod logfmt;
+mod mysql;
 mod pasted;
 mod postgresql;
 mod programs;
@@ -25,8 +28,9 @@ mod raw;
 mod redis;
 mod rfc3164;
 mod rfc5424;
-mod sshd;
 mod syslog;
+mod webkeys;
+pub(crate) mod within;
 
 /// A log format: how to read one line of it.
 #[derive(Debug)]
@@ -83,6 +87,14 @@ pub const FORMATS: &[&Format] = &[
     &errorlog::APACHE,
     &redis::FORMAT,
     &postgresql::FORMAT,
+    &postgresql::CSV,
+    &mysql::ERROR,
+    &mysql::SLOW,
+    &java::FORMAT,
+    &daemons::FAIL2BAN,
+    &daemons::BIND,
+    &daemons::KLOG,
+    &daemons::DMESG,
     &rfc3164::FORMAT,
     &keepalived::FORMAT,
     &pasted::W3C,

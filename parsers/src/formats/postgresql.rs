@@ -14,6 +14,106 @@ pub(super) const FORMAT: Format = Format {
     read: Read::Code(parse),
 };
 
+/// `log_destination = csvlog`.
+pub(super) const CSV: Format = Format {
+    name: "postgresql_csv",
+    about: "PostgreSQL's csvlog",
+    starts: |b| b.is_ascii_digit(),
+    sure: true,
+    read: Read::Code(csv),
+};
+
+/// Columns of csvlog by their place; 26 of them since version 14.
+const COLUMNS: [Option<&str>; 26] = [
+    None,
+    Some("user"),
+    Some("database"),
+    Some("pid"),
+    Some("client"),
+    Some("session"),
+    None,
+    Some("command"),
+    None,
+    None,
+    None,
+    Some("level"),
+    Some("code"),
+    None,
+    Some("detail"),
+    Some("hint"),
+    Some("internal_query"),
+    None,
+    Some("context"),
+    Some("statement"),
+    None,
+    Some("location"),
+    Some("app"),
+    Some("backend"),
+    Some("leader_pid"),
+    Some("query_id"),
+];
+
+/// `2026-11-21 05:19:12.123 UTC,"alice","shop",12,"192.0.2.1:5123",6aa1.c,3,"INSERT",…,ERROR,23505,"text",…`;
+/// with line feeds in it where statements have them.
+fn csv(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    let Some(found) = stamp::iso(line) else {
+        return false;
+    };
+    let mut s = Scan::from(line, found.len);
+    // The name of a zone other than UTC: the source's zone is meant.
+    if s.eat(b' ') {
+        s.run(|b| b.is_ascii_uppercase() || matches!(b, b'+' | b'-' | b'0'..=b'9'));
+    }
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, 0, found.len);
+    out.flags.time_guessed |= guessed;
+    let mut severity_known = false;
+    for (n, name) in COLUMNS.iter().enumerate().skip(1) {
+        if !s.eat(b',') {
+            break;
+        }
+        let Some(at) = cell(&mut s) else {
+            return false;
+        };
+        match (n, name) {
+            // `[local]` is a Unix socket.
+            (4, _) if s.text(at.clone()).starts_with(b"[") => {}
+            (4, _) => super::errorlog::address(&s, at.start, at.end, out),
+            (11, _) => {
+                let Some(found) = severity(s.text(at.clone())) else {
+                    return false;
+                };
+                severity_known = true;
+                out.worsen(Some(found));
+                out.push(Field::Level, at.start, at.end, Kind::Plain);
+            }
+            (13, _) => out.set_message(at.start, at.end),
+            (_, Some(name)) => out.push_named(&[name.as_bytes()], at, Kind::Plain),
+            _ => {}
+        }
+    }
+    severity_known && s.done()
+}
+
+/// One cell; quotes within a quoted one are doubled. A cell that is not closed goes on in the next line of
+/// the file: so much of it is its value here.
+fn cell(s: &mut Scan<'_>) -> Option<std::ops::Range<usize>> {
+    if !s.eat(b'"') {
+        return Some(s.run(|b| b != b','));
+    }
+    let start = s.at();
+    loop {
+        s.run(|b| b != b'"');
+        let end = s.at();
+        if !s.eat(b'"') {
+            return (start < end).then_some(start..end);
+        }
+        if !s.eat(b'"') {
+            return Some(start..end);
+        }
+    }
+}
+
 /// Words of the prefix between the process and the level.
 const PREFIX_WORDS_MAX: usize = 4;
 
@@ -51,7 +151,7 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
 }
 
 /// The same within syslog: `[5-1] LOG:  text`.
-pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+pub(crate) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(text);
     if s.eat(b'[') {
         s.run(|b| b.is_ascii_digit() || b == b'-');

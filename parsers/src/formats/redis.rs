@@ -15,7 +15,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 /// The line; within syslog Redis may keep it.
-pub(super) fn message(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+pub(crate) fn message(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(line);
     let pid = s.digits();
     if pid.is_empty() || !s.eat(b':') {

@@ -1,9 +1,9 @@
 //! What the two syslog formats share: PRI, and what well-known programs write inside the message.
 
-use super::{access, errorlog, haproxy, json, keepalived, postgresql, redis, sshd};
+use super::json;
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Facility, Severity};
+use crate::{Context, Facility, Severity, apps};
 
 /// `<NNN>` with NNN ≤ 191. On `false` nothing is consumed.
 #[inline]
@@ -47,18 +47,10 @@ pub(super) fn set_pri(number: u8, out: &mut Record) {
 /// Reads what is known of the program `app` in its message, which begins at `at` in the line. The
 /// message and the time of the record stay syslog's.
 pub(super) fn inner(cx: &mut Context, app: &[u8], text: &[u8], at: usize, out: &mut Record) {
-    let read: fn(&mut Context, &[u8], &mut Record) -> bool = match app {
-        b"nginx" => |cx, text, out| access::any(cx, text, out) || errorlog::nginx(cx, text, out),
-        b"apache2" | b"httpd" | b"apache" => {
-            |cx, text, out| access::any(cx, text, out) || errorlog::apache(cx, text, out)
-        }
-        b"haproxy" => haproxy::message,
-        b"postgres" | b"postgresql" => postgresql::message,
-        b"redis" | b"redis-server" | b"valkey" => redis::message,
-        b"sshd" | b"sshd-session" => sshd::message,
-        b"Keepalived" | b"Keepalived_vrrp" | b"Keepalived_healthcheckers" => keepalived::message,
-        _ if text.first() == Some(&b'{') => json::message,
-        _ => return,
+    let read = match apps::find(app) {
+        Some(read) => read,
+        None if text.first() == Some(&b'{') => json::message,
+        None => return,
     };
     let keep = (
         out.message.clone(),

@@ -1,5 +1,6 @@
 //! The parsers seen from outside: tables, properties, goldens, and a comparison with another parser.
 
+mod apps;
 mod docs;
 mod dump;
 mod framing;

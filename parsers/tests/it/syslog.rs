@@ -218,7 +218,7 @@ fn files_without_pri() {
         (
             "Nov 21 05:11:43 web1 CRON[1]: (root) CMD (x)",
             "rfc3164",
-            "2026-11-21T05:11:43Z !guessed host=web1 app=CRON pid=1",
+            "2026-11-21T05:11:43Z !guessed host=web1 app=CRON pid=1 user=root action=CMD command=x",
         ),
         (
             "2026-11-21T05:11:43.611760+00:00 web1 sshd[1]: x",

@@ -101,6 +101,7 @@ impl Subject for Event {
             FieldKind::Format => Some(Cow::Borrowed(self.format.as_bytes())),
             FieldKind::Message => Some(message(self)),
             FieldKind::Pattern => Some(Cow::Owned(template(&message(self)))),
+            FieldKind::Bot => self.bot(),
             FieldKind::Known(field) => match known_span(self, field) {
                 Some(span) => Some(span.value(&self.line)),
                 None => of_origin(self, name.as_str()),

@@ -23,6 +23,8 @@ pub enum FieldKind {
     Message,
     /// `pattern`: the message with its variable parts left out.
     Pattern,
+    /// `bot`: the name of a client that says it is a program.
+    Bot,
     /// A field of the vocabulary, in the line or of the origin.
     Known(Field),
     /// A name that lines or origins bring.
@@ -46,10 +48,11 @@ const BUILT_IN: &[(&str, FieldKind)] = &[
     ("format", FieldKind::Format),
     ("message", FieldKind::Message),
     ("pattern", FieldKind::Pattern),
+    ("bot", FieldKind::Bot),
 ];
 
 /// Names that origins give, so that a slip of the finger is noticed.
-const OF_ORIGINS: &[&str] = &["file", "peer", "bot"];
+const OF_ORIGINS: &[&str] = &["file", "peer"];
 
 impl FieldName {
     /// Resolves a name.

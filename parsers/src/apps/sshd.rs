@@ -1,12 +1,16 @@
 //! What sshd says in syslog: who, from where.
 
+use super::{pairs, pam};
 use crate::Context;
 use crate::record::{Field, Kind, Record};
-use crate::scan::find;
+use crate::scan::{Scan, find};
 
-/// `… for [invalid user] NAME from ADDRESS port N …` and its relatives. The name is what a stranger
-/// typed, spaces and all: the address is looked for from the end.
-pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+/// `Accepted publickey for [invalid user] NAME from ADDRESS port N …` and its relatives. The name is
+/// what a stranger typed, spaces and all: the address is looked for from the end.
+pub(super) fn message(cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+    if pam::message(cx, text, out) {
+        return true;
+    }
     let Some(at) = memchr::memmem::rfind(text, b" port ") else {
         return false;
     };
@@ -20,6 +24,7 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
     if !valid || !(1..=5).contains(&digits) {
         return false;
     }
+    outcome(text, out);
     let before = text.get(..ip).unwrap_or_default().trim_ascii_end();
     let before = before.strip_suffix(b" from").unwrap_or(before);
     let name = find(before, b"user ")
@@ -31,4 +36,23 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
     out.push(Field::Ip, ip, at, Kind::Plain);
     out.push(Field::Port, port, port + digits, Kind::Plain);
     true
+}
+
+/// `Accepted` or `Failed`, and what was tried: `publickey`, `password`.
+fn outcome(text: &[u8], out: &mut Record) {
+    let mut s = Scan::new(text);
+    let word = s.word();
+    if !matches!(
+        s.text(word.clone()),
+        b"Accepted" | b"Failed" | b"Invalid" | b"Disconnected"
+    ) {
+        return;
+    }
+    let login = matches!(s.text(word.clone()), b"Accepted" | b"Failed");
+    pairs::named(out, "action", word);
+    s.eat(b' ');
+    let method = s.word();
+    if login && s.rest().starts_with(b" for ") {
+        pairs::named(out, "auth", method);
+    }
 }
