@@ -108,6 +108,15 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
+/// Opens the file to leave a request in it for its writer.
+pub(crate) fn open_for_asking(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    identify(&conn, path)?;
+    Ok(conn)
+}
+
 fn user_version(conn: &Connection) -> Result<i32> {
     Ok(conn.pragma_query_value(None, "user_version", |r| r.get(0))?)
 }

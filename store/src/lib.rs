@@ -12,6 +12,7 @@ mod file;
 pub mod incidents;
 mod options;
 mod reader;
+mod request;
 pub mod series;
 mod sources;
 mod state;
@@ -22,6 +23,7 @@ pub use batch::{Batch, Done, EventBatch, EventHead, Reading, SampleBatch, Sample
 pub use error::{Error, Result};
 pub use options::{Options, Synchronous};
 pub use reader::Reader;
+pub use request::{Request, request};
 pub use series::{Registry, SeriesDef, SeriesId};
 pub use sources::{SourceReport, SourceState};
 pub use state::State;

@@ -15,7 +15,7 @@ use vigie_parsers::Timestamp;
 
 use crate::file::{self, WriteLock};
 use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
-use crate::{events, series, sources, state, usage};
+use crate::{Request, events, request, series, sources, state, usage};
 
 /// Tells the time; tests pass their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -78,6 +78,7 @@ impl Writer {
                 usage::REFUSED_KEY
             ],
         )?;
+        request::clear(&conn)?;
         let series = series::Ingest::open(&conn, &registry, options, now)?;
         let events = events::Ingest::open(&conn, options, now)?;
         Ok(Self {
@@ -161,6 +162,94 @@ impl Writer {
             Err(_) => self.series.reload(&self.conn)?,
         }
         filled
+    }
+
+    /// Deletes the series that a pattern means and erases what is kept of them; how many.
+    ///
+    /// A series that is still read is not taken any more until it is announced again, which senders do
+    /// when they start.
+    ///
+    /// # Errors
+    /// When the disk is full or fails; nothing was deleted then.
+    pub fn delete_series(&mut self, pattern: &series::Pattern, now: Timestamp) -> Result<usize> {
+        self.commit(now)?;
+        let found = self.registry.find(pattern);
+        let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+        self.change_series(|series, tx| series.delete(tx, &ids, now.0))?;
+        Ok(ids.len())
+    }
+
+    /// Renames the series that a pattern means: name and labels that `to` gives replace those that
+    /// they have, an empty label goes. How many.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when two series would have one name; nothing was renamed then. When the disk
+    /// is full or fails.
+    pub fn rename_series(
+        &mut self,
+        pattern: &series::Pattern,
+        to: &series::NewName,
+        now: Timestamp,
+    ) -> Result<usize> {
+        self.commit(now)?;
+        let found = self.registry.find(pattern);
+        let renamed = series::rename(&self.registry, found, to)?;
+        let rows: Vec<_> = renamed.iter().map(|r| (r.id, r.new.clone())).collect();
+        if !rows.is_empty() {
+            self.change_series(|series, tx| series.rename(tx, &rows, now.0))?;
+            self.registry.rename(renamed);
+        }
+        Ok(rows.len())
+    }
+
+    /// Does what was asked; how many series it concerned.
+    ///
+    /// # Errors
+    /// Those of what was asked.
+    pub fn take_request(&mut self, request: &Request, now: Timestamp) -> Result<usize> {
+        match request {
+            Request::DeleteSeries(pattern) => self.delete_series(pattern, now),
+            Request::RenameSeries(pattern, to) => self.rename_series(pattern, to, now),
+        }
+    }
+
+    /// Does what other processes ask, and answers them.
+    ///
+    /// # Errors
+    /// When requests cannot be read or answers not be written.
+    pub fn take_requests(&mut self, now: Timestamp) -> Result<()> {
+        for (number, asked) in request::waiting(&self.conn)? {
+            let done = match asked {
+                Some(asked) => {
+                    tracing::info!("asked by another process: {asked:?}");
+                    self.take_request(&asked, now)
+                }
+                None => Err(Error::Limit(
+                    "the daemon is of another version and does not know this request".into(),
+                )),
+            };
+            request::answer(&self.conn, &number, &done)?;
+        }
+        Ok(())
+    }
+
+    /// A transaction that changes what is kept of series. Afterwards memory and disk agree.
+    fn change_series(
+        &mut self,
+        change: impl FnOnce(&mut series::Ingest, &rusqlite::Transaction<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let changed = (|| {
+            let tx = self
+                .conn
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            change(&mut self.series, &tx)?;
+            Ok(tx.commit()?)
+        })();
+        match &changed {
+            Ok(()) => self.series.committed(),
+            Err(_) => self.series.reload(&self.conn)?,
+        }
+        changed
     }
 
     /// Makes everything taken so far durable, in one transaction, and acknowledges it. After an
@@ -366,6 +455,7 @@ struct Loop {
 impl Loop {
     fn run(mut self, commands: &Receiver<Command>) {
         let mut due: Option<Instant> = None;
+        let mut asked = Instant::now();
         loop {
             let wait = due.map_or(COMMIT_INTERVAL, |at| {
                 at.saturating_duration_since(Instant::now())
@@ -388,6 +478,10 @@ impl Loop {
                 Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            if asked.elapsed() >= COMMIT_INTERVAL {
+                asked = Instant::now();
+                self.requests();
+            }
             if due.is_some_and(|at| at <= Instant::now()) {
                 due = self.commit();
             }
@@ -395,6 +489,13 @@ impl Loop {
         self.commit();
         for done in std::mem::take(&mut self.writer.pending.done) {
             done(Err(Error::Closed));
+        }
+    }
+
+    fn requests(&mut self) {
+        let now = (self.clock)();
+        if let Err(e) = self.writer.take_requests(now) {
+            tracing::warn!("requests of other processes wait: {e}");
         }
     }
 

@@ -16,6 +16,7 @@ use super::lane::{add_units, settled};
 use super::layout::{LANES, Rings, slot_of};
 use super::page::{Cell, Page, Scratch, parts};
 use super::seal::read_page;
+use super::stitch::stitch;
 use super::view::check_deadline;
 
 /// One consolidated slot of a series.
@@ -115,6 +116,8 @@ pub(crate) struct LanePlan {
     pub(crate) kind: MetricKind,
     /// Its place among all series, sorted by labels.
     pub(crate) order: usize,
+    /// Which part this is of a series that was moved; `None` when it never was.
+    pub(super) part: Option<usize>,
     lane: usize,
     first_ms: i64,
     last_ms: i64,
@@ -131,6 +134,7 @@ impl LanePlan {
         group: &Group,
         lane: usize,
         (order, labels, kind): (usize, Labels, MetricKind),
+        part: Option<usize>,
     ) -> Self {
         let state = group.lanes[lane];
         let slots = group.chunks.values().map(Chunk::slots).sum();
@@ -151,6 +155,7 @@ impl LanePlan {
             labels,
             kind,
             order,
+            part,
             lane,
             first_ms: state.first_ms,
             last_ms: state.last_ms,
@@ -477,7 +482,7 @@ pub(crate) fn answer(
 ) -> Result<(), SourceError> {
     let mut scratch = Scratch::default();
     let mut slots = Vec::new();
-    let mut samples = 0;
+    let (mut samples, mut parts) = (0, Vec::new());
     for mut plan in plans {
         let course = Course::of(&plan, range);
         let bytes = course
@@ -506,9 +511,16 @@ pub(crate) fn answer(
                 samples += found.len();
                 check_samples(samples, range.max_samples)?;
                 let stretches = stretches(&plan, &lane, &course.windows, course.target);
-                each(lane, found, stretches);
+                if lane.part.is_some() {
+                    parts.push((lane, found.to_vec(), stretches));
+                } else {
+                    each(lane, found, stretches);
+                }
             }
         }
+    }
+    for (lane, slots, stretches) in stitch(parts) {
+        each(lane, &slots, stretches);
     }
     Ok(())
 }

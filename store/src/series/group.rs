@@ -248,11 +248,19 @@ impl Group {
     /// The first reading decides where the rings begin.
     pub(crate) fn open_at(&mut self, time_ms: i64) {
         if self.sealed.is_empty() {
-            let chunk = |a| {
-                self.rings
-                    .chunk_of(a, slot_of(time_ms, self.rings.archive(a).step_ms))
-            };
-            self.sealed = (0..self.rings.len()).map(chunk).collect();
+            self.begin_at(time_ms);
+        }
+    }
+
+    /// Chunks from a time on are open. No archive is in pages farther than the finer one, from which
+    /// late slots are derived.
+    pub(crate) fn begin_at(&mut self, time_ms: i64) {
+        let first = self.rings.chunk_of(0, slot_of(time_ms, self.step_ms()));
+        self.sealed = vec![first];
+        for a in 1..self.rings.len() {
+            let open_ms = self.rings.begins(a - 1, self.sealed[a - 1]);
+            let slot = open_ms.div_euclid(self.rings.archive(a).step_ms);
+            self.sealed.push(self.rings.chunk_of(a, slot));
         }
     }
 
@@ -299,6 +307,26 @@ impl Group {
                 .then(|| add_units(total, 0, lane.decimals))
         };
         self.lanes.iter().zip(since).map(total).collect()
+    }
+
+    /// Empties lanes: nothing is known of them, and nobody has them.
+    pub(crate) fn erase(&mut self, lanes: &[usize]) {
+        for block in self.chunks.values_mut().flat_map(|c| &mut c.blocks) {
+            for row in block.chunks_mut(LANES) {
+                for &lane in lanes {
+                    row[lane] = f64::NAN;
+                }
+            }
+        }
+        for ops in self.late.values_mut() {
+            ops.retain(|(lane, _)| !lanes.contains(&usize::from(*lane)));
+        }
+        self.late.retain(|_, ops| !ops.is_empty());
+        for &lane in lanes {
+            if let Some(lane) = self.lanes.get_mut(lane) {
+                *lane = Lane::default();
+            }
+        }
     }
 
     /// Until when an archive is in pages.

@@ -3,17 +3,23 @@
 //! Nothing that is in memory only is changed by a transaction: `write` may fail and is then simply
 //! called again; `committed` lets go of what has become durable.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use rusqlite::{Connection, Transaction, params};
 use vigie_parsers::Timestamp;
-use vigie_query::MetricKind;
+use vigie_query::{Labels, MetricKind};
 
 use super::codec::Input;
 use super::group::{Group, Moment};
 use super::journal::{self, Event, Plan, Recorder, Ring};
 use super::lane::{Lane, Note, Tag};
-use super::layout::slot_of;
-use super::page::Scratch;
-use super::registry::{Place, Registry, SeriesId, read_checkpoint, read_empty_groups, read_series};
+use super::layout::Layout;
+use super::page::{self, Scratch};
+use super::registry::{
+    Move, Past, Place, Registry, SeriesId, drop_pages, read_checkpoint, read_empty_groups,
+    read_series, write_labels, write_place,
+};
 use super::seal;
 use crate::{Options, Reading, Result, SampleBatch, SampleRow};
 
@@ -60,6 +66,12 @@ pub(crate) struct Ingest {
     registry: Registry,
     pub(super) places: Vec<Option<Place>>,
     pub(super) groups: Vec<Group>,
+    /// Where series were before, by their number.
+    past: BTreeMap<u32, Vec<Past>>,
+    /// Series whose row has to be written anew, with groups that need a checkpoint for it.
+    moved: BTreeSet<u32>,
+    /// Groups began anew: readers have to read all again.
+    reborn: bool,
     /// Since when late slots wait, by group.
     late_since: Vec<Option<i64>>,
     /// When the next chunk is due, by group.
@@ -86,7 +98,19 @@ struct Outcome {
     checkpoints: Vec<(u32, Vec<i64>, bool)>,
     /// Whether series were looked for whose archives have run out, and which.
     looked: bool,
-    forgotten: Vec<SeriesId>,
+    gone: Gone,
+}
+
+/// What the running transaction lets go of.
+#[derive(Debug, Default)]
+struct Gone {
+    series: Vec<SeriesId>,
+    /// Lanes that nobody has any more.
+    lanes: Vec<(u32, usize)>,
+    /// What is left of where series were.
+    past: Vec<(u32, Vec<Past>)>,
+    /// Groups without a series.
+    groups: Vec<u32>,
 }
 
 /// The groups of a store with what its journal holds.
@@ -136,6 +160,11 @@ pub(crate) fn load(conn: &Connection) -> Result<Loaded> {
 /// Gives every series its lane.
 pub(crate) fn add_lanes(conn: &Connection, groups: &mut [Group]) -> Result<()> {
     for row in read_series(conn)? {
+        for past in &row.past {
+            if let Some(group) = groups.get_mut(past.group as usize) {
+                group.add_lane(past.lane, row.place.heartbeat_ms);
+            }
+        }
         if let Some(group) = groups.get_mut(row.place.group as usize) {
             group.add_lane(row.place.lane, row.place.heartbeat_ms);
         }
@@ -156,11 +185,7 @@ pub(crate) fn restore(
         return Ok(true);
     }
     group.frozen = true;
-    let chunk = |a| {
-        let slot = slot_of(now_ms, group.rings.archive(a).step_ms);
-        group.rings.chunk_of(a, slot)
-    };
-    group.sealed = (0..group.rings.len()).map(chunk).collect();
+    group.begin_at(now_ms);
     Ok(false)
 }
 
@@ -190,6 +215,13 @@ impl Ingest {
         Ok(Self {
             registry: registry.clone(),
             places: registry.places_from(0),
+            past: read_series(conn)?
+                .into_iter()
+                .filter(|row| !row.past.is_empty())
+                .map(|row| (row.id.0, row.past))
+                .collect(),
+            moved: BTreeSet::new(),
+            reborn: false,
             late_since: vec![Some(0); groups.len()],
             due_at: groups.iter().map(seal::due_at).collect(),
             groups,
@@ -250,6 +282,7 @@ impl Ingest {
         if self.registry.is_writing() {
             events.push(Event::SeriesAdded);
         }
+        self.write_moved(tx, &mut events)?;
         self.forget(tx, now.0, &mut events)?;
         for at in 0..self.groups.len() {
             let late = self.late_since[at].is_some_and(|since| {
@@ -270,26 +303,88 @@ impl Ingest {
         self.write_record(tx, now.0, seq, events)
     }
 
-    /// Strikes out the series whose longest archive has run out since their last reading.
+    /// Writes down where series are now that were moved.
+    fn write_moved(&mut self, tx: &Transaction<'_>, events: &mut Vec<Event>) -> Result<()> {
+        for &id in &self.moved {
+            if let Some(Some(place)) = self.places.get(id as usize) {
+                let past = self.past.get(&id).map_or(&[][..], Vec::as_slice);
+                write_place(tx, SeriesId(id), place, past)?;
+            }
+        }
+        if !self.moved.is_empty() || self.reborn {
+            events.push(Event::SeriesForgotten);
+        }
+        Ok(())
+    }
+
+    /// Strikes out the series whose longest archive has run out since their last reading, and the
+    /// former places of others of which the same is true.
     fn forget(&mut self, tx: &Transaction<'_>, now_ms: i64, events: &mut Vec<Event>) -> Result<()> {
         if now_ms < self.forget_at {
             return Ok(());
         }
         self.outcome.looked = true;
+        let mut gone = Gone::default();
+        let run_out = |group: u32, until_ms: i64| {
+            until_ms < now_ms.saturating_sub(self.groups[group as usize].rings.span_ms())
+        };
         for (id, place) in (0u32..).zip(&self.places) {
             let Some(place) = place else { continue };
-            let group = &self.groups[place.group as usize];
-            let lane = &group.lanes[place.lane];
-            if lane.tag == Tag::None || lane.last_ms >= now_ms - group.rings.span_ms() {
-                continue;
+            let past = self.past.get(&id).map_or(&[][..], Vec::as_slice);
+            let (old, left): (Vec<Past>, Vec<Past>) =
+                past.iter().partition(|p| run_out(p.group, p.until_ms));
+            let lane = &self.groups[place.group as usize].lanes[place.lane];
+            let dead = lane.tag != Tag::None && run_out(place.group, lane.last_ms);
+            if dead && left.is_empty() {
+                tx.prepare_cached("DELETE FROM ts_series WHERE id = ?1")?
+                    .execute([id])?;
+                gone.series.push(SeriesId(id));
+                gone.lanes.push((place.group, place.lane));
+            } else if !old.is_empty() {
+                write_place(tx, SeriesId(id), place, &left)?;
             }
-            tx.prepare_cached("DELETE FROM ts_series WHERE id = ?1")?
-                .execute([id])?;
-            self.outcome.forgotten.push(SeriesId(id));
+            gone.lanes.extend(old.iter().map(|p| (p.group, p.lane)));
+            if !old.is_empty() {
+                gone.past.push((id, left));
+            }
         }
-        if !self.outcome.forgotten.is_empty() {
-            events.push(Event::SeriesForgotten);
+        self.let_go(tx, gone, events)
+    }
+
+    /// Empties the groups that have no series left, and tells readers.
+    fn let_go(
+        &mut self,
+        tx: &Transaction<'_>,
+        mut gone: Gone,
+        events: &mut Vec<Event>,
+    ) -> Result<()> {
+        if gone.lanes.is_empty() {
+            return Ok(());
         }
+        let touched: BTreeSet<u32> = gone.lanes.iter().map(|(group, _)| *group).collect();
+        let mut left: BTreeMap<u32, usize> = touched.iter().map(|&group| (group, 0)).collect();
+        let past = self.past.values().flatten().map(|p| p.group);
+        for group in self.places.iter().flatten().map(|p| p.group).chain(past) {
+            if let Some(count) = left.get_mut(&group) {
+                *count += 1;
+            }
+        }
+        for group in touched {
+            let freed = gone.lanes.iter().filter(|(g, _)| *g == group).count();
+            if left[&group] == freed {
+                drop_pages(tx, group)?;
+                // What the journal still holds of it is not to be taken again.
+                let layout = Arc::clone(&self.groups[group as usize].rings.layout);
+                let empty = Group::new(group, layout);
+                let bytes = empty.checkpoint(self.ring.next_seq, &[], true, &mut self.scratch);
+                tx.prepare_cached("UPDATE ts_group SET open = ?2 WHERE grp = ?1")?
+                    .execute(params![group, bytes])?;
+                gone.groups.push(group);
+            }
+        }
+        gone.lanes.retain(|(group, _)| !gone.groups.contains(group));
+        self.outcome.gone = gone;
+        events.push(Event::SeriesForgotten);
         Ok(())
     }
 
@@ -371,14 +466,7 @@ impl Ingest {
         if outcome.looked {
             self.forget_at = outcome.now_ms.saturating_add(FORGET_MS);
         }
-        for id in &outcome.forgotten {
-            if let Some(place) = self.places[id.0 as usize].take() {
-                self.groups[place.group as usize].lanes[place.lane] = Lane::default();
-            }
-        }
-        if !outcome.forgotten.is_empty() {
-            self.registry.forget(&outcome.forgotten);
-        }
+        self.released(outcome.gone);
         if !outcome.wrote {
             return;
         }
@@ -394,6 +482,103 @@ impl Ingest {
         self.ring.committed(&outcome.plan, outcome.now_ms);
         self.recorder.clear();
         self.broken.clear();
+        self.moved.clear();
+        self.reborn = false;
+    }
+
+    /// What the transaction let go of is gone.
+    fn released(&mut self, gone: Gone) {
+        for id in &gone.series {
+            self.places[id.0 as usize] = None;
+            self.past.remove(&id.0);
+        }
+        for (id, left) in gone.past {
+            if left.is_empty() {
+                self.past.remove(&id);
+            } else {
+                self.past.insert(id, left);
+            }
+        }
+        for &(group, lane) in &gone.lanes {
+            if let Some(lane) = self.groups[group as usize].lanes.get_mut(lane) {
+                *lane = Lane::default();
+            }
+        }
+        for &group in &gone.groups {
+            let layout = Arc::clone(&self.groups[group as usize].rings.layout);
+            self.renew(group, layout);
+        }
+        self.registry
+            .forget(&gone.series, &gone.lanes, &gone.groups);
+    }
+
+    /// A group begins anew, with nothing in it.
+    fn renew(&mut self, group: u32, layout: Arc<Layout>) {
+        let at = group as usize;
+        let checkpoint = self.groups[at].checkpoint;
+        self.groups[at] = Group::new(group, layout);
+        self.groups[at].checkpoint = checkpoint;
+        self.late_since[at] = None;
+        self.due_at[at] = i64::MAX;
+    }
+
+    /// Strikes out series and erases what is kept of them, in memory as well: when the transaction
+    /// fails the caller opens everything anew. Nothing is pending.
+    pub(crate) fn delete(
+        &mut self,
+        tx: &Transaction<'_>,
+        ids: &[SeriesId],
+        now_ms: i64,
+    ) -> Result<()> {
+        self.outcome = Outcome {
+            now_ms,
+            ..Outcome::default()
+        };
+        let (seq, mut events) = (self.ring.next_seq, Vec::new());
+        let mut gone = Gone::default();
+        for &id in ids {
+            let Some(Some(place)) = self.places.get(id.0 as usize) else {
+                continue;
+            };
+            tx.prepare_cached("DELETE FROM ts_series WHERE id = ?1")?
+                .execute([id.0])?;
+            gone.series.push(id);
+            gone.lanes.push((place.group, place.lane));
+            let past = self.past.get(&id.0).into_iter().flatten();
+            gone.lanes.extend(past.map(|p| (p.group, p.lane)));
+        }
+        gone.lanes.sort_unstable();
+        self.let_go(tx, gone, &mut events)?;
+        let erased = self.outcome.gone.lanes.clone();
+        for lanes in erased.chunk_by(|a, b| a.0 == b.0) {
+            let at = lanes[0].0 as usize;
+            let numbers: Vec<usize> = lanes.iter().map(|(_, lane)| *lane).collect();
+            self.groups[at].erase(&numbers);
+            erase_pages(tx, lanes[0].0, &numbers)?;
+            self.checkpoint_as_is(tx, at, seq, &mut events)?;
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.write_record(tx, now_ms, seq, events)
+    }
+
+    /// Gives series other names and labels. Nothing is pending.
+    pub(crate) fn rename(
+        &mut self,
+        tx: &Transaction<'_>,
+        renamed: &[(SeriesId, Labels)],
+        now_ms: i64,
+    ) -> Result<()> {
+        self.outcome = Outcome {
+            now_ms,
+            ..Outcome::default()
+        };
+        for (id, labels) in renamed {
+            write_labels(tx, *id, labels)?;
+        }
+        let seq = self.ring.next_seq;
+        self.write_record(tx, now_ms, seq, vec![Event::SeriesForgotten])
     }
 
     /// Tells readers of the groups that were filled in bulk.
@@ -418,28 +603,77 @@ impl Ingest {
         self.write_record(tx, now_ms, seq, events)
     }
 
-    /// Learns of series that were interned since.
+    /// Learns of series that were interned and moved since.
     pub(super) fn sync(&mut self) {
+        let (moves, made) = self.registry.in_writing();
+        let known = self.groups.len();
         for layout in self.registry.groups_from(self.groups.len()) {
             let number = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
             self.groups.push(Group::new(number, layout));
             self.late_since.push(None);
             self.due_at.push(i64::MAX);
         }
+        for (group, layout) in made {
+            // An empty group that has another layout now; one that is new was just added.
+            if self.groups[group as usize].lanes.is_empty() && (group as usize) < known {
+                self.renew(group, layout);
+                self.reborn = true;
+                self.broken.push(group);
+            }
+        }
         let new = self.registry.places_from(self.places.len());
         for place in new.iter().flatten() {
             self.groups[place.group as usize].add_lane(place.lane, place.heartbeat_ms);
         }
         self.places.extend(new);
+        for one in moves {
+            self.relocate(one);
+        }
+    }
+
+    /// Takes a series to its new place. What it counts goes on there.
+    fn relocate(&mut self, Move { id, to }: Move) {
+        let Some(Some(old)) = self.places.get(id.0 as usize).copied() else {
+            return;
+        };
+        // A transaction that did not succeed had moved it already.
+        let moved = (to.group, to.lane) != (old.group, old.lane);
+        let lane = self.groups[old.group as usize].lanes.get(old.lane);
+        let lane = lane.copied().unwrap_or_default();
+        let group = &mut self.groups[to.group as usize];
+        group.add_lane(to.lane, to.heartbeat_ms);
+        if moved {
+            if lane.tag != Tag::None {
+                group.open_at(lane.last_ms);
+                group.lanes[to.lane] = Lane {
+                    first_ms: lane.last_ms,
+                    ..lane
+                };
+            }
+            self.past.entry(id.0).or_default().push(Past {
+                group: old.group,
+                lane: old.lane,
+                until_ms: lane.last_ms,
+            });
+        }
+        self.places[id.0 as usize] = Some(to);
+        self.moved.insert(id.0);
+        if !self.broken.contains(&to.group) {
+            self.broken.push(to.group);
+        }
+        self.due_at[to.group as usize] = seal::due_at(&self.groups[to.group as usize]);
     }
 
     /// Brings pending readings into chunks and record.
     fn apply(&mut self, now_ms: i64) {
         let mut pending = std::mem::take(&mut self.pending);
+        let places = Places {
+            now: std::mem::take(&mut self.places),
+            past: std::mem::take(&mut self.past),
+        };
         // `u32::MAX` is no group.
-        let places = std::mem::take(&mut self.places);
         let place = |row: &SampleRow| {
-            let place = places.get(row.series.0 as usize).copied().flatten();
+            let place = places.of(row);
             place.map_or((u32::MAX, 0), |p| (p.group, p.lane))
         };
         // Runs of one group and time make the record small. Most senders send so already.
@@ -453,14 +687,13 @@ impl Ingest {
         for run in pending.chunk_by(|a, b| (place(a).0, a.time) == (place(b).0, b.time)) {
             self.apply_run(run, &places, now_ms);
         }
-        self.places = places;
+        (self.places, self.past) = (places.now, places.past);
     }
 
     /// Takes readings of one group at one time.
-    fn apply_run(&mut self, run: &[SampleRow], places: &[Option<Place>], now_ms: i64) {
+    fn apply_run(&mut self, run: &[SampleRow], places: &Places, now_ms: i64) {
         let Some(first) = run.first() else { return };
-        let known = |row: &SampleRow| places.get(row.series.0 as usize).copied().flatten();
-        let Some(Place { group: number, .. }) = known(first) else {
+        let Some(Place { group: number, .. }) = places.of(first) else {
             self.counts.misfit += run.len() as u64;
             return;
         };
@@ -470,7 +703,9 @@ impl Ingest {
         let untimely = untimely(group, &moment, now_ms);
         let (late, taken) = (group.late.len(), self.counts.taken);
         for row in run {
-            let Some(place) = known(row) else { continue };
+            let Some(place) = places.of(row) else {
+                continue;
+            };
             let reading = normalised(row.reading);
             let lane = &group.lanes[place.lane];
             let rebase = match admit(lane, &place, reading, (&moment, untimely), now_ms) {
@@ -509,6 +744,54 @@ impl Ingest {
             self.late_since[at].get_or_insert(now_ms);
         }
     }
+}
+
+/// Where series are and were.
+struct Places {
+    now: Vec<Option<Place>>,
+    past: BTreeMap<u32, Vec<Past>>,
+}
+
+impl Places {
+    /// Where a reading belongs: one that is late may belong to a former place of its series.
+    fn of(&self, row: &SampleRow) -> Option<Place> {
+        let now = self.now.get(row.series.0 as usize).copied().flatten()?;
+        if self.past.is_empty() {
+            return Some(now);
+        }
+        let mut past = self.past.get(&row.series.0).into_iter().flatten();
+        let late = matches!(row.reading, Reading::Gauge(_) | Reading::Increase(_));
+        let then = past.find(|p| late && row.time.0 <= p.until_ms);
+        Some(then.map_or(now, |past| Place {
+            group: past.group,
+            lane: past.lane,
+            ..now
+        }))
+    }
+}
+
+/// Takes lanes out of all pages of a group.
+fn erase_pages(tx: &Transaction<'_>, group: u32, lanes: &[usize]) -> Result<()> {
+    let from = i64::from(group) << 24;
+    let mut rows = tx.prepare_cached("SELECT id FROM ts_page WHERE id >= ?1 AND id < ?2")?;
+    let ids: Vec<i64> = rows
+        .query_map([from, from + (1 << 24)], |r| r.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in ids {
+        let bytes: Vec<u8> = tx
+            .prepare_cached("SELECT data FROM ts_page WHERE id = ?1")?
+            .query_row([id], |r| r.get(0))?;
+        // A page that is damaged says nothing of the lanes; all of it goes.
+        match page::without(&bytes, lanes) {
+            Some(rest) => tx
+                .prepare_cached("UPDATE ts_page SET data = ?2 WHERE id = ?1")?
+                .execute(params![id, rest])?,
+            None => tx
+                .prepare_cached("DELETE FROM ts_page WHERE id = ?1")?
+                .execute([id])?,
+        };
+    }
+    Ok(())
 }
 
 /// Minus zero is zero.

@@ -6,7 +6,8 @@
 //! 1     readings of one group at one time: group, time - base, first lane, lanes,
 //!       a nibble for each lane, then the bytes that the nibbles call for
 //! 2     the group's checkpoint was written in the same transaction
-//! 3     series were added      4  series were forgotten: read all again
+//! 3     series were added
+//! 4     series are gone or elsewhere, groups are others: read all again
 //! ```
 //! Nibbles: 0 no reading, 1 the expected value, 2–9 one to eight bytes of difference to it, 12 the
 //! lane's first reading, 13 a new base, each a tag and eight bytes, 15 eight bytes. What is expected follows from the lane, so a record can be read

@@ -10,7 +10,9 @@ use vigie_parsers::Timestamp;
 use vigie_query::{Labels, Matcher, MetricKind, Selection};
 
 use super::layout::slot_of;
-use super::{Ingest, Registry, SCHEMA, SeriesDef, SeriesId, SlotSeries, View};
+use super::{
+    Archives, Ingest, Pattern, Registry, Retention, SCHEMA, SeriesDef, SeriesId, SlotSeries, View,
+};
 use crate::{Options, Reading, SampleBatch, SampleRow};
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -33,7 +35,7 @@ impl Rig {
         conn.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;")
             .unwrap();
         conn.execute_batch(SCHEMA).unwrap();
-        Self::start(dir, conn)
+        Self::start(dir, conn, Retention::default())
     }
 
     fn connect(dir: &tempfile::TempDir) -> Connection {
@@ -43,9 +45,13 @@ impl Rig {
         conn
     }
 
-    fn start(dir: tempfile::TempDir, conn: Connection) -> Self {
-        let registry = Registry::load(&conn, &Options::default()).unwrap();
-        let ingest = Ingest::open(&conn, &registry, &Options::default(), Timestamp(0)).unwrap();
+    fn start(dir: tempfile::TempDir, conn: Connection, retention: Retention) -> Self {
+        let options = Options {
+            retention,
+            ..Options::default()
+        };
+        let registry = Registry::load(&conn, &options).unwrap();
+        let ingest = Ingest::open(&conn, &registry, &options, Timestamp(0)).unwrap();
         let reader = Self::connect(&dir);
         Self {
             dir,
@@ -59,10 +65,24 @@ impl Rig {
 
     /// As a killed process leaves it.
     pub(super) fn killed(self) -> Self {
+        self.restarted(Retention::default())
+    }
+
+    /// The same, started again with other rules.
+    pub(super) fn restarted(self, retention: Retention) -> Self {
         let Self { dir, conn, .. } = self;
         drop(conn);
         let conn = Self::connect(&dir);
-        Self::start(dir, conn)
+        Self::start(dir, conn, retention)
+    }
+
+    pub(super) fn delete(&mut self, name: &str, now_ms: i64) {
+        let pattern: Pattern = name.parse().unwrap();
+        let ids: Vec<_> = self.registry.find(&pattern).iter().map(|f| f.0).collect();
+        let tx = self.conn.transaction().unwrap();
+        self.ingest.delete(&tx, &ids, now_ms).unwrap();
+        tx.commit().unwrap();
+        self.ingest.committed();
     }
 
     pub(super) fn intern(&self, name: &str, kind: MetricKind, step_ms: i64) -> SeriesId {
@@ -182,13 +202,30 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Gauge { value: i32, late_ms: i64 },
-    Counter { growth: u64 },
-    Increase { value: u32, late_ms: i64 },
+    Gauge {
+        value: i32,
+        late_ms: i64,
+    },
+    Counter {
+        growth: u64,
+    },
+    Increase {
+        value: u32,
+        late_ms: i64,
+    },
     Pass(i64),
-    Commit { succeeds: bool },
+    Commit {
+        succeeds: bool,
+    },
     Kill,
-    Look { back_ms: i64, step_ms: i64 },
+    /// Another of [`RETENTIONS`] from now on.
+    Restart(usize),
+    /// The gauge is deleted and begins anew.
+    Delete,
+    Look {
+        back_ms: i64,
+        step_ms: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -202,13 +239,34 @@ fn step() -> impl Strategy<Value = Step> {
         14 => pass.prop_map(Step::Pass),
         6 => prop::bool::weighted(0.8).prop_map(|succeeds| Step::Commit { succeeds }),
         1 => Just(Step::Kill),
+        1 => (0..RETENTIONS.len()).prop_map(Step::Restart),
+        1 => Just(Step::Delete),
         2 => (back, prop_oneof![Just(0), Just(10_000), Just(60_000), Just(600_000)])
             .prop_map(|(back_ms, step_ms)| Step::Look { back_ms, step_ms }),
     ]
 }
 
+/// Archives between which a series is moved. The finest reach back as far as looks go.
+const RETENTIONS: [&[&str]; 4] = [
+    &["1s for 6h", "10s for 2d", "1m for 14d", "10m for 92d"],
+    &["1s for 7h", "1m for 20d"],
+    &["1s for 6h", "5s for 1d", "30s for 10d", "10m for 92d"],
+    &["1s for 8h"],
+];
+
+fn retention(number: usize) -> Retention {
+    let archives = Archives::parse(RETENTIONS[number]).unwrap();
+    Retention {
+        rules: vec![("*".parse().unwrap(), archives)],
+    }
+}
+
 struct Run {
     rig: Rig,
+    retention: usize,
+    moved: bool,
+    /// Slots that a series had last in a former place: that knows which reading was later.
+    cuts: Vec<i64>,
     ids: [SeriesId; 3],
     models: [Model; 3],
     durable: [Model; 3],
@@ -220,10 +278,13 @@ const NAMES: [&str; 3] = ["gauge", "counter", "increase"];
 
 impl Run {
     fn new() -> Self {
-        let rig = Rig::new();
+        let rig = Rig::new().restarted(retention(0));
         let ids = Self::ids(&rig);
         Self {
             rig,
+            retention: 0,
+            moved: false,
+            cuts: Vec::new(),
             ids,
             models: Default::default(),
             durable: Default::default(),
@@ -249,6 +310,9 @@ impl Run {
             Step::Pass(ms) => self.now_ms += ms,
             Step::Gauge { value, late_ms } => {
                 let (time, value) = (self.now_ms - late_ms, f64::from(value) / 64.0);
+                if self.cuts.contains(&slot_of(time, STEP_MS)) {
+                    return self;
+                }
                 self.rig.push(self.ids[0], time, Reading::Gauge(value));
                 // Readings of one batch are in time order; a late one has to come in another.
                 self.commit(false);
@@ -267,9 +331,17 @@ impl Run {
             }
             Step::Commit { succeeds } => self.commit(succeeds),
             Step::Kill => {
-                self.rig = self.rig.killed();
+                self.rig = self.rig.restarted(retention(self.retention));
                 self.ids = Self::ids(&self.rig);
                 self.models = self.durable.clone();
+            }
+            Step::Restart(number) => self.restart(number),
+            Step::Delete => {
+                self.commit(true);
+                self.rig.delete(NAMES[0], self.now_ms);
+                self.ids = Self::ids(&self.rig);
+                self.models[0] = Model::default();
+                self.commit(true);
             }
             Step::Look { back_ms, step_ms } => {
                 self.commit(true);
@@ -286,24 +358,60 @@ impl Run {
         self
     }
 
+    /// The last readings are on a border, so that no slot is shared.
+    fn restart(&mut self, number: usize) {
+        self.now_ms = (slot_of(self.now_ms, STEP_MS) + 1) * STEP_MS;
+        let value = f64::from(u32::try_from(number).unwrap());
+        for (i, reading) in [
+            Reading::Gauge(value),
+            Reading::Counter(self.counter),
+            Reading::Increase(value),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            self.rig.push(self.ids[i], self.now_ms, reading);
+        }
+        self.models[0].gauge(self.now_ms, value);
+        self.models[1].counter(self.now_ms, self.counter as f64);
+        self.models[2].increase(self.now_ms, value);
+        self.commit(true);
+        self.cuts.push(slot_of(self.now_ms, STEP_MS));
+        self.moved |= self.retention != number;
+        self.retention = number;
+        let rig = std::mem::replace(&mut self.rig, Rig::new());
+        self.rig = rig.restarted(retention(number));
+        self.ids = Self::ids(&self.rig);
+        self.now_ms += 1;
+        self.commit(true);
+    }
+
     fn look(&self, series: usize, back_ms: i64, step_ms: i64) {
         let from_ms = self.now_ms - back_ms;
         let found = self.rig.slots(NAMES[series], from_ms, self.now_ms, step_ms);
         let step_ms = step_ms.max(STEP_MS);
         let slot_from = slot_of(from_ms, step_ms) * step_ms + 1;
         let want = self.models[series].consolidated(step_ms, slot_from);
-        let got: BTreeMap<_, _> = found
-            .slots
-            .iter()
-            .map(|s| (slot_of(s.time.0, step_ms), s))
-            .collect();
-        assert_eq!(got.len(), found.slots.len(), "a slot once");
+        assert!(found.slots.windows(2).all(|p| p[0].time < p[1].time));
+        let mut got: BTreeMap<i64, super::Slot> = BTreeMap::new();
+        for s in &found.slots {
+            // Archives may have shorter slots than were asked for.
+            let slot = got.entry(slot_of(s.time.0, step_ms));
+            slot.and_modify(|g| {
+                assert!(self.moved || s.step_ms < step_ms, "a slot once");
+                (g.count, g.sum) = (g.count + s.count, g.sum + s.sum);
+                (g.min, g.max, g.last) = (g.min.min(s.min), g.max.max(s.max), s.last);
+            })
+            .or_insert(*s);
+        }
         // Slots at the ends may lie half outside the range.
         let inner = |slot: &i64| (slot * step_ms) > from_ms && (slot + 1) * step_ms <= self.now_ms;
         let want_slots: Vec<_> = want.keys().filter(|s| inner(s)).collect();
         let got_slots: Vec<_> = got.keys().filter(|s| inner(s)).collect();
         assert_eq!(got_slots, want_slots, "{} at {step_ms}", NAMES[series]);
-        for (slot, got) in &got {
+        // Of slots at the ends a moved series has only the parts with shorter slots.
+        let whole = |slot: &i64| inner(slot) || !self.moved;
+        for (slot, got) in got.iter().filter(|(slot, _)| whole(slot)) {
             let want = want[slot];
             assert_eq!(
                 (got.count, got.min, got.max, got.last),
@@ -461,5 +569,28 @@ fn a_series_that_ended_is_forgotten_and_its_lane_has_another() {
                 .is_empty()
         );
         rig = rig.killed();
+    }
+}
+
+#[test]
+fn a_first_reading_before_the_rings_began_is_in_every_archive() {
+    // Borders of the coarse chunks lie between the two readings, whatever the phase.
+    for back_ms in [19_000, 301_000, 1_801_000] {
+        let mut rig = Rig::new().restarted(retention(2));
+        let other = rig.intern("other", MetricKind::Gauge, 1000);
+        let id = rig.intern("gauge", MetricKind::Gauge, 1000);
+        let now_ms = START_MS + 419_000;
+        rig.push(other, now_ms, Reading::Gauge(1.0));
+        rig.push(id, now_ms - back_ms, Reading::Gauge(1.0));
+        for later_ms in (0..4 * HOUR_MS).step_by(61_000) {
+            rig.commit(now_ms + later_ms, true);
+            for step_ms in [0, 5_000, 30_000, 600_000] {
+                let found = rig.slots("gauge", START_MS - HOUR_MS, now_ms, step_ms);
+                assert!(
+                    !found.slots.is_empty(),
+                    "{back_ms} at {step_ms}, {later_ms} later"
+                );
+            }
+        }
     }
 }

@@ -354,6 +354,25 @@ fn scale_cells<'a>(
     }
 }
 
+/// The same page with nothing known of some lanes. `None` when nothing is left, or when it is damaged.
+pub(crate) fn without(bytes: &[u8], gone: &[usize]) -> Option<Vec<u8>> {
+    let page = Page::open(bytes)?;
+    let mut out = start(page.archive, page.n, page.lanes, page.chunk);
+    let empty = out.len();
+    for lane in (0..page.lanes).filter(|lane| !gone.contains(lane)) {
+        let Some(lane_bytes) = page.lane(lane) else {
+            continue;
+        };
+        let at = HEADER_BYTES + 2 * lane;
+        let len = u16::try_from(lane_bytes.len()).ok()?;
+        out[at..at + 2].copy_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(lane_bytes);
+    }
+    let crc = checksum(&out);
+    out[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    (out.len() > empty).then_some(out)
+}
+
 /// A page whose checksum is right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use vigie_query::{Labels, MetricKind};
 
-use super::codec::{Input, put_text, put_varint};
+use super::codec::{Input, put_text, put_varint, put_zigzag};
 use super::layout::{LANES, Layout};
-use super::retention::{Archives, Retention};
+use super::rename::Renamed;
+use super::retention::{Archives, Pattern, Retention};
 use crate::{Error, Options, Result};
 
 /// A counter's readings may be so many steps apart before the growth between them is unknown.
@@ -59,6 +60,22 @@ pub(crate) struct Place {
     pub(crate) heartbeat_ms: i64,
 }
 
+/// Where a series was kept before its archives were changed: its figures up to then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) group: u32,
+    pub(crate) lane: usize,
+    /// Its last reading there.
+    pub(crate) until_ms: i64,
+}
+
+/// A series gets another place, or another heartbeat in the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Move {
+    pub(crate) id: SeriesId,
+    pub(crate) to: Place,
+}
+
 /// The series known to the store. Cheap to clone, shared.
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Mutex<Inner>>);
@@ -68,20 +85,26 @@ struct Inner {
     ids: HashMap<Labels, SeriesId>,
     /// By number; `None` for series that were forgotten.
     places: Vec<Option<Place>>,
+    /// Whether a series was announced since the start: its archives are as the rules say.
+    settled: Vec<bool>,
     /// The layout of each group.
     groups: Vec<u32>,
     layouts: HashMap<u32, Arc<Layout>>,
-    /// Lanes that nobody has, by layout.
+    /// Groups without a series, for whichever layout needs one.
+    empty: Vec<u32>,
+    /// Lanes that nobody has, by layout, of the other groups.
     free: HashMap<u32, Vec<(u32, usize)>>,
     retention: Retention,
     limit: usize,
     budget_bytes: u64,
     reserved_bytes: u64,
     refused: u64,
+    /// Series that keep their old archives because others would not fit.
+    unmoved: u64,
     offenders: HashMap<Box<str>, u64>,
     unwritten: Unwritten,
     /// How much of `unwritten` the running transaction holds.
-    writing: [usize; 3],
+    writing: [usize; 4],
 }
 
 /// What is new since the last commit, in order.
@@ -90,6 +113,7 @@ struct Unwritten {
     series: Vec<(SeriesId, SeriesDef)>,
     groups: Vec<u32>,
     layouts: Vec<Arc<Layout>>,
+    moves: Vec<Move>,
 }
 
 impl Registry {
@@ -109,7 +133,6 @@ impl Registry {
                 )));
             }
             inner.groups.push(layout);
-            inner.reserved_bytes += inner.layouts[&layout].group_bytes_max();
         }
         let mut taken = vec![[false; LANES]; inner.groups.len()];
         for row in read_series(conn)? {
@@ -117,13 +140,24 @@ impl Registry {
             if inner.places.len() <= at {
                 inner.places.resize(at + 1, None);
             }
+            for past in &row.past {
+                if let Some(lanes) = taken.get_mut(past.group as usize) {
+                    lanes[past.lane] = true;
+                }
+            }
             if let Some(lanes) = taken.get_mut(row.place.group as usize) {
                 lanes[row.place.lane] = true;
                 inner.places[at] = Some(row.place);
                 inner.ids.insert(row.labels, row.id);
             }
         }
+        inner.settled = vec![false; inner.places.len()];
         for ((group, lanes), layout) in (0u32..).zip(&taken).zip(&inner.groups) {
+            if lanes.iter().all(|taken| !taken) {
+                inner.empty.push(group);
+                continue;
+            }
+            inner.reserved_bytes += inner.layouts[layout].group_bytes_max();
             let free = (0..LANES).rev().filter(|&l| !lanes[l]).map(|l| (group, l));
             inner.free.entry(*layout).or_default().extend(free);
         }
@@ -134,7 +168,9 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of a series, new or known. New ones reach the disk with the next commit.
+    /// The number of a series, new or known. New ones reach the disk with the next commit. One whose
+    /// archives are not those that the rules of retention say, or whose distance of readings has
+    /// changed, follows at its first announcement after the start; its old figures stay readable.
     ///
     /// # Errors
     /// [`Error::Limit`] when the store holds as many series as it may, or when the rings of more
@@ -180,14 +216,53 @@ impl Registry {
             .collect()
     }
 
+    /// The series that mean this, with their numbers.
+    pub(crate) fn find(&self, pattern: &Pattern) -> Vec<(SeriesId, Labels)> {
+        let inner = self.lock();
+        let fits = inner
+            .ids
+            .iter()
+            .filter(|(labels, _)| pattern.matches(labels));
+        fits.map(|(labels, id)| (*id, labels.clone())).collect()
+    }
+
+    /// Whether a series of this name and labels is known.
+    pub(crate) fn knows(&self, labels: &Labels) -> bool {
+        self.lock().ids.contains_key(labels)
+    }
+
+    /// The series have other names from now on.
+    pub(crate) fn rename(&self, renamed: Vec<Renamed>) {
+        let inner = &mut *self.lock();
+        for one in &renamed {
+            inner.ids.remove(&one.old);
+        }
+        inner
+            .ids
+            .extend(renamed.into_iter().map(|one| (one.new, one.id)));
+    }
+
     /// Whether the running transaction writes new series.
     pub(crate) fn is_writing(&self) -> bool {
-        self.lock().writing != [0; 3]
+        self.lock().writing[..3] != [0; 3]
+    }
+
+    /// The moves of the running transaction, and the groups that it makes (anew).
+    pub(crate) fn in_writing(&self) -> (Vec<Move>, Vec<(u32, Arc<Layout>)>) {
+        let inner = self.lock();
+        let [_, groups, _, moves] = inner.writing;
+        let layout = |&group: &u32| {
+            let layout = inner.groups[group as usize];
+            (group, Arc::clone(&inner.layouts[&layout]))
+        };
+        let groups = inner.unwritten.groups[..groups].iter().map(layout);
+        (inner.unwritten.moves[..moves].to_vec(), groups.collect())
     }
 
     /// Series wait for a commit.
     pub(crate) fn is_unwritten(&self) -> bool {
-        !self.lock().unwritten.series.is_empty()
+        let new = &self.lock().unwritten;
+        !new.series.is_empty() || !new.moves.is_empty()
     }
 
     /// Writes the series that are new since the last commit.
@@ -200,6 +275,7 @@ impl Registry {
         }
         for &group in &new.groups {
             let layout = inner.groups[group as usize];
+            drop_pages(tx, group)?;
             tx.prepare_cached("INSERT OR REPLACE INTO ts_group VALUES (?1, ?2, x'')")?
                 .execute(params![group, layout])?;
         }
@@ -209,32 +285,45 @@ impl Registry {
             };
             write_series(tx, *id, place, def)?;
         }
-        inner.writing = [new.series.len(), new.groups.len(), new.layouts.len()];
+        inner.writing = [
+            new.series.len(),
+            new.groups.len(),
+            new.layouts.len(),
+            new.moves.len(),
+        ];
         Ok(())
     }
 
     /// The transaction of the last `write` is durable.
     pub(crate) fn committed(&self) {
         let inner = &mut *self.lock();
-        let [series, groups, layouts] = std::mem::take(&mut inner.writing);
+        let [series, groups, layouts, moves] = std::mem::take(&mut inner.writing);
         inner.unwritten.series.drain(..series);
         inner.unwritten.groups.drain(..groups);
         inner.unwritten.layouts.drain(..layouts);
+        inner.unwritten.moves.drain(..moves);
     }
 
-    /// Lets go of series; their lanes are free for others.
-    pub(crate) fn forget(&self, gone: &[SeriesId]) {
+    /// Lets go of series, of lanes that nobody has any more, and of groups without a series.
+    pub(crate) fn forget(&self, gone: &[SeriesId], lanes: &[(u32, usize)], empty: &[u32]) {
         let inner = &mut *self.lock();
-        inner.ids.retain(|_, id| !gone.contains(id));
+        let numbers: HashSet<SeriesId> = gone.iter().copied().collect();
+        inner.ids.retain(|_, id| !numbers.contains(id));
         for id in gone {
-            if let Some(place) = inner.places.get_mut(id.0 as usize).and_then(Option::take) {
-                let layout = inner.groups[place.group as usize];
-                inner
-                    .free
-                    .entry(layout)
-                    .or_default()
-                    .push((place.group, place.lane));
+            if let Some(place) = inner.places.get_mut(id.0 as usize) {
+                *place = None;
             }
+        }
+        for &(group, lane) in lanes {
+            let layout = inner.groups[group as usize];
+            inner.free.entry(layout).or_default().push((group, lane));
+        }
+        for &group in empty {
+            let layout = inner.groups[group as usize];
+            inner.reserved_bytes -= inner.layouts[&layout].group_bytes_max();
+            let free = inner.free.entry(layout).or_default();
+            free.retain(|(g, _)| *g != group);
+            inner.empty.push(group);
         }
     }
 }
@@ -242,6 +331,10 @@ impl Registry {
 impl Inner {
     fn intern(&mut self, def: &SeriesDef, archives: Option<&Archives>) -> Result<SeriesId> {
         if let Some(&id) = self.ids.get(&def.labels) {
+            let settled = self.settled.get_mut(id.0 as usize);
+            if archives.is_none() && settled.is_some_and(|s| !std::mem::replace(s, true)) {
+                self.settle(id, def);
+            }
             return Ok(id);
         }
         if self.ids.len() >= self.limit {
@@ -250,17 +343,11 @@ impl Inner {
                 format!("the store holds {limit} series, as many as it may (store.series_max)")
             });
         }
-        let chosen;
-        let archives = match archives {
-            Some(archives) => archives,
-            None => {
-                chosen = self.retention.archives(&def.labels, def.step_ms);
-                &chosen
-            }
+        let layout = match archives {
+            Some(archives) => self.layout(archives),
+            None => self.wanted_layout(def),
         };
-        let layout = self.layout(archives);
-        let free = self.free.entry(layout.id).or_default().pop();
-        let Some((group, lane)) = free.or_else(|| self.new_group(&layout)) else {
+        let Some((group, lane)) = self.free_lane(&layout) else {
             let budget = self.budget_bytes >> 20;
             return self.refuse(def, || {
                 format!(
@@ -273,11 +360,45 @@ impl Inner {
             group,
             lane,
             kind: def.kind,
-            heartbeat_ms: (def.step_ms.saturating_mul(HEARTBEAT_STEPS)).max(HEARTBEAT_MS_MIN),
+            heartbeat_ms: heartbeat_ms(def),
         }));
+        self.settled.push(true);
         self.ids.insert(def.labels.clone(), id);
         self.unwritten.series.push((id, def.clone()));
         Ok(id)
+    }
+
+    fn wanted_layout(&mut self, def: &SeriesDef) -> Arc<Layout> {
+        let archives = self.retention.archives(&def.labels, def.step_ms);
+        self.layout(&archives)
+    }
+
+    fn free_lane(&mut self, layout: &Layout) -> Option<(u32, usize)> {
+        let free = self.free.entry(layout.id).or_default().pop();
+        free.or_else(|| self.new_group(layout))
+    }
+
+    /// Moves a series to the archives that it should have. Where these do not fit into the budget it
+    /// keeps those that it has.
+    fn settle(&mut self, id: SeriesId, def: &SeriesDef) {
+        let Some(Some(old)) = self.places.get(id.0 as usize).copied() else {
+            return;
+        };
+        let mut to = Place {
+            heartbeat_ms: heartbeat_ms(def),
+            ..old
+        };
+        let layout = self.wanted_layout(def);
+        if layout.id != self.groups[old.group as usize] {
+            match self.free_lane(&layout) {
+                Some((group, lane)) => (to.group, to.lane) = (group, lane),
+                None => self.unmoved += 1,
+            }
+        }
+        if (to.group, to.lane, to.heartbeat_ms) != (old.group, old.lane, old.heartbeat_ms) {
+            self.places[id.0 as usize] = Some(to);
+            self.unwritten.moves.push(Move { id, to });
+        }
     }
 
     fn refuse(&mut self, def: &SeriesDef, why: impl Fn() -> String) -> Result<SeriesId> {
@@ -311,9 +432,15 @@ impl Inner {
         if self.reserved_bytes + bytes > self.budget_bytes {
             return None;
         }
-        let group = u32::try_from(self.groups.len()).ok()?;
+        let group = match self.empty.pop() {
+            Some(group) => group,
+            None => {
+                self.groups.push(layout.id);
+                u32::try_from(self.groups.len() - 1).ok()?
+            }
+        };
         self.reserved_bytes += bytes;
-        self.groups.push(layout.id);
+        self.groups[group as usize] = layout.id;
         self.unwritten.groups.push(group);
         let free = self.free.entry(layout.id).or_default();
         free.extend((1..LANES).rev().map(|lane| (group, lane)));
@@ -321,13 +448,101 @@ impl Inner {
     }
 }
 
+fn heartbeat_ms(def: &SeriesDef) -> i64 {
+    def.step_ms
+        .saturating_mul(HEARTBEAT_STEPS)
+        .max(HEARTBEAT_MS_MIN)
+}
+
+/// Removes all pages of a group.
+pub(crate) fn drop_pages(tx: &Transaction<'_>, group: u32) -> Result<()> {
+    let from = i64::from(group) << 24;
+    tx.prepare_cached("DELETE FROM ts_page WHERE id >= ?1 AND id < ?2")?
+        .execute([from, from + (1 << 24)])?;
+    Ok(())
+}
+
+/// Writes down where a series is and was.
+pub(crate) fn write_place(
+    tx: &Transaction<'_>,
+    id: SeriesId,
+    place: &Place,
+    past: &[Past],
+) -> Result<()> {
+    let mut stmt = tx.prepare_cached("SELECT labels FROM ts_series WHERE id = ?1")?;
+    let Some(mut bytes) = stmt
+        .query_row([id.0], |r| r.get::<_, Vec<u8>>(0))
+        .optional()?
+    else {
+        return Ok(());
+    };
+    let mut input = Input(&bytes);
+    let rest = read_labels(&mut input).map_or(0, |_| input.0.len());
+    bytes.truncate(bytes.len() - rest);
+    put_past(&mut bytes, past);
+    let lane = u8::try_from(place.lane).unwrap_or(u8::MAX);
+    tx.prepare_cached(
+        "UPDATE ts_series SET grp = ?2, lane = ?3, heartbeat_ms = ?4, labels = ?5 WHERE id = ?1",
+    )?
+    .execute(params![id.0, place.group, lane, place.heartbeat_ms, bytes])?;
+    Ok(())
+}
+
+/// Writes down another name and other labels of a series.
+pub(crate) fn write_labels(tx: &Transaction<'_>, id: SeriesId, labels: &Labels) -> Result<()> {
+    let mut stmt = tx.prepare_cached("SELECT labels, kind FROM ts_series WHERE id = ?1")?;
+    let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, u8>(1)?));
+    let Some((old, kind)) = stmt.query_row([id.0], row).optional()? else {
+        return Ok(());
+    };
+    let mut input = Input(&old);
+    let former = read_labels(&mut input);
+    let mut bytes = Vec::new();
+    put_labels(&mut bytes, labels);
+    bytes.extend(input.0);
+    tx.prepare_cached("UPDATE ts_series SET labels = ?2 WHERE id = ?1")?
+        .execute(params![id.0, bytes])?;
+    let former = former.as_ref().map_or("", |l| l.name());
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO ts_metric SELECT ?1, ?2,
+           coalesce((SELECT help FROM ts_metric WHERE name = ?3), '')",
+    )?
+    .execute(params![labels.name(), kind, former])?;
+    Ok(())
+}
+
+fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+    put_varint(out, labels.len() as u64);
+    for (name, value) in labels.iter() {
+        put_text(out, name);
+        put_text(out, value);
+    }
+}
+
+fn put_past(out: &mut Vec<u8>, past: &[Past]) {
+    for p in past {
+        put_varint(out, u64::from(p.group));
+        put_varint(out, p.lane as u64);
+        put_zigzag(out, p.until_ms);
+    }
+}
+
+/// What follows the labels: where the series was before, in time order.
+fn read_past(mut input: Input<'_>) -> Option<Vec<Past>> {
+    let mut past = Vec::new();
+    while !input.is_empty() {
+        past.push(Past {
+            group: u32::try_from(input.varint()?).ok()?,
+            lane: input.usize().filter(|&l| l < LANES)?,
+            until_ms: input.zigzag()?,
+        });
+    }
+    Some(past)
+}
+
 fn write_series(tx: &Transaction<'_>, id: SeriesId, place: &Place, def: &SeriesDef) -> Result<()> {
     let mut labels = Vec::new();
-    put_varint(&mut labels, def.labels.len() as u64);
-    for (name, value) in def.labels.iter() {
-        put_text(&mut labels, name);
-        put_text(&mut labels, value);
-    }
+    put_labels(&mut labels, &def.labels);
     let kind = kind_code(def.kind);
     let lane = u8::try_from(place.lane).unwrap_or(u8::MAX);
     tx.prepare_cached("INSERT OR REPLACE INTO ts_series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
@@ -367,6 +582,8 @@ pub(crate) struct SeriesRow {
     pub(crate) id: SeriesId,
     pub(crate) labels: Labels,
     pub(crate) place: Place,
+    /// Where it was before, in time order.
+    pub(crate) past: Vec<Past>,
 }
 
 /// All series in the order of their numbers; rows that make no sense are left out.
@@ -382,21 +599,22 @@ pub(crate) fn read_series(conn: &Connection) -> Result<Vec<SeriesRow>> {
             kind: kind_of(row.get(3)?),
             heartbeat_ms: row.get(4)?,
         };
-        let labels = row.get_ref(5)?.as_blob().ok().and_then(read_labels);
+        let mut input = Input(row.get_ref(5)?.as_blob().unwrap_or_default());
+        let labels = read_labels(&mut input);
         if let Some(labels) = labels.filter(|_| place.lane < LANES) {
             series.push(SeriesRow {
                 id: SeriesId(row.get(0)?),
                 labels,
                 place,
+                past: read_past(input).unwrap_or_default(),
             });
         }
     }
     Ok(series)
 }
 
-fn read_labels(bytes: &[u8]) -> Option<Labels> {
-    let mut input = Input(bytes);
-    let count = input.usize().filter(|&n| n <= bytes.len())?;
+fn read_labels(input: &mut Input<'_>) -> Option<Labels> {
+    let count = input.usize().filter(|&n| n <= input.0.len())?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
         pairs.push((input.text()?, input.text()?));

@@ -20,7 +20,7 @@ use super::group::Group;
 use super::ingest::{add_lanes, load, restore};
 use super::journal::{self, Event, Next};
 use super::page::Scratch;
-use super::registry::{kind_of, read_empty_groups, read_series};
+use super::registry::{Past, kind_of, read_empty_groups, read_series};
 use crate::Result;
 
 /// The readers' side: shared by the readers of a process, catches up with the journal at each query.
@@ -43,6 +43,16 @@ struct Known {
     kind: MetricKind,
     group: usize,
     lane: usize,
+    /// Where it was before.
+    past: Vec<Past>,
+}
+
+impl Known {
+    /// Everything that is kept of it, in time order: group, lane.
+    fn parts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let past = self.past.iter().map(|p| (p.group as usize, p.lane));
+        past.chain([(self.group, self.lane)])
+    }
 }
 
 impl State {
@@ -76,6 +86,7 @@ impl State {
                 kind: row.place.kind,
                 group,
                 lane: row.place.lane,
+                past: row.past,
             });
         }
         // Once here instead of at each query.
@@ -90,7 +101,7 @@ impl State {
     /// Takes in the records since the last query. `false` when the ring has turned past them.
     fn catch_up(&mut self, conn: &Connection) -> Result<bool> {
         let mut scratch = Scratch::default();
-        let mut series = false;
+        let (mut series, mut anew) = (false, false);
         loop {
             let (seq, bytes) = match self.place.next(conn)? {
                 Next::Record(seq, bytes) => (seq, bytes),
@@ -99,7 +110,8 @@ impl State {
             };
             let told = journal::replay(seq, &bytes, &mut self.groups, |groups, event| {
                 match event {
-                    Event::SeriesAdded | Event::SeriesForgotten => {
+                    Event::SeriesForgotten => anew = true,
+                    Event::SeriesAdded => {
                         series = true;
                         let known = groups.len();
                         groups.extend(read_empty_groups(conn)?.into_iter().skip(known));
@@ -115,7 +127,8 @@ impl State {
                 }
                 Ok(())
             })?;
-            if told.is_none() {
+            // Series that are gone or elsewhere, groups that are others: everything is read again.
+            if told.is_none() || anew {
                 return Ok(false);
             }
         }
@@ -148,18 +161,25 @@ impl State {
 
     /// What has to be read for some series, group by group.
     fn plan(&self, matchers: &[Matcher], range: Range) -> Vec<GroupPlan> {
-        let mut wanted = self.matching(matchers);
-        wanted.sort_by_key(|known| (known.group, known.lane));
-        let plans = wanted.chunk_by(|a, b| a.group == b.group).map(|lanes| {
-            let group = &self.groups[lanes[0].group];
-            let lanes = lanes.iter().filter_map(|known| {
-                let state = group.lanes.get(known.lane)?;
-                let lived = state.first_ms <= range.until_ms && state.last_ms >= range.from_ms;
-                let what = (known.order, known.labels.clone(), known.kind);
-                lived.then(|| LanePlan::new(group, known.lane, what))
+        let wanted = self.matching(matchers);
+        let mut parts: Vec<_> = wanted
+            .iter()
+            .flat_map(|known| known.parts().enumerate().map(move |part| (part, *known)))
+            .collect();
+        parts.sort_by_key(|((_, place), _)| *place);
+        let plans = parts
+            .chunk_by(|a, b| a.0.1.0 == b.0.1.0)
+            .filter_map(|lanes| {
+                let group = self.groups.get(lanes[0].0.1.0)?;
+                let lanes = lanes.iter().filter_map(|&((part, (_, lane)), known)| {
+                    let state = group.lanes.get(lane)?;
+                    let lived = state.first_ms <= range.until_ms && state.last_ms >= range.from_ms;
+                    let part = (!known.past.is_empty()).then_some(part);
+                    let what = (known.order, known.labels.clone(), known.kind);
+                    lived.then(|| LanePlan::new(group, lane, what, part))
+                });
+                Some(GroupPlan::new(group, lanes.collect()))
             });
-            GroupPlan::new(group, lanes.collect())
-        });
         plans.filter(|plan| !plan.lanes.is_empty()).collect()
     }
 }
@@ -259,8 +279,10 @@ impl View {
     ) -> std::result::Result<Vec<Labels>, SourceError> {
         let (mut labels, _) = self.at_present(conn, |state, _| {
             let lived = |known: &&&Known| {
-                let lane = state.groups[known.group].lanes.get(known.lane);
-                lane.is_some_and(|l| l.first_ms <= until.0 && l.last_ms >= from.0)
+                known.parts().any(|(group, lane)| {
+                    let lane = state.groups.get(group).and_then(|g| g.lanes.get(lane));
+                    lane.is_some_and(|l| l.first_ms <= until.0 && l.last_ms >= from.0)
+                })
             };
             let matching = state.matching(matchers);
             Ok(matching

@@ -18,6 +18,7 @@ mod incidents;
 mod logs;
 mod query;
 mod run;
+mod series;
 mod status;
 mod verify;
 
@@ -53,6 +54,7 @@ const COMMANDS: &[Entry] = &[
     logs::ENTRY,
     query::ENTRY,
     graph::ENTRY,
+    series::ENTRY,
     incidents::LIST,
     incidents::ONE,
     import::ENTRY,
