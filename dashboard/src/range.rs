@@ -174,7 +174,7 @@ fn span_of(text: &str) -> Option<i64> {
 }
 
 /// `now`, `now-90m`, seconds or milliseconds since 1970, RFC 3339, or a local time.
-fn parse_time(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
     let wrong = || {
         let example = "Try now-90m, 2026-11-20 14:00 or seconds since 1970.";
         format!("“{text}” is not a time. {example}")

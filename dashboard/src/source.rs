@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use vigie_parsers::Timestamp;
 use vigie_query::{EventSource, SeriesSource};
 use vigie_store::incidents::{Alert, Change, Entry, Incident, IncidentFilter, IncidentId};
@@ -168,7 +169,7 @@ impl Default for Bounds {
 }
 
 /// Calls a query off when its future is dropped: the client has left.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(crate) struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -208,13 +209,40 @@ impl Pool {
         &self,
         query: impl FnOnce(&dyn Source, &Bounds) -> T + Send + 'static,
     ) -> Result<T, PoolError> {
+        let (guard, task) = self.begin(Bounds::new(), query).await?;
+        let answer = task.await.map_err(|_| PoolError::Ended)?;
+        drop(guard);
+        answer
+    }
+
+    /// Starts a query that hands its answer over by itself, piece by piece. It is called off when what
+    /// is returned is dropped.
+    ///
+    /// # Errors
+    /// When there is no reader.
+    pub(crate) async fn start(
+        &self,
+        time_max: Duration,
+        query: impl FnOnce(&dyn Source, &Bounds) + Send + 'static,
+    ) -> Result<CancelOnDrop, PoolError> {
+        let bounds = Bounds {
+            deadline: Instant::now() + time_max,
+            ..Bounds::new()
+        };
+        Ok(self.begin(bounds, query).await?.0)
+    }
+
+    async fn begin<T: Send + 'static>(
+        &self,
+        bounds: Bounds,
+        query: impl FnOnce(&dyn Source, &Bounds) -> T + Send + 'static,
+    ) -> Result<(CancelOnDrop, JoinHandle<Result<T, PoolError>>), PoolError> {
         let permits = Arc::clone(&self.inner.permits);
         let permit = tokio::time::timeout(WAIT_MAX, permits.acquire_owned()).await;
         let permit = permit
             .map_err(|_| PoolError::Busy)?
             .map_err(|_| PoolError::Ended)?;
         let inner = Arc::clone(&self.inner);
-        let bounds = Bounds::new();
         let guard = CancelOnDrop(Arc::clone(&bounds.cancel));
         let task = tokio::task::spawn_blocking(move || {
             let idle = inner
@@ -235,8 +263,6 @@ impl Pool {
             drop(permit);
             Ok(answer)
         });
-        let answer = task.await.map_err(|_| PoolError::Ended)?;
-        drop(guard);
-        answer
+        Ok((guard, task))
     }
 }

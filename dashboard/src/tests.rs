@@ -387,6 +387,117 @@ async fn logs_are_answered_as_json() {
 }
 
 #[tokio::test]
+async fn pipes_are_answered_with_a_table() {
+    let site = site().await;
+    let found = site.get("/api/v1/logs?q=needle+%7C+count+by+level").await;
+    let data = &found.json()["data"];
+    assert_eq!(data["columns"], serde_json::json!(["level", "count"]));
+    let rows = serde_json::json!([["info", 17], ["err", 3]]);
+    assert_eq!(data["rows"], rows, "{data}");
+    let parsed = site
+        .get("/api/v1/logs?q=%7C+parse+%22line+%3Cn%3E+%22+%7C+where+n%3D7")
+        .await
+        .json();
+    let events = parsed["data"]["events"].as_array().unwrap();
+    assert_eq!(
+        (events.len(), &events[0]["n"]),
+        (1, &serde_json::json!("7"))
+    );
+    let counted = site.get("/api/v1/logs/histogram?q=%7C+count").await;
+    assert_eq!(counted.status, 400);
+    assert!(counted.text().contains("no place here"));
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_a_gap() {
+    let site = site().await;
+    let (mut seen, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = site
+            .get(&format!("/api/v1/logs?limit=3{before}"))
+            .await
+            .json();
+        let data = &page["data"];
+        let events = data["events"].as_array().unwrap();
+        seen.extend(events.iter().map(|e| e["id"].as_u64().unwrap()));
+        match data["next"].as_str() {
+            Some(next) => before = format!("&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=20).rev().collect::<Vec<u64>>());
+    let oldest = site.get("/api/v1/logs?limit=2&order=oldest").await.json();
+    assert_eq!(oldest["data"]["events"][0]["id"], 1);
+    assert_eq!(oldest["data"]["more"], true);
+    assert_eq!(oldest["data"]["next"], serde_json::Value::Null);
+    for bad in [
+        "limit=many",
+        "order=random",
+        "before=x",
+        "format=xml",
+        "from=soon",
+        "q=(",
+        "from=now&to=now-1h",
+        "format=raw&q=%7C+count",
+        "q=@deploy",
+    ] {
+        let answer = site.get(&format!("/api/v1/logs?{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn any_field_has_a_histogram_and_its_values() {
+    let site = site().await;
+    let found = site.get("/api/v1/logs/histogram?by=level").await.json();
+    let sum = |name: &str| -> u64 {
+        let cells = found["data"]["columns"][name].as_array().unwrap();
+        cells.iter().map(|n| n.as_u64().unwrap()).sum()
+    };
+    assert_eq!((sum("info"), sum("err")), (17, 3));
+    let all = site
+        .get("/api/v1/logs/histogram?by=level&q=@all&limit=1")
+        .await
+        .json();
+    assert_eq!(all["data"]["total"], 20);
+    assert!(all["data"]["columns"]["(other)"].is_array(), "{all}");
+    let none = site.get("/api/v1/logs/histogram?by=nothing").await.json();
+    assert!(none["data"]["columns"]["(none)"].is_array(), "{none}");
+    let where_ = site
+        .get("/api/v1/logs/fields?field=level&q=%7C+where+level%3Derr")
+        .await
+        .json();
+    assert_eq!(
+        where_["data"]["level"],
+        serde_json::json!([{"value": "err", "count": 3}])
+    );
+}
+
+#[tokio::test]
+async fn lines_are_streamed() {
+    let site = site().await;
+    let found = site.get("/api/v1/logs?format=ndjson&q=level%3Derr").await;
+    assert!(
+        found.head.contains("application/x-ndjson"),
+        "{}",
+        found.head
+    );
+    let text = found.text();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .filter_map(|l| serde_json::from_str(l).ok())
+        .filter(serde_json::Value::is_object)
+        .collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(lines[3]["end"], true);
+    let raw = site
+        .get("/api/v1/logs?format=raw&q=level%3Derr")
+        .await
+        .text();
+    assert!(raw.contains("line 2 <script>"), "{raw:?}");
+}
+
+#[tokio::test]
 async fn the_first_page_is_small() {
     let site = site().await;
     let zipped = "Accept-Encoding: gzip\r\n";
