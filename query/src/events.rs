@@ -179,6 +179,22 @@ pub trait EventSource {
         Ok(last)
     }
 
+    /// Delivers the `n` events before and behind each of `hits` of the same source, in any order and
+    /// without the hits, if the source has a better way than to be scanned around each hit. The range,
+    /// the filter and the order of the scan mean nothing here.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn neighbours(
+        &self,
+        _scan: &Scan<'_>,
+        _hits: &[Event],
+        _n: usize,
+        _each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<Option<ScanStats>, SourceError> {
+        Ok(None)
+    }
+
     /// Counts matching events by the values of fields. This is `count by`, `top`, `chart` and the
     /// histograms of pages: a source that keeps columns answers it without making rows. The order of
     /// the scan means nothing here.

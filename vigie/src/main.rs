@@ -6,6 +6,7 @@ mod config;
 mod context;
 mod demo;
 mod files;
+mod histogram;
 mod logging;
 mod output;
 mod retention;
@@ -15,19 +16,20 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     reset_sigpipe();
-    let matches = match commands::cli().try_get_matches() {
-        Ok(matches) => matches,
-        Err(e) => {
-            // Nobody is left to tell when the terminal is gone.
-            let _ = e.print();
-            let code = if e.use_stderr() {
-                commands::COULD_NOT_RUN
-            } else {
-                0
-            };
-            return ExitCode::from(code);
-        }
-    };
+    let matches =
+        match commands::cli().try_get_matches_from(commands::arguments(std::env::args_os())) {
+            Ok(matches) => matches,
+            Err(e) => {
+                // Nobody is left to tell when the terminal is gone.
+                let _ = e.print();
+                let code = if e.use_stderr() {
+                    commands::COULD_NOT_RUN
+                } else {
+                    0
+                };
+                return ExitCode::from(code);
+            }
+        };
     commands::run(&matches)
 }
 

@@ -123,15 +123,26 @@ pub(crate) fn nearest<'a>(
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let allowed = match word.chars().count() {
-        0..4 => return None,
-        4..8 => 1,
+        0..3 => return None,
+        3..8 => 1,
         _ => 2,
     };
     candidates
         .map(|c| (strsim::osa_distance(word, c), c))
         .filter(|&(distance, _)| distance <= allowed)
+        // In so short a word only two letters that changed places are a slip.
+        .filter(|(_, c)| word.chars().count() > 3 || has_same_letters(word, c))
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, c)| c)
+}
+
+fn has_same_letters(a: &str, b: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(a) == sorted(b)
 }
 
 /// A set of levels.

@@ -14,6 +14,7 @@ mod memory;
 mod number;
 mod parse;
 mod parse_pipe;
+mod prefilter;
 mod printable;
 mod query;
 mod run;
@@ -36,6 +37,7 @@ pub use parse::{
     MAX_CONDITIONS, MAX_DEPTH, MAX_NEEDLE_LEN, MAX_QUERY_LEN, MAX_REGEX_LEN, MAX_REGEX_SIZE,
 };
 pub use parse_pipe::{MAX_COUNT, MAX_LIST, MAX_PIPES};
+pub use prefilter::{Candidates, Prefilter};
 pub use printable::printable;
 pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};
 pub use run::{Cursor, Limits, Outcome, RunContext, RunError, run};

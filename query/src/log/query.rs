@@ -229,6 +229,16 @@ impl Pipe {
         }
     }
 
+    /// Whether it may look at the source more than once.
+    #[must_use]
+    pub fn reads_again(&self) -> bool {
+        use Pipe::{Around, Chart, Context, Diff, New, Rate};
+        matches!(
+            self,
+            Around(_) | Chart { .. } | Context(_) | Diff(_) | New { .. } | Rate { .. }
+        )
+    }
+
     /// Whether rows of a table come out of it, whatever went in.
     #[must_use]
     pub fn makes_rows(&self) -> bool {

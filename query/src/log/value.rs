@@ -51,7 +51,7 @@ impl Parser<'_> {
         if matches!(op, Op::Order(_)) {
             return self.number_test(name, op, value);
         }
-        if let Some(test) = self.shaped(name, value) {
+        if let Some(test) = self.shaped(name, value)? {
             return Ok(test);
         }
         let is_address = matches!(name.kind(), FieldKind::Known(vigie_parsers::Field::Ip))
@@ -67,17 +67,32 @@ impl Parser<'_> {
     }
 
     /// A range or a network, in either kind of equality.
-    fn shaped(&self, name: &FieldName, value: &Value) -> Option<Test> {
+    fn shaped(&self, name: &FieldName, value: &Value) -> Result<Option<Test>> {
         if value.quoted || value.open_start || value.open_end {
-            return None;
+            return Ok(None);
         }
         let text = value.text.as_str();
         if let Some((low, high)) = text.split_once("..") {
-            let (low, high) = (self.number(name, low)?, self.number(name, high)?);
-            return Some(Test::Between(low, high));
+            let ends = self.number(name, low).zip(self.number(name, high));
+            return Ok(ends.map(|(low, high)| Test::Between(low, high)));
         }
-        let (address, bits) = text.split_once('/')?;
-        Cidr::new(address.parse().ok()?, bits.parse().ok()?).map(Test::Cidr)
+        let parsed = text.split_once('/').and_then(|(address, bits)| {
+            Some((address.parse::<IpAddr>().ok()?, bits.parse::<u16>().ok()?))
+        });
+        let Some((address, bits)) = parsed else {
+            return Ok(None);
+        };
+        let net = u8::try_from(bits)
+            .ok()
+            .and_then(|bits| Cidr::new(address, bits));
+        match net {
+            Some(net) => Ok(Some(Test::Cidr(net))),
+            None => {
+                let most = if address.is_ipv4() { 32 } else { 128 };
+                let message = format!("a network of {address} has 0 to {most} bits, not {bits}");
+                Err(self.error_at(value.at, message))
+            }
+        }
     }
 
     fn number(&self, name: &FieldName, text: &str) -> Option<f64> {
@@ -98,7 +113,7 @@ impl Parser<'_> {
                 _ => Test::Between(number, number),
             });
         }
-        if let (false, Some(test)) = (matches!(op, Op::Order(_)), self.shaped(name, value)) {
+        if let (false, Some(test)) = (matches!(op, Op::Order(_)), self.shaped(name, value)?) {
             return Ok(test);
         }
         let text = &value.text;

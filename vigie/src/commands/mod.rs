@@ -1,5 +1,6 @@
 //! The list of commands. A new one is a file here, a `mod` line and an entry in [`COMMANDS`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crate::context::Context;
 use crate::logging;
 use crate::output::Color;
+use logs::words;
 
 mod check;
 mod demo;
@@ -44,6 +46,9 @@ pub(crate) enum Outcome {
 
 /// Exit code 2: bad flags, no store, a broken configuration.
 pub(crate) const COULD_NOT_RUN: u8 = 2;
+
+/// Commands whose last arguments are a log query.
+const QUERY_COMMANDS: &[&str] = &["logs"];
 
 /// All commands, in the order of `--help`: first what one types first.
 const COMMANDS: &[Entry] = &[
@@ -105,6 +110,23 @@ pub(crate) fn cli() -> Command {
     COMMANDS.iter().fold(base, |cli, entry| {
         cli.subcommand((entry.flags)(Command::new(entry.name).about(entry.about)))
     })
+}
+
+/// The arguments as they are read: those of a query command with the query last.
+pub(crate) fn arguments(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.collect();
+    let mut cli = cli();
+    cli.build();
+    let place = words::command(&cli, &args);
+    let name = place.and_then(|at| args.get(at));
+    let name = name.filter(|a| QUERY_COMMANDS.iter().any(|n| a == n));
+    if let (Some(at), Some(command)) = (place, name.and_then(|n| cli.find_subcommand(n))) {
+        let rest = args.split_off(at + 1);
+        args.extend(words::arrange(command, rest, |name| {
+            std::path::Path::new(name).exists()
+        }));
+    }
+    args
 }
 
 /// Runs what was asked for.

@@ -14,5 +14,6 @@ mod daemon;
 mod disk;
 mod docs;
 mod layers;
+mod logs;
 mod peers;
 mod tidy;

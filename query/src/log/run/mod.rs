@@ -210,20 +210,23 @@ impl<'a> Runner<'a> {
         if let (true, Some(cursor)) = (pipes.iter().all(plan::streams), self.cx.before) {
             range.end = range.end.min(cursor.time.plus_ms(1));
         }
-        self.pass(pipes, range, out)
+        let most = self.most(pipes);
+        self.pass(pipes, range, most, out)
     }
 
-    /// One scan of `range` through a chain of `pipes`.
+    /// One scan of `range` through a chain of `pipes`, which takes `most` events at most.
     fn pass(
         &mut self,
         pipes: &[Pipe],
         range: Range<Timestamp>,
+        most: Option<usize>,
         out: &mut Out<'_>,
     ) -> Result<(), RunError> {
         let mut chain = Chain::new(pipes, self.budget, self.order, self.cx, &self.range)?;
         let (none, mut stats) = (Vec::new(), ScanStats::default());
-        let filter = self.filter;
-        let scanned = self.scan(filter, range, self.order, &mut stats, &mut |event| {
+        let mut scan = self.scan_of(self.filter, range, self.order);
+        scan.most = most;
+        let scanned = self.source.scan(&scan, &mut |event| {
             let hit = Hit {
                 event,
                 extracted: &none,
@@ -231,10 +234,23 @@ impl<'a> Runner<'a> {
             };
             chain.push(Item::Event(hit), out)
         });
+        stats.add(scanned?);
         self.stats.add(stats);
-        scanned?;
         chain.finish(out);
         Ok(())
+    }
+
+    /// How many events the pipes take of a scan at most, where the first of them says so.
+    fn most(&self, pipes: &[Pipe]) -> Option<usize> {
+        let answer = self.cx.limits.rows.saturating_add(1);
+        match pipes.first() {
+            // The events of the cursor's own time come once more.
+            None => self.cx.before.is_none().then_some(answer),
+            Some(Pipe::Head(n)) if self.order == Order::OldestFirst => Some(*n),
+            Some(Pipe::Tail(n)) if self.order == Order::NewestFirst => Some(*n),
+            Some(Pipe::Limit(n)) => Some(*n),
+            Some(_) => None,
+        }
     }
 
     fn scan(

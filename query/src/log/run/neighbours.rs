@@ -65,7 +65,18 @@ impl Runner<'_> {
         let hits = self.hits(before)?;
         // By time and arrival; hits win over neighbours.
         let mut all: BTreeMap<(Timestamp, u64), (Event, bool)> = BTreeMap::new();
-        for hit in &hits {
+        let budget = self.budget;
+        let scan = self.scan_of(self.filter, self.range.clone(), Order::OldestFirst);
+        let known = self.source.neighbours(&scan, &hits, n, &mut |event| {
+            if budget.take(event.line.len() + size_of::<Event>()) {
+                all.insert((event.time, event.id), (event.clone(), true));
+                return Flow::Continue(());
+            }
+            Flow::Break(())
+        })?;
+        let searched: &[Event] = if known.is_some() { &[] } else { &hits };
+        self.stats.add(known.unwrap_or_default());
+        for hit in searched {
             let source = Filter::Field {
                 name: FieldName::new("source"),
                 test: Test::Exact(Exact::new(&hit.origin.source, false, false)),
@@ -121,7 +132,8 @@ impl Runner<'_> {
     fn hits(&mut self, pipes: &[Pipe]) -> Result<Vec<Event>, RunError> {
         let (mut hits, budget) = (Vec::new(), self.budget);
         let range = self.range.clone();
-        self.pass(pipes, range, &mut |item| {
+        let most = pipes.is_empty().then_some(MAX_HITS + 1);
+        self.pass(pipes, range, most, &mut |item| {
             if hits.len() == MAX_HITS {
                 budget.cut(TOO_MANY_HITS);
                 return Flow::Break(());

@@ -148,7 +148,7 @@ impl Runner<'_> {
         let base = since.plus_ms(-NEW_LOOKS_BACK_MS)..since;
         let (seen, buffer) = (&mut found.seen, &mut found.buffer);
         let missed = self.stats.incomplete.is_some();
-        self.pass(before, base, &mut |item| {
+        self.pass(before, base, None, &mut |item| {
             if let Item::Event(hit) = item {
                 pattern_of(&message(hit.event), buffer);
                 seen.remove(buffer.as_slice());
@@ -224,7 +224,7 @@ impl Runner<'_> {
     /// The patterns of what passes `pipes` in a range.
     fn gather(&mut self, pipes: &[Pipe], range: Range<Timestamp>) -> Result<Patterns, RunError> {
         let (mut patterns, budget) = (Patterns::default(), self.budget);
-        self.pass(pipes, range, &mut |item| {
+        self.pass(pipes, range, None, &mut |item| {
             patterns.add(&item, budget);
             Flow::Continue(())
         })?;

@@ -1,226 +1,37 @@
-//! `vigie logs`: searches the store, or files directly.
+//! How answers are printed: text for people, JSON, CSV, or lines as they came.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::ArgMatches;
 use serde_json::{Map, Value as Json, json};
-use vigie_parsers::{Event, Timestamp};
-use vigie_query::log::{self, Cell, Clock, Hit, Moment, Query, RunContext, Sink, Table, TimeRange};
-use vigie_query::{EventSource, Order, Scan};
+use vigie_parsers::{Event, Severity};
+use vigie_query::Order;
+use vigie_query::log::{self, Cell, Hit, Sink, Table};
 
-use super::{Entry, Outcome, format, since, until};
 use crate::context::Context;
-use crate::files::Files;
 use crate::output::{self, csv_field, printable};
 use crate::times;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "logs",
-    about: "Searches the logs: words, fields, times, and pipes that count.",
-    flags,
-    run,
-};
-
-/// Lines that are shown when nothing else is said.
-const LINES: &str = "200";
-/// How often `--follow` looks for more.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(300);
-/// `--follow` shows lines that arrive late up to this much.
-const FOLLOW_LATE_MS: i64 = 3_600_000;
-
-fn flags(command: Command) -> Command {
-    command
-        .arg(
-            Arg::new("query")
-                .value_name("QUERY")
-                .num_args(0..)
-                .help("Words, fields and pipes, as: status>=500 | top path"),
-        )
-        .arg(since("the last hour; with --file all"))
-        .arg(until())
-        .arg(
-            Arg::new("lines")
-                .short('n')
-                .long("lines")
-                .value_name("N")
-                .value_parser(value_parser!(usize))
-                .default_value(LINES)
-                .help("At most so many, the newest"),
-        )
-        .arg(
-            Arg::new("follow")
-                .short('f')
-                .long("follow")
-                .action(ArgAction::SetTrue)
-                .help("Go on with what arrives"),
-        )
-        .arg(format(&["text", "json", "csv", "raw"]))
-        .arg(
-            Arg::new("file")
-                .long("file")
-                .value_name("FILE")
-                .action(ArgAction::Append)
-                .num_args(1..)
-                .value_parser(value_parser!(PathBuf))
-                .help("Read these files (.gz, .zst, - too) instead of the store"),
-        )
-        .arg(
-            Arg::new("context")
-                .short('C')
-                .long("context")
-                .value_name("N")
-                .value_parser(value_parser!(usize))
-                .help("Also the N lines before and after, of the same source"),
-        )
-        .arg(
-            Arg::new("raw")
-                .long("raw")
-                .action(ArgAction::SetTrue)
-                .help("Do not escape control characters in text output"),
-        )
-        .arg(
-            Arg::new("stats")
-                .long("stats")
-                .action(ArgAction::SetTrue)
-                .help("Say what the search had to read"),
-        )
-}
-
-fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
-    let words: Vec<&String> = matches
-        .get_many("query")
-        .map(Iterator::collect)
-        .unwrap_or_default();
-    let text = words
-        .iter()
-        .map(|w| w.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
-    let mut query = Query::parse(&text)?;
-    if let Some(&n) = matches.get_one::<usize>("context") {
-        query.pipes.insert(0, log::Pipe::Context(n));
-    }
-    let files = matches.get_many::<PathBuf>("file");
-    let from_files = files.is_some();
-    let source: Box<dyn EventSource> = match files {
-        Some(paths) => Box::new(Files::new(paths.cloned().collect(), cx.tz.clone())),
-        None => Box::new(cx.reader()?),
-    };
-    let mut run = RunContext::new(Clock {
-        now: cx.now,
-        zone: cx.tz.clone(),
-        boot: boot(),
-        deploy: None,
-    });
-    run.limits.rows = *matches.get_one::<usize>("lines").expect("has a default");
-    run.default_range = range(cx, matches, from_files)?;
-    let start = Instant::now();
-    let mut printer = Printer::new(cx, matches);
-    let outcome = log::run(source.as_ref(), &query, &run, &mut printer)?;
-    printer.finish(outcome.order)?;
-    if let Some(reason) = &outcome.stats.incomplete {
-        eprintln!("vigie: incomplete: {reason}");
-    }
-    if matches.get_flag("stats") {
-        let s = &outcome.stats;
-        eprintln!(
-            "{} blocks, {} read, {}; {} events checked, {} matched; {:.1} ms",
-            s.blocks,
-            s.blocks_read,
-            output::bytes(s.bytes_read),
-            s.events_checked,
-            s.events_matched,
-            start.elapsed().as_secs_f64() * 1000.0
-        );
-    }
-    if matches.get_flag("follow") {
-        if from_files || query.makes_table() {
-            bail!("--follow goes with a plain search of the store");
-        }
-        follow(cx, source.as_ref(), &query, &mut printer)?;
-    }
-    Ok(if printer.shown == 0 {
-        Outcome::Trouble
-    } else {
-        Outcome::Fine
-    })
-}
-
-/// `--since` and `--until`; without them the last hour, of files everything.
-fn range(cx: &Context, matches: &ArgMatches, all: bool) -> Result<TimeRange> {
-    let given = |name| matches.contains_id(name);
-    if !given("since") && !given("until") {
-        return Ok(if all {
-            TimeRange::All
-        } else {
-            TimeRange::Of(Moment::Ago(3_600_000))
-        });
-    }
-    let point = |name| -> Result<Option<Moment>> {
-        Ok(match given(name) {
-            true => Some(Moment::Fixed(cx.time(matches, name, cx.now)?)),
-            false => None,
-        })
-    };
-    Ok(TimeRange::Between(point("since")?, point("until")?))
-}
-
-/// When this machine started.
-fn boot() -> Option<Timestamp> {
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let seconds: f64 = uptime.split(' ').next()?.parse().ok()?;
-    #[expect(clippy::cast_possible_truncation, reason = "an uptime is small")]
-    Some(times::now().plus_ms(-(seconds * 1000.0) as i64))
-}
-
-/// Prints what arrives, until interrupted.
-fn follow(
-    cx: &Context,
-    source: &dyn EventSource,
-    query: &Query,
-    printer: &mut Printer,
-) -> Result<()> {
-    let mut seen = printer.newest;
-    loop {
-        std::thread::sleep(FOLLOW_INTERVAL);
-        let now = times::now();
-        let mut scan = Scan::new(
-            now.plus_ms(-FOLLOW_LATE_MS),
-            now.plus_ms(FOLLOW_LATE_MS),
-            &query.filter,
-        );
-        scan.order = Order::OldestFirst;
-        let mut newest = seen;
-        source.scan(&scan, &mut |event| {
-            if event.id > seen && event.recv >= cx.now {
-                newest = newest.max(event.id);
-                printer.print(event);
-            }
-            ControlFlow::Continue(())
-        })?;
-        seen = newest;
-        printer.out.flush()?;
-    }
-}
-
 /// Prints events oldest first as people read, and tables.
-struct Printer<'a> {
+pub(super) struct Printer<'a> {
     cx: &'a Context,
     format: String,
     raw: bool,
     /// Lines that came newest first and wait to be turned round.
     held: Vec<Vec<u8>>,
     out: BufWriter<io::Stdout>,
-    shown: usize,
-    newest: u64,
+    /// Lines and rows printed.
+    pub(super) shown: usize,
+    /// The numbers of the events of the search.
+    ids: HashSet<u64>,
+    /// The first line of a CSV is out.
+    has_header: bool,
 }
 
 impl<'a> Printer<'a> {
-    fn new(cx: &'a Context, matches: &ArgMatches) -> Self {
+    pub(super) fn new(cx: &'a Context, matches: &ArgMatches) -> Self {
         Self {
             cx,
             format: matches
@@ -231,28 +42,29 @@ impl<'a> Printer<'a> {
             held: Vec::new(),
             out: BufWriter::new(io::stdout()),
             shown: 0,
-            newest: 0,
+            ids: HashSet::new(),
+            has_header: false,
         }
     }
 
-    fn finish(&mut self, order: Order) -> io::Result<()> {
+    /// Prints what is held, oldest first.
+    pub(super) fn finish(&mut self, order: Order) -> io::Result<()> {
         if order == Order::NewestFirst {
             self.held.reverse();
         }
-        if self.format == "csv" && !self.held.is_empty() {
+        if self.format == "csv" && !self.held.is_empty() && !self.has_header {
+            self.has_header = true;
             self.out.write_all(b"time,level,host,app,message\n")?;
         }
-        for line in std::mem::take(&mut self.held) {
+        for line in self.held.drain(..) {
             self.out.write_all(&line)?;
         }
         self.out.flush()
     }
 
-    /// Prints one event at once.
-    fn print(&mut self, event: &Event) {
-        let line = self.line(event, &Vec::new(), false);
-        // A closed pipe ends the program by its signal.
-        let _ = self.out.write_all(&line);
+    /// The numbers of the events printed so far, forgotten here.
+    pub(super) fn take_shown(&mut self) -> HashSet<u64> {
+        std::mem::take(&mut self.ids)
     }
 
     fn line(&self, event: &Event, extracted: &[(String, Vec<u8>)], neighbour: bool) -> Vec<u8> {
@@ -274,7 +86,7 @@ impl<'a> Printer<'a> {
                 .map(|v| printable(&v).into_owned())
                 .unwrap_or_default()
         };
-        let level = event.severity.map_or("-", vigie_parsers::Severity::as_str);
+        let level = event.severity.map_or("-", Severity::as_str);
         let mut head = format!("{} ", times::show(event.time, &cx.tz));
         head.push_str(&cx.color.severity(event.severity, &format!("{level:<6}")));
         let (host, app) = (field("host"), field("app"));
@@ -302,7 +114,7 @@ impl<'a> Printer<'a> {
         format!(
             "{},{},{},{},{}",
             times::rfc3339(event.time, &self.cx.tz),
-            event.severity.map_or("", vigie_parsers::Severity::as_str),
+            event.severity.map_or("", Severity::as_str),
             field("host"),
             field("app"),
             csv_field(&String::from_utf8_lossy(&log::message(event)))
@@ -379,7 +191,7 @@ fn number(n: f64) -> String {
 impl Sink for Printer<'_> {
     fn event(&mut self, hit: &Hit<'_>) -> ControlFlow<()> {
         self.shown += 1;
-        self.newest = self.newest.max(hit.event.id);
+        self.ids.insert(hit.event.id);
         let line = self.line(hit.event, hit.extracted, hit.is_neighbour);
         self.held.push(line);
         ControlFlow::Continue(())

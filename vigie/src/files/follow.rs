@@ -1,0 +1,247 @@
+//! Follows files by their names, as `tail -F`: through rotation and truncation, without a store.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use vigie_parsers::Event;
+
+use super::lines::{Each, Lines};
+
+/// Read at once.
+const CHUNK_BYTES: u64 = 256 << 10;
+/// How often a file without its name is still looked at: its writer may take a while to notice the
+/// rotation.
+const POLLS_AFTER: u32 = 100;
+
+/// Files that are followed.
+pub(crate) struct Follow {
+    files: Vec<Followed>,
+}
+
+struct Followed {
+    path: PathBuf,
+    zone: TimeZone,
+    /// The file under that name, or the one that was there last.
+    open: Option<Open>,
+    /// The one before it, and how often it will still be looked at.
+    old: Option<(Open, u32)>,
+    number: u64,
+}
+
+struct Open {
+    file: File,
+    id: (u64, u64),
+    offset: u64,
+    lines: Lines,
+    /// The beginning of a line whose end has not come yet.
+    buffer: Vec<u8>,
+}
+
+impl Follow {
+    /// Begins at the ends of the files as they are now; one that is not there yet is read whole when
+    /// it comes.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read, and for standard input and packed files, which do not
+    /// grow.
+    pub(crate) fn new(paths: &[PathBuf], zone: &TimeZone) -> io::Result<Self> {
+        let mut files = Vec::new();
+        for path in paths {
+            let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+            let mut followed = Followed {
+                path: path.clone(),
+                zone: zone.clone(),
+                open: None,
+                old: None,
+                number: 0,
+            };
+            match open(path) {
+                Ok((mut file, metadata)) => {
+                    if is_packed(&mut file).map_err(named)? {
+                        let e = io::Error::other("is packed: it does not grow; leave --follow out");
+                        return Err(named(e));
+                    }
+                    followed.begin(file, &metadata, metadata.len());
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(named(e)),
+            }
+            files.push(followed);
+        }
+        Ok(Self { files })
+    }
+
+    /// What has come since the last time, file by file.
+    pub(crate) fn poll(&mut self, each: &mut dyn FnMut(&Event)) {
+        for file in &mut self.files {
+            file.poll(&mut |event| {
+                each(event);
+                ControlFlow::Continue(())
+            });
+        }
+    }
+}
+
+/// A regular file.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    if path.as_os_str() == "-" {
+        return Err(io::Error::other(
+            "standard input is read to its end; leave --follow out",
+        ));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("is no regular file"));
+    }
+    Ok((file, metadata))
+}
+
+fn is_packed(file: &mut File) -> io::Result<bool> {
+    let mut head = Vec::with_capacity(4);
+    Read::take(&mut *file, 4).read_to_end(&mut head)?;
+    Ok(head.starts_with(b"\x1f\x8b") || head.starts_with(b"\x28\xb5\x2f\xfd"))
+}
+
+impl Followed {
+    fn begin(&mut self, file: File, metadata: &Metadata, offset: u64) {
+        let now = crate::times::now();
+        self.open = Some(Open {
+            file,
+            id: (metadata.dev(), metadata.ino()),
+            offset,
+            lines: Lines::new(&self.path, now, self.zone.clone(), self.number),
+            buffer: Vec::new(),
+        });
+    }
+
+    fn poll(&mut self, each: &mut Each<'_>) {
+        let there = std::fs::metadata(&self.path).ok();
+        let id = there.as_ref().map(|m| (m.dev(), m.ino()));
+        if let Some((old, left)) = &mut self.old {
+            *left -= 1;
+            let is_last = *left == 0;
+            old.read(is_last, each);
+            if is_last {
+                self.old = None;
+            }
+        }
+        if let Some(open) = &mut self.open {
+            // A file that was renamed is read to its end before its successor.
+            open.read(false, each);
+            self.number = open.lines.number;
+            if id.is_none_or(|id| id == open.id) {
+                return;
+            }
+            if let Some((mut older, _)) = self.old.take() {
+                older.read(true, each);
+            }
+        }
+        self.old = self.open.take().map(|open| (open, POLLS_AFTER));
+        if there.is_some_and(|m| m.is_file())
+            && let Ok((file, metadata)) = self::open(&self.path)
+        {
+            self.begin(file, &metadata, 0);
+            if let Some(open) = &mut self.open {
+                open.read(false, each);
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Takes whole lines to the end of the file; what cannot be read now may be read later.
+    fn read(&mut self, is_last: bool, each: &mut Each<'_>) {
+        // What was read is not there any more: the file was emptied and begins anew.
+        if self.file.metadata().is_ok_and(|m| m.len() < self.offset) {
+            (self.offset, self.buffer) = (0, Vec::new());
+        }
+        self.lines.set_modified(crate::times::now());
+        while self.read_some().is_ok_and(|n| n > 0) {
+            let _ = self.lines.take(&mut self.buffer, false, None, each);
+        }
+        if is_last {
+            let _ = self.lines.take(&mut self.buffer, true, None, each);
+        }
+    }
+
+    fn read_some(&mut self) -> io::Result<usize> {
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        let read = Read::take(&mut self.file, CHUNK_BYTES).read_to_end(&mut self.buffer)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn rotation_and_truncation_lose_and_repeat_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        std::fs::write(&path, "before\n").unwrap();
+        let mut follow = Follow::new(std::slice::from_ref(&path), &TimeZone::UTC).unwrap();
+        let mut check = |expected: &[&str]| {
+            let mut found = Vec::new();
+            follow.poll(&mut |e| found.push(String::from_utf8_lossy(&e.line).into_owned()));
+            assert_eq!(found, expected);
+        };
+        let append = |path: &Path, text: &str| {
+            let mut file = File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        check(&[]);
+        append(&path, "one\nha");
+        check(&["one"]);
+        append(&path, "lf\n");
+        check(&["half"]);
+        let old = dir.path().join("app.log.1");
+        append(&path, "last of the old\nno end");
+        std::fs::rename(&path, &old).unwrap();
+        check(&["last of the old"]);
+        append(&path, "first of the new\n");
+        check(&["first of the new"]);
+        append(&old, ", an end\nlate\nnone");
+        check(&["no end, an end", "late"]);
+        for _ in 2..POLLS_AFTER {
+            check(&[]);
+        }
+        check(&["none"]);
+        File::create(&path).unwrap();
+        check(&[]);
+        append(&path, "anew\n");
+        check(&["anew"]);
+        std::fs::remove_file(&path).unwrap();
+        check(&[]);
+        append(&path, "back\n");
+        check(&["back"]);
+    }
+
+    #[test]
+    fn what_does_not_grow_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| Follow::new(&[path.to_owned()], &TimeZone::UTC).err();
+        assert!(
+            refused(Path::new("-"))
+                .unwrap()
+                .to_string()
+                .contains("standard input")
+        );
+        assert!(refused(dir.path()).unwrap().to_string().contains("regular"));
+        let packed = dir.path().join("a.gz");
+        std::fs::write(&packed, b"\x1f\x8b\x08\x00").unwrap();
+        assert!(refused(&packed).unwrap().to_string().contains("packed"));
+    }
+}

@@ -1,0 +1,222 @@
+//! From the bytes of a file to its events, reading no more lines than the search needs.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use memchr::{memchr, memchr_iter, memrchr};
+use vigie_parsers::formats::Detector;
+use vigie_parsers::{Context, Event, Origin, Record, Timestamp};
+use vigie_query::log::Prefilter;
+
+use super::input::Input;
+
+/// A longer line is cut, as in the daemon.
+pub(crate) const LINE_LEN_MAX: usize = 64 << 10;
+
+/// What lines are handed to.
+pub(super) type Each<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
+
+/// Reads the lines of one file in order.
+pub(super) struct Lines {
+    context: Context,
+    detector: Detector,
+    event: Event,
+    scratch: Record,
+    /// A line without a time happened when the one before it did.
+    last: Timestamp,
+    /// Lines that were seen, of this file and those before it.
+    pub(super) number: u64,
+    /// Lines that were read one by one.
+    pub(super) read: u64,
+    /// Lines that were cut.
+    pub(super) cut: u64,
+    /// The rest of a line that was cut goes.
+    skipping: bool,
+    at_start: bool,
+}
+
+impl Lines {
+    /// `number` lines were seen before.
+    pub(super) fn new(path: &Path, modified: Timestamp, zone: TimeZone, number: u64) -> Self {
+        let name = path.display().to_string();
+        let event = Event {
+            recv: modified,
+            origin: Arc::new(Origin {
+                source: format!("file:{name}"),
+                fields: vec![("file".to_owned(), name)],
+            }),
+            ..Event::default()
+        };
+        Self {
+            context: Context::new(modified, zone),
+            detector: Detector::default(),
+            event,
+            scratch: Record::default(),
+            last: modified,
+            number,
+            read: 0,
+            cut: 0,
+            skipping: false,
+            at_start: true,
+        }
+    }
+
+    /// Where the lines come from.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.event.origin
+    }
+
+    /// Stamps without a year are of the time around this.
+    pub(super) fn set_modified(&mut self, modified: Timestamp) {
+        self.context.recv = modified;
+        self.event.recv = modified;
+    }
+
+    /// All lines of an input that may pass the prefilter.
+    pub(super) fn read_all(
+        &mut self,
+        input: &mut Input,
+        prefilter: Option<&Prefilter>,
+        bytes: &mut u64,
+        each: &mut Each<'_>,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut buffer = Vec::new();
+        loop {
+            let had = buffer.len();
+            let more = match input.read(&mut buffer) {
+                Ok(more) => more,
+                Err(e) => {
+                    // What could be unpacked stands.
+                    let _ = self.take(&mut buffer, true, prefilter, each);
+                    return Err(e);
+                }
+            };
+            *bytes += (buffer.len() - had) as u64;
+            if self.take(&mut buffer, !more, prefilter, each).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if !more {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+    }
+
+    /// Takes the whole lines from the front of the buffer; at the end also one without its end.
+    pub(super) fn take(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        at_end: bool,
+        prefilter: Option<&Prefilter>,
+        each: &mut Each<'_>,
+    ) -> ControlFlow<()> {
+        let mut start = 0;
+        if self.skipping {
+            let Some(end) = memchr(b'\n', buffer) else {
+                buffer.clear();
+                return ControlFlow::Continue(());
+            };
+            self.skipping = false;
+            start = end + 1;
+        }
+        if self.at_start && buffer.len() >= 3 {
+            self.at_start = false;
+            if buffer.starts_with(b"\xef\xbb\xbf") {
+                start = 3;
+            }
+        }
+        let end = match memrchr(b'\n', &buffer[start..]) {
+            _ if at_end => buffer.len(),
+            Some(last) => start + last + 1,
+            None if buffer.len() - start > LINE_LEN_MAX => {
+                self.skipping = true;
+                buffer.len()
+            }
+            None => start,
+        };
+        let flow = self.lines(&buffer[start..end], prefilter, each);
+        buffer.drain(..end);
+        flow
+    }
+
+    fn lines(
+        &mut self,
+        text: &[u8],
+        prefilter: Option<&Prefilter>,
+        each: &mut Each<'_>,
+    ) -> ControlFlow<()> {
+        let mut at = 0;
+        let mut candidates = prefilter.map(|p| p.candidates(text));
+        while at < text.len() {
+            let start = match &mut candidates {
+                None => at,
+                Some(candidates) => match candidates.find(at) {
+                    Some(hit) => memrchr(b'\n', &text[at..hit]).map_or(at, |n| at + n + 1),
+                    None => {
+                        self.number += count_lines(&text[at..]);
+                        self.last = self.time_before(text, at, text.len());
+                        break;
+                    }
+                },
+            };
+            self.number += count_lines(&text[at..start]);
+            let end = memchr(b'\n', &text[start..]).map_or(text.len(), |n| start + n);
+            let line = &text[start..end];
+            self.number += 1;
+            if !line.is_empty() && line != b"\r" {
+                if !self.parse(line) {
+                    self.event.time = self.time_before(text, at, start);
+                }
+                self.last = self.event.time;
+                each(&self.event)?;
+            }
+            at = end + 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Reads a line into the event; whether it has a time of its own.
+    fn parse(&mut self, line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let kept = &line[..line.len().min(LINE_LEN_MAX)];
+        self.cut += u64::from(kept.len() < line.len());
+        self.read += 1;
+        let event = &mut self.event;
+        event.line.clear();
+        event.line.extend_from_slice(kept);
+        let detector = &mut self.detector;
+        let format = detector.parse(&mut self.context, kept, &mut event.record);
+        if event.format.as_ref() != format.name {
+            event.format = Arc::from(format.name);
+        }
+        event.id = self.number;
+        event.severity = event.record.severity;
+        event.time = event.record.time.unwrap_or(self.last);
+        event.record.time.is_some()
+    }
+
+    /// The time of the last line of `text[from..to]` that has one; that of the line before them if
+    /// none has.
+    fn time_before(&mut self, text: &[u8], from: usize, to: usize) -> Timestamp {
+        let mut end = to;
+        while end > from {
+            let line_end = end - usize::from(text[end - 1] == b'\n');
+            let start = memrchr(b'\n', &text[from..line_end]).map_or(from, |n| from + n + 1);
+            let line = &text[start..line_end];
+            let kept = &line[..line.len().min(LINE_LEN_MAX)];
+            self.detector
+                .parse(&mut self.context, kept, &mut self.scratch);
+            if let Some(time) = self.scratch.time {
+                return time;
+            }
+            end = start;
+        }
+        self.last
+    }
+}
+
+fn count_lines(text: &[u8]) -> u64 {
+    memchr_iter(b'\n', text).count() as u64
+}

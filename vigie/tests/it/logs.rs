@@ -1,0 +1,249 @@
+//! `vigie logs` as people and scripts use it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use crate::daemon::{Daemon, eventually, text, vigie};
+
+const NGINX: &str = "\
+192.0.2.1 - - [20/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"\n\
+192.0.2.2 - - [20/Nov/2026:10:00:01 +0000] \"GET /a HTTP/1.1\" 404 99 \"-\" \"curl/8.5.0\"\n\
+192.0.2.1 - - [20/Nov/2026:10:00:02 +0000] \"GET /b HTTP/1.1\" 500 10 \"-\" \"Bad\\x1b[31m\"\n\
+192.0.2.3 - - [20/Nov/2026:10:00:03 +0000] \"GET /c HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"\n\
+192.0.2.4 - - [20/Nov/2026:10:00:04 +0000] \"GET /d HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"\n";
+
+fn logs(dir: &Path, args: &[&str]) -> Output {
+    let mut command = vigie();
+    command
+        .current_dir(dir)
+        .args(["logs", "--tz", "UTC"])
+        .args(args);
+    command.output().unwrap()
+}
+
+/// The lines that come out, as they came in.
+fn raw(dir: &Path, args: &[&str]) -> Vec<String> {
+    let out = logs(dir, &[&["--format", "raw"], args].concat());
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{args:?}");
+    text(&out).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_query_may_stand_anywhere_and_begin_with_a_dash() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), NGINX).unwrap();
+    std::fs::write(dir.path().join("b"), "one line\nand Status quo\n").unwrap();
+    let lines: Vec<&str> = NGINX.lines().collect();
+    let check = |args: &[&str], expected: &[&str]| {
+        assert_eq!(raw(dir.path(), args), expected, "{args:?}");
+    };
+    check(&["--file", "a.log", "status>=500"], &[lines[2]]);
+    check(&["status>=500", "--file", "a.log"], &[lines[2]]);
+    check(&["--file", "a.log", "-curl"], &[lines[2]]);
+    check(&["-curl", "--file", "a.log", "-n5"], &[lines[2]]);
+    check(&["--file=a.log", "--", "-curl"], &[lines[2]]);
+    check(
+        &["--file", "a.log", "b", "status", "or", "status=404"],
+        &[lines[1], "and Status quo"],
+    );
+    check(
+        &["--file", "b", "--file", "a.log", "-n", "1", "curl"],
+        &[lines[4]],
+    );
+    check(&["--file", "a.log", "ip=192.0.2.3", "-C1"], &lines[2..]);
+    check(&["--file", "a.log", "curl", "| head 2"], &lines[..2]);
+    let missing = logs(dir.path(), &["--file", "gone.log", "b", "x"]);
+    assert_eq!(missing.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(said.contains("gone.log: No such file"), "{said}");
+    let none = logs(dir.path(), &["--file", "b", "zebra"]);
+    assert_eq!((none.status.code(), none.stdout), (Some(1), Vec::new()));
+}
+
+#[test]
+fn errors_point_at_the_column() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), NGINX).unwrap();
+    let check = |query: &str, expected: &str| {
+        let out = logs(dir.path(), &["--file", "a.log", query]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected), "{query}: {said}");
+    };
+    check("status>=500 | tpo path", "query:15: ");
+    check("status>=500 | tpo path", "did you mean 'top'?");
+    check(
+        "app:x statsu:5",
+        "query:7: unknown field 'statsu', did you mean 'status'?",
+    );
+    check("(a or b", "query:1: this '(' is never closed");
+    check("ip:10.0.0.0/99", "query:4: ");
+    check("@yesterdya", "did you mean '@yesterday'?");
+}
+
+#[test]
+fn packed_files_and_pipes_read_as_plain_ones_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    write("a.log", NGINX.as_bytes());
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gz.write_all(NGINX.as_bytes()).unwrap();
+    write("a.log.1.gz", &gz.finish().unwrap());
+    write("odd name", &zstd::encode_all(NGINX.as_bytes(), 3).unwrap());
+    for file in ["a.log", "a.log.1.gz", "odd name"] {
+        assert_eq!(raw(dir.path(), &["--file", file]).join("\n") + "\n", NGINX);
+        let count = text(&logs(
+            dir.path(),
+            &["--file", file, "| count by status", "--format", "csv"],
+        ));
+        assert!(count.contains("200,3"), "{count}");
+    }
+    for args in [&["404", "-C1"][..], &["| chart every 2s"], &["404"]] {
+        let ask = |file: &str, input: Stdio| {
+            let mut command = vigie();
+            command
+                .current_dir(dir.path())
+                .args(["logs", "--file", file])
+                .args(args);
+            text(&command.stdin(input).output().unwrap())
+        };
+        let file = std::fs::File::open(dir.path().join("a.log.1.gz")).unwrap();
+        let plain = ask("a.log", Stdio::null());
+        assert!(plain.lines().count() > 0, "{args:?}");
+        assert_eq!(ask("-", file.into()), plain, "{args:?}");
+    }
+}
+
+#[test]
+fn hostile_text_is_harmless_but_for_raw() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = b"2026-11-20T10:00:00Z evil \x1b[31m \xe2\x80\xaetxt.exe \xff end\n";
+    std::fs::write(dir.path().join("a.log"), line).unwrap();
+    for format in ["text", "json", "csv"] {
+        let out = logs(dir.path(), &["--file", "a.log", "--format", format]);
+        let shown = &out.stdout;
+        assert!(!shown.contains(&0x1b), "{format}: {}", text(&out));
+        assert!(std::str::from_utf8(shown).is_ok(), "{format}");
+        if format != "json" {
+            assert!(!text(&out).contains('\u{202e}'), "{format}");
+        }
+    }
+    let out = logs(dir.path(), &["--file", "a.log", "--format", "raw"]);
+    assert_eq!(out.stdout, line);
+    let out = logs(dir.path(), &["--file", "a.log", "--raw"]);
+    assert!(out.stdout.contains(&0x1b) && out.stdout.contains(&0xff));
+}
+
+#[test]
+fn bars_and_colours_where_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), NGINX).unwrap();
+    let out = logs(
+        dir.path(),
+        &["--file", "a.log", "-n1", "--histogram", "always", "--stats"],
+    );
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let first = said.lines().next().unwrap();
+    assert!(first.starts_with("10:00:00 "), "{said}");
+    assert!(first.ends_with(" 10:00:05  5 lines, 1 err"), "{said}");
+    assert!(said.contains("1 file, 428 B; 5 events checked"), "{said}");
+    let out = logs(dir.path(), &["--file", "a.log", "--color", "always"]);
+    assert!(text(&out).contains("\x1b[31merr"), "{}", text(&out));
+    assert_eq!(out.stderr, b"");
+}
+
+/// A running `vigie logs -f`; ended when dropped.
+struct Following(std::process::Child, std::sync::mpsc::Receiver<String>);
+
+impl Following {
+    fn start(args: &[&str]) -> Self {
+        let mut command = vigie();
+        command
+            .args(["logs", "--follow", "--format", "raw"])
+            .args(args);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(child, lines)
+    }
+
+    fn next(&self) -> String {
+        self.1.recv_timeout(crate::daemon::PATIENCE).unwrap()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn files_are_followed_through_rotation() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, old) = (dir.path().join("app.log"), dir.path().join("app.log.1"));
+    std::fs::write(&path, "match 1\nother\n").unwrap();
+    let following = Following::start(&["--file", path.to_str().unwrap(), "match"]);
+    assert_eq!(following.next(), "match 1");
+    let append = |text: &str| {
+        let mut file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    append("match 2\nother\n");
+    assert_eq!(following.next(), "match 2");
+    append("match 3\n");
+    std::fs::rename(&path, &old).unwrap();
+    append("match 4\n");
+    assert_eq!(
+        (following.next(), following.next()),
+        ("match 3".into(), "match 4".into())
+    );
+}
+
+#[test]
+fn the_store_is_followed_and_late_lines_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
+                  [[syslog]]\nlisten = \"127.0.0.1:0\"\n";
+    let daemon = Daemon::start(dir.path(), config);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(daemon.address("syslog udp ")).unwrap();
+    let send = |line: &str| socket.send(line.as_bytes()).unwrap();
+    send("<11>1 2020-01-01T00:00:00Z web1 old - - - before");
+    eventually("the first line is stored", || {
+        let out = daemon.cli(&["logs", "before", "@all"]);
+        out.status.success().then_some(())
+    });
+    let (config, data) = (dir.path().join("vigie.toml"), dir.path().join("data"));
+    let following = Following::start(&[
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "app:old @all | where level=err",
+    ]);
+    assert!(following.next().ends_with(" before"));
+    send("<14>1 2021-01-01T00:00:00Z web1 old - - - information");
+    send("<11>1 2021-01-01T00:00:00Z web1 old - - - years late");
+    assert!(following.next().ends_with(" years late"));
+    drop(following);
+    let counted = daemon.cli(&["logs", "-f", "| count"]);
+    assert_eq!(counted.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&counted.stderr).into_owned();
+    assert!(said.contains("has no end"), "{said}");
+    assert!(daemon.terminate().success());
+}
