@@ -7,7 +7,7 @@ use super::{
     tail_follows, theme_switches, values_are_live,
 };
 use crate::daemon::Daemon;
-use crate::peers::program;
+use vigie_testkit::program;
 
 const LISTEN: &str = "[known_files]\nenabled = false\n[[syslog]]\nlisten = \"127.0.0.1:0\"\n";
 

@@ -13,6 +13,7 @@ mod crash;
 mod daemon;
 mod disk;
 mod docs;
+mod forwarders;
 mod layers;
 mod logs;
 mod peers;

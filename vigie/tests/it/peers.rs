@@ -1,28 +1,13 @@
-//! Real senders.
+//! `logger`, as a user types it.
 
 use std::process::{Command, Stdio};
+
+use vigie_testkit::program;
 
 use crate::daemon::{Daemon, eventually, text};
 
 const LISTEN: &str = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
                       [[syslog]]\nlisten = \"127.0.0.1:0\"\n";
-
-/// A program, unless it is absent; then the test says so and is skipped, except in CI.
-pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .map(|dir| dir.join(name))
-        .find(|p| p.is_file());
-    if found.is_none() {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "CI needs {name}"
-        );
-        println!("skipped: {name} is not installed (cargo xtask setup)");
-    }
-    found
-}
 
 #[test]
 fn logger_by_udp_and_tcp_in_both_formats() {

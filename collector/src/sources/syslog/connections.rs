@@ -225,7 +225,11 @@ impl Connection {
         loop {
             let ready = tokio::select! {
                 ready = self.ready(&stream) => ready,
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => {
+                    // What the kernel already has was received before the end.
+                    self.read(&mut stream).await?;
+                    break;
+                }
             };
             match ready {
                 Ok(Ok(())) => {}
