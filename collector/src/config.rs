@@ -96,6 +96,9 @@ pub struct Files {
     /// server's own definition of it. Recognised line by line if not given.
     #[serde(default)]
     pub format: Option<String>,
+    /// Which lines are one event: `auto`, `off`, `indented`, `begins PATTERN`, `continues PATTERN`.
+    #[serde(default = "multiline")]
+    pub multiline: String,
     /// The zone of time stamps that name none; the system's if not given.
     #[serde(default)]
     pub zone: Option<Zone>,
@@ -109,6 +112,10 @@ pub struct Files {
     /// its end.
     #[serde(default = "backlog")]
     pub backlog: Bytes,
+}
+
+fn multiline() -> String {
+    "auto".to_owned()
 }
 
 fn backlog() -> Bytes {
@@ -136,6 +143,9 @@ impl Config {
                 && let Err(e) = vigie_parsers::formats::named(name)
             {
                 return Err(Invalid::new("files.format", e.to_string()));
+            }
+            if let Err(why) = files.multiline.parse::<vigie_parsers::joining::Joining>() {
+                return Err(Invalid::new("files.multiline", why));
             }
             for pattern in files.paths.iter().chain(&files.exclude) {
                 if !pattern.starts_with('/') {
@@ -267,6 +277,14 @@ mod tests {
             (
                 "[[files]]\npaths = []\nformat = \"nosuch\"",
                 "unknown format `nosuch`; known: ",
+            ),
+            (
+                "[[files]]\npaths = []\nformat = 'nginx: $remote_addr$status'",
+                "files.format: column 8: `$remote_addr` ends nowhere",
+            ),
+            (
+                "[[files]]\npaths = []\nmultiline = 'regex x'",
+                "files.multiline: `regex x` is none of off, auto, ",
             ),
         ] {
             let error = read(text).unwrap_err();

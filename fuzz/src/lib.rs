@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::{self, Detector};
 use vigie_parsers::framing::Framer;
+use vigie_parsers::joining::Joining;
 use vigie_parsers::lines::Lines;
 use vigie_parsers::{Context, Record, Timestamp};
 
@@ -36,6 +37,21 @@ pub fn pasted(data: &[u8]) {
             }
             formats::explain(&mut context(), line, Some(found));
         }
+    }
+}
+
+/// Lines that may belong together: events follow one another without a gap, whole ones stay as they are.
+pub fn joining(data: &[u8]) {
+    for rule in ["auto", "indented", "begins #", "continues  "] {
+        let rule: Joining = rule.parse().expect("one of the rules");
+        let mut rest = data;
+        while let Some(first) = rule.first(rest, 256) {
+            let (event, after) = rest.split_at(first.len);
+            assert!(event.ends_with(b"\n"));
+            assert!(first.whole || !after.contains(&b'\n'), "it may go on where there is more");
+            rest = after;
+        }
+        assert!(!rest.contains(&b'\n'));
     }
 }
 

@@ -9,6 +9,7 @@ mod escape;
 mod event;
 pub mod formats;
 pub mod framing;
+pub mod joining;
 pub mod journal;
 pub mod lines;
 mod minute;

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use vigie_parsers::joining::Joining;
 use vigie_store::SourceState;
 
 use super::{Input, Start};
@@ -97,6 +98,8 @@ impl Group {
             zone,
             host: files.host.clone().unwrap_or_else(|| host.to_owned()),
             vhost: files.vhost.clone(),
+            // Config::validate has refused other rules before.
+            joining: files.multiline.parse().unwrap_or_default(),
             backlog,
         }
     }
@@ -124,6 +127,7 @@ fn groups(config: &Config, host: &str, outlet: &Outlet) -> Vec<Group> {
                 zone: TimeZone::system(),
                 host: host.to_owned(),
                 vhost: None,
+                joining: Joining::Auto,
                 backlog: known.backlog.0,
             }),
             Err(e) => refuse(&name, e),

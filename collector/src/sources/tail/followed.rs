@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vigie_parsers::joining::Joining;
 use vigie_parsers::{Origin, Timestamp};
 use vigie_store::EventBatch;
 
@@ -14,6 +15,8 @@ use super::position::Position;
 use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
 use crate::status::Source;
 
+/// An event that further lines may belong to waits so long for them.
+const HOLD_MS: i64 = 1000;
 /// Read at once.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
 
@@ -32,6 +35,11 @@ pub(super) struct Followed {
     seen: Option<(u64, i128, i128)>,
     /// Nothing has come since.
     pub(super) quiet_since: Option<Timestamp>,
+    /// Which lines are one event.
+    joining: Joining,
+    /// Where the last event that is not whole ended, and since when it waits.
+    held: Option<(u64, Timestamp)>,
+    hold_ms: i64,
 }
 
 /// What a look at a file found.
@@ -120,10 +128,28 @@ impl Followed {
             source,
             seen: None,
             quiet_since: None,
+            joining: Joining::Off,
+            held: None,
+            hold_ms: HOLD_MS,
         };
         // Without it the lines are text until the next header; reading on is what matters.
         let _ = followed.heed_columns();
         followed
+    }
+
+    pub(super) fn set_joining(&mut self, joining: &Joining) {
+        self.joining.clone_from(joining);
+    }
+
+    /// No event waits for further lines any more: nothing will come.
+    pub(super) fn stop_waiting(&mut self) {
+        self.hold_ms = 0;
+    }
+
+    /// Whether an event has waited long enough for further lines.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.held
+            .is_some_and(|(_, since)| now.since_ms(since) >= self.hold_ms)
     }
 
     /// A W3C log says what its columns are in lines before ours: the last of them near our place, else
@@ -208,16 +234,21 @@ impl Followed {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             };
-            if n == 0 {
+            // At the end of the file only what has waited long enough is new to us.
+            let at_end = n == 0;
+            if at_end && !(len > 0 && self.is_due(now)) {
                 break;
             }
             len += n;
             let bytes = buffer.get(..len).unwrap_or_default();
-            let used = self.take_lines(now, batch, bytes, &mut progress);
+            let used = self.take_lines(now, batch, bytes, at_end, &mut progress);
             self.advance(bytes.get(..used).unwrap_or_default())?;
             progress.bytes += used as u64;
             buffer.copy_within(used..len, 0);
             len -= used;
+            if at_end {
+                break;
+            }
             if batch.size() >= BATCH_BYTES || progress.bytes >= share as u64 {
                 progress.more = true;
                 break;
@@ -265,12 +296,14 @@ impl Followed {
             .set_lag(size.saturating_sub(self.position.offset));
     }
 
-    /// Takes what is whole at the beginning of the bytes; how many of them.
+    /// Takes what is whole at the beginning of the bytes, and with `due` set what could go on; how many
+    /// of them.
     fn take_lines(
         &mut self,
         now: Timestamp,
         batch: &mut EventBatch,
         bytes: &[u8],
+        due: bool,
         progress: &mut Progress,
     ) -> usize {
         let mut at = 0;
@@ -289,10 +322,20 @@ impl Followed {
                 at += gap;
                 continue;
             }
-            match memchr::memchr(b'\n', rest) {
-                Some(end) => {
+            match self.joining.first(rest, LINE_LEN_MAX) {
+                Some(first) if first.whole || due => {
+                    let end = first.len.saturating_sub(1);
                     self.push(now, batch, rest.get(..end).unwrap_or_default(), progress);
-                    at += end + 1;
+                    at += first.len;
+                    self.held = None;
+                }
+                // It stays in the file until it is whole, so nothing is lost if we end here.
+                Some(first) => {
+                    let end = self.position.offset + (at + first.len) as u64;
+                    if self.held.is_none_or(|(known, _)| known != end) {
+                        self.held = Some((end, now));
+                    }
+                    break;
                 }
                 None if rest.len() > LINE_LEN_MAX => {
                     self.push(now, batch, rest, progress);

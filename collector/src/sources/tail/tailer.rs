@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
+use vigie_parsers::joining::Joining;
 use vigie_parsers::{Origin, Timestamp};
 use vigie_store::{Batch, EventBatch, Registry, SampleBatch, SampleRow, SourceState};
 
@@ -44,6 +45,7 @@ pub(super) struct Group {
     pub(super) zone: TimeZone,
     pub(super) host: String,
     pub(super) vhost: Option<String>,
+    pub(super) joining: Joining,
     /// How much of a file that was there before us is read.
     pub(super) backlog: u64,
 }
@@ -127,6 +129,8 @@ impl Tailer {
     /// Takes the last lines of all files, though they have no end: nothing will be added.
     pub(super) fn finish(&mut self, now: Timestamp, sink: &mut Sink<'_>) -> Result<(), Ended> {
         while self.poll(now, true, sink)? {}
+        self.files.values_mut().for_each(Followed::stop_waiting);
+        while self.poll(now, false, sink)? {}
         for file in self.files.values_mut() {
             if file.has_rest() && file.read_rest(now, &mut self.events).is_ok() {
                 self.touched.insert(file.id(), Some(file.position.encode()));
@@ -198,7 +202,7 @@ impl Tailer {
         match file.look() {
             Ok(Look::Same) => {
                 file.quiet_since.get_or_insert(now);
-                return false;
+                return file.is_due(now);
             }
             Ok(Look::Grown) => file.quiet_since = None,
             Ok(Look::Truncated) => {
@@ -309,7 +313,8 @@ impl Tailer {
         });
         let source = self.status.source(&name);
         self.touched.insert(position.id, Some(position.encode()));
-        let followed = Followed::new(position, place, file, lines, origin, source);
+        let mut followed = Followed::new(position, place, file, lines, origin, source);
+        followed.set_joining(&group.joining);
         self.files.insert(followed.id(), followed);
     }
 

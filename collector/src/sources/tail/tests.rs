@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use vigie_parsers::Timestamp;
+use vigie_parsers::joining::Joining;
 use vigie_query::log::Filter;
 use vigie_query::{EventSource, Order, Scan};
 use vigie_store::{Batch, Options, Registry, SourceState, Writer};
@@ -27,6 +28,7 @@ struct World {
     dir: TempDir,
     registry: Registry,
     pattern: &'static str,
+    joining: Joining,
     backlog: u64,
     tailer: Option<Tailer>,
     status: Status,
@@ -43,6 +45,7 @@ impl World {
             dir: tempfile::tempdir().unwrap(),
             registry: writer.registry().clone(),
             pattern,
+            joining: Joining::Off,
             backlog: u64::MAX,
             tailer: None,
             status: Status::default(),
@@ -91,6 +94,7 @@ impl World {
             zone: TimeZone::UTC,
             host: "vm".to_owned(),
             vhost: None,
+            joining: self.joining.clone(),
             backlog: self.backlog,
         };
         let positions: Vec<_> = self.positions.clone().into_iter().collect();
@@ -209,6 +213,37 @@ fn a_restart_goes_on_where_it_was() {
     w.append("b.log", "from the beginning\n");
     w.check(&["one", "partial", "three", "from the beginning"]);
     assert!(w.positions.contains_key(&format!("{GLOB_PREFIX}test")));
+}
+
+#[test]
+fn lines_of_one_event_come_together() {
+    let mut w = World::new("*.log");
+    w.joining = Joining::Auto;
+    let (error, frame, info) = (
+        "2026-11-21 09:46:44 ERROR x",
+        "\tat a.B.c(B.java:1)",
+        "2026-11-21 09:46:45 INFO y",
+    );
+    let joined = format!("{error}\n{frame}");
+    w.append("a.log", &format!("alone\n{error}\n"));
+    w.check(&["alone"]);
+    w.append("a.log", &format!("{frame}\n{info}\n"));
+    w.check(&["alone", &joined]);
+    // Nothing comes, so the last is taken for whole.
+    w.check(&["alone", &joined, info]);
+    // While it waits nothing is lost, even if we end.
+    w.append("a.log", &format!("{error}\n"));
+    w.poll();
+    w.stop();
+    w.append("a.log", &format!("{frame}\n"));
+    w.poll();
+    w.now += 1000;
+    w.check(&["alone", &joined, info, &joined]);
+    // At the very end nothing waits, and a line without its end is one.
+    w.append("a.log", &format!("{info}\n{error}\n{frame}\nhalf"));
+    w.poll_with(usize::MAX, true);
+    w.stop();
+    w.check(&["alone", &joined, info, &joined, info, &joined, "half"]);
 }
 
 #[test]
