@@ -73,6 +73,14 @@ pub struct EventHead {
     pub(crate) format: u32,
 }
 
+/// Makes room in larger steps than [`Vec`] does: a batch is filled anew for every commit, and half of
+/// filling it was moving it.
+fn grow<T>(buffer: &mut Vec<T>, more: usize) {
+    if buffer.capacity() - buffer.len() < more {
+        buffer.reserve(more.max(buffer.len() * 3));
+    }
+}
+
 impl EventBatch {
     /// Number of lines.
     #[must_use]
@@ -110,14 +118,17 @@ impl EventBatch {
         record: &Record,
     ) {
         let at = self.bytes.len();
+        grow(&mut self.bytes, line.len());
         self.bytes.extend_from_slice(line);
         let first_span = self.spans.len();
+        grow(&mut self.spans, record.fields.len());
         if record.has_dynamic_names() {
             self.push_named(record);
         } else {
             self.spans.extend_from_slice(&record.fields);
         }
         let (origin, format) = (self.intern_origin(origin), self.intern_format(format));
+        grow(&mut self.heads, 1);
         self.heads.push(EventHead {
             time: record.time.unwrap_or(recv),
             recv,

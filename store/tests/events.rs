@@ -254,6 +254,12 @@ fn pattern() -> impl Strategy<Value = TextPattern> {
         "peer",
         "get",
         "/[ab]",
+        "(get|post) /[ab]",
+        "/[ab]?[a=/]",
+        "\" [2345]0",
+        "[ab]\\[[0-9]",
+        "- - ",
+        "10\\.0\\.[01]\\.[0-9] [-ab]",
     ];
     (needle, any::<bool>(), any::<bool>())
         .prop_filter_map("nothing to find", |(n, s, e)| TextPattern::new(&n, s, e))
@@ -396,6 +402,57 @@ impl EventSource for Model {
     }
 }
 
+/// Numbers of a column of many are in no filter: they are found all the same, and quickly told from
+/// what is not there.
+#[test]
+fn numbers_of_many_are_found() {
+    let dir = TempDir::new().expect("a directory");
+    let line = |i: u32| match i % 3 {
+        0 => format!("job {} took {} ms", i * 7 % 5003, i % 900),
+        1 => format!("GET /page/{}.html took {} ms", i % 700, i * 31),
+        _ => format!("job {} at 10.0.{}.{}", 900_000 + i * 97, i % 200, i % 251),
+    };
+    let row = |i: u32| Row {
+        time: NOW.0 + i64::from(i),
+        source: "a".to_owned(),
+        line: line(i).into_bytes(),
+    };
+    let lines: Vec<Row> = (0..4000).map(row).collect();
+    let mut writer = writer(dir.path());
+    writer.apply(batch(&lines));
+    writer.seal_events();
+    writer.commit(NOW).expect("a commit");
+    let numbers = [
+        "7", "21", "899", "4998", "5003", "123969", "900194", "1287806", "1287807", "999999",
+    ];
+    let texts = [
+        "10.0.7.7",
+        "/page/69",
+        "page/699.",
+        "job 14",
+        "took 899",
+        "ms",
+    ];
+    for text in numbers.iter().chain(&texts) {
+        for (start, end) in [(false, false), (true, false), (false, true), (true, true)] {
+            let pattern = TextPattern::new(text, start, end).expect("a pattern");
+            let expected = lines.iter().filter(|r| pattern.matches(&r.line));
+            let filter = Filter::Text(pattern.clone());
+            let mut wanted = Scan::new(Timestamp::MIN, Timestamp::MAX, &filter);
+            wanted.order = Order::OldestFirst;
+            let (found, stats) = scan(dir.path(), &wanted, usize::MAX);
+            assert!(found.iter().eq(expected), "{pattern:?}: {stats:?}");
+        }
+    }
+    let filter = Filter::Text(TextPattern::new("5003", false, false).expect("a pattern"));
+    let (_, stats) = scan(
+        dir.path(),
+        &Scan::new(Timestamp::MIN, Timestamp::MAX, &filter),
+        1,
+    );
+    assert_eq!(stats.events_checked, 0, "{stats:?}");
+}
+
 /// Lines that hardly compress.
 fn noise(n: usize, source: &str, seed: u64) -> Vec<Row> {
     let mut state = seed;
@@ -488,4 +545,73 @@ fn verification_finds_damage() {
     let reader = Reader::open(dir.path()).expect("a reader");
     let report = reader.verify_events().expect("a report");
     assert_eq!(report.damage, ["block 1 is damaged"]);
+}
+
+/// The lines of `tests/data/blocks-2.db.zst`, as they were recorded with blocks of version 2.
+fn recorded_lines() -> Vec<Vec<u8>> {
+    let line = |i: u32| match i % 4 {
+        0 => format!("job {} of {} done in {} ms", i * 37, i % 7, i * 7 % 1000),
+        1 => format!(
+            "<30>Nov  1 07:05:09 node{:02} sshd[{}]: Failed password for root from 10.0.{}.{} port {}",
+            i % 5,
+            300 + i % 90,
+            i % 3,
+            i % 251,
+            1024 + i * 13
+        ),
+        2 => format!(
+            "10.1.{}.{} - - [01/Nov/2026:07:05:{:02} +0000] \"GET /page/{}.html HTTP/1.1\" {} {} \"-\" \"curl/8.{}\"",
+            i % 9,
+            i % 250,
+            i % 60,
+            i % 700,
+            [200, 200, 404, 500][i as usize / 4 % 4],
+            i * 91,
+            i % 12
+        ),
+        _ => format!(
+            "{{\"level\":\"{}\",\"msg\":\"request {:08x} of caf\u{e9} \\u0062\",\"n\":{i}}}",
+            ["info", "error"][i as usize % 2],
+            i.wrapping_mul(0x9e37_79b9)
+        ),
+    };
+    (0..3000).map(|i| line(i).into_bytes()).collect()
+}
+
+#[test]
+fn blocks_of_the_version_before_are_read() {
+    let dir = TempDir::new().expect("a directory");
+    let packed = include_bytes!("data/blocks-2.db.zst");
+    let file = zstd::decode_all(&packed[..]).expect("a recorded store");
+    std::fs::write(dir.path().join("vigie.db"), file).expect("a file");
+    let lines = recorded_lines();
+    let found = |needle: &str| {
+        let filter = Filter::Text(TextPattern::new(needle, false, false).expect("a pattern"));
+        let mut wanted = Scan::new(Timestamp::MIN, Timestamp::MAX, &filter);
+        wanted.order = Order::OldestFirst;
+        let (rows, stats) = scan(dir.path(), &wanted, usize::MAX);
+        assert_eq!(stats.incomplete, None);
+        let pattern = TextPattern::new(needle, false, false).expect("a pattern");
+        let expected = lines.iter().filter(|l| pattern.matches(l));
+        assert!(rows.iter().map(|r| &r.line).eq(expected), "{needle}");
+        rows.len()
+    };
+    let check = || {
+        assert!(everything(dir.path()).iter().map(|r| &r.line).eq(&lines));
+        for needle in ["10.0.1.2", "333", "/page/2.html"] {
+            assert!(found(needle) > 0, "{needle}");
+        }
+        assert_eq!(found("nothing"), 0);
+        let reader = Reader::open(dir.path()).expect("a reader");
+        assert_eq!(reader.verify_events().expect("a report").damage, [""; 0]);
+    };
+    check();
+    // The writer goes on from there, and merges old blocks and new ones.
+    let mut writer = writer(dir.path());
+    for _ in 0..3 {
+        writer.seal_events();
+        writer.commit(NOW).expect("a commit");
+    }
+    drop(writer);
+    check();
 }

@@ -192,6 +192,30 @@ impl<'a> Bytes<'a> {
         Some(values)
     }
 
+    /// Whether one of `n` integers in planes is this one.
+    pub(super) fn planes_hold(&mut self, n: usize, value: u32) -> Option<bool> {
+        let width = usize::from(self.byte()?);
+        let planes = self.take(n.checked_mul(width)?)?;
+        let (wanted, beyond) = value.to_le_bytes().split_at_checked(width).map(|(a, b)| {
+            let beyond = b.iter().any(|&b| b != 0);
+            (
+                [a.first(), a.get(1), a.get(2), a.get(3)].map(|b| b.copied()),
+                beyond,
+            )
+        })?;
+        let Some(low) = wanted[0].filter(|_| !beyond && n > 0) else {
+            return Some(value == 0 && n > 0);
+        };
+        let rest: Vec<(&[u8], u8)> = planes
+            .chunks_exact(n)
+            .zip(wanted)
+            .skip(1)
+            .filter_map(|(plane, byte)| Some((plane, byte?)))
+            .collect();
+        let mut candidates = memchr::memchr_iter(low, planes.get(..n)?);
+        Some(candidates.any(|at| rest.iter().all(|(plane, byte)| plane.get(at) == Some(byte))))
+    }
+
     pub(super) fn planes(&mut self, n: usize) -> Option<Vec<u32>> {
         let width = usize::from(self.byte()?);
         let planes = self.take(n.checked_mul(width)?)?;
@@ -312,6 +336,10 @@ mod tests {
             let mut out = Vec::new();
             put_planes(&mut out, &values);
             put_runs(&mut out, &values);
+            for &wanted in values.iter().chain(&[0, 1, 255, 256, u32::MAX]) {
+                let holds = Bytes(&out).planes_hold(values.len(), wanted);
+                prop_assert_eq!(holds, Some(values.contains(&wanted)));
+            }
             let mut bytes = Bytes(&out);
             prop_assert_eq!(bytes.planes(values.len()), Some(values.clone()));
             prop_assert_eq!(bytes.runs(values.len()), Some(values));
@@ -352,7 +380,7 @@ mod tests {
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = unpack(&bytes);
             let mut reader = Bytes(&bytes);
-            let _ = (reader.planes(20), reader.runs(20), reader.text(), reader.int());
+            let _ = (reader.planes_hold(20, 7), reader.planes(20), reader.runs(20), reader.text(), reader.int());
             let _ = Bytes(&bytes).deltas(20);
         }
     }

@@ -30,12 +30,19 @@ impl Strings {
     }
 
     pub(super) fn get(&self, index: usize) -> &[u8] {
+        let (start, end) = self.range(index);
+        let bytes = self.bytes.get(start as usize..end as usize);
+        bytes.unwrap_or_default()
+    }
+
+    /// Where a string lies in the bytes; nowhere if there is no such string.
+    pub(super) fn range(&self, index: usize) -> (u32, u32) {
         let start = match index {
             0 => 0,
-            i => self.ends.get(i - 1).map_or(0, |&e| e as usize),
+            i => self.ends.get(i - 1).copied().unwrap_or(0),
         };
-        let end = self.ends.get(index).map_or(0, |&e| e as usize);
-        self.bytes.get(start..end).unwrap_or_default()
+        let end = self.ends.get(index).copied().unwrap_or(start);
+        (start, end)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
@@ -100,7 +107,15 @@ impl Column {
 pub(super) struct Interner {
     slots: Vec<u32>,
     len: usize,
-    last: Option<u32>,
+    last: Last,
+}
+
+/// The string that was taken last; at first the empty one at the beginning, which is no string.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    code: u32,
+    start: u32,
+    end: u32,
 }
 
 const SLOTS_MIN: usize = 8;
@@ -119,94 +134,144 @@ fn tag(h: u64) -> u32 {
     ((h >> 48) as u32).min(0xFFFE) << 16
 }
 
-/// A value on its way into a column.
+fn read8(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |c| u64::from_le_bytes(*c))
+}
+
+/// Whether two texts of one length are equal: most are short, and a call costs more than they do.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let n = a.len();
+    match n {
+        8..=16 => (read8(a) == read8(b)) & (read8(&a[n - 8..]) == read8(&b[n - 8..])),
+        0..8 => a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0,
+        _ => a == b,
+    }
+}
+
+/// What is known of a value that is on its way into a column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
     /// Its code where that is plain already, else [`SOUGHT`].
-    code: u32,
-    /// The first slot to look into.
+    pub code: u32,
+    /// What the first slot held.
     slot: u32,
     hash: u64,
+    /// Where the string of that slot lies.
+    known: (u32, u32),
 }
 
 /// No code: larger than all places and numbers.
 const SOUGHT: u32 = u32::MAX;
 
-impl Interner {
-    /// Appends a value to its column. Answers the bytes of memory that it took.
-    #[cfg(test)]
-    fn push(&mut self, column: &mut Column, text: &[u8], key: u64) -> usize {
-        let probe = self.probe(&column.strings, text, key);
-        self.take(column, text, probe)
+impl Probe {
+    /// The value has to be compared with strings.
+    pub(super) fn is_sought(self) -> bool {
+        self.code == SOUGHT
     }
 
-    /// The first step of taking a value. The values of a line take it one after the other, so that
-    /// the memory answers them all at once.
+    /// The second step of taking a value: reads where the string lies that may be the same.
+    pub(super) fn look_up(&mut self, strings: &Strings) {
+        if self.slot != EMPTY {
+            self.known = strings.range((self.slot & 0xFFFF) as usize);
+        }
+    }
+}
+
+impl Interner {
+    /// Appends a value to its column.
+    #[cfg(test)]
+    fn push(&mut self, column: &mut Column, text: &[u8], key: u64) {
+        let mut probe = self.probe(&column.strings, text, key);
+        probe.look_up(&column.strings);
+        let code = match probe.is_sought() {
+            true => self.take(&mut column.strings, text, probe, key),
+            false => probe.code,
+        };
+        column.codes.push(code);
+    }
+
+    /// The first step of taking a value: its code, if that is plain.
     pub(super) fn probe(&mut self, strings: &Strings, text: &[u8], key: u64) -> Probe {
         let known = |code| Probe {
             code,
             slot: EMPTY,
             hash: 0,
+            known: (0, 0),
         };
         if let Some(number) = direct_number(text) {
             return known(NUMBER | number);
         }
-        if let Some(last) = self.last
-            && strings.get(last as usize) == text
+        let last = self.last;
+        if (last.end - last.start) as usize == text.len()
+            && !text.is_empty()
+            && let Some(bytes) = strings.bytes.get(last.start as usize..last.end as usize)
+            && same(bytes, text)
         {
-            return known(last);
+            return known(last.code);
         }
         if self.slots.len() < SLOTS_MIN.max(self.len * 2) {
             self.grow(strings, key);
         }
         let hash = hash(key, text);
-        let slot = self.slots[place(hash, self.slots.len() - 1)];
         Probe {
-            code: SOUGHT,
-            slot,
+            slot: self.slots[place(hash, self.slots.len() - 1)],
             hash,
+            ..known(SOUGHT)
         }
     }
 
-    /// The second step: appends the value. Answers the bytes of memory that it took.
-    pub(super) fn take(&mut self, column: &mut Column, text: &[u8], probe: Probe) -> usize {
-        if probe.code != SOUGHT {
-            column.codes.push(probe.code);
-            return 4;
+    /// The third step, for values that are sought: the code.
+    pub(super) fn take(
+        &mut self,
+        strings: &mut Strings,
+        text: &[u8],
+        probe: Probe,
+        key: u64,
+    ) -> u32 {
+        // Strings stay where they are, so what was found a while ago still holds.
+        let (start, end) = probe.known;
+        if (end - start) as usize == text.len()
+            && probe.slot != EMPTY
+            && let Some(known) = strings.bytes.get(start as usize..end as usize)
+            && same(known, text)
+        {
+            let code = probe.slot & 0xFFFF;
+            self.last = Last { code, start, end };
+            return code;
         }
-        let known = column.strings.len();
-        let code = self.find_or_insert(&mut column.strings, text, probe);
-        self.last = Some(code);
-        column.codes.push(code);
-        if column.strings.len() > known {
-            text.len() + 24
-        } else {
-            4
-        }
+        let code = self.find_or_insert(strings, text, probe.hash, key);
+        let (start, end) = strings.range(code as usize);
+        self.last = Last { code, start, end };
+        code
     }
 
-    fn find_or_insert(&mut self, strings: &mut Strings, text: &[u8], probe: Probe) -> u32 {
+    fn find_or_insert(&mut self, strings: &mut Strings, text: &[u8], hash: u64, key: u64) -> u32 {
         let next = u32::try_from(strings.len()).unwrap_or(NUMBER - 1);
         if text.len() > INTERN_BYTES_MAX || strings.len() >= PLACES {
             strings.push(text);
             return next;
         }
-        let (tag, mask) = (tag(probe.hash), self.slots.len() - 1);
-        let mut at = place(probe.hash, mask);
-        let mut slot = probe.slot;
+        // Values that were probed together may have filled it meanwhile.
+        if self.slots.len() < SLOTS_MIN.max(self.len * 2) {
+            self.grow(strings, key);
+        }
+        let (tag, mask) = (tag(hash), self.slots.len() - 1);
+        let mut at = place(hash, mask);
         loop {
+            let slot = self.slots[at];
             if slot == EMPTY {
                 self.slots[at] = tag | next;
                 self.len += 1;
                 strings.push(text);
                 return next;
             }
-            let index = slot & 0xFFFF;
-            if slot & !0xFFFF == tag && strings.get(index as usize) == text {
-                return index;
+            if slot & !0xFFFF == tag {
+                let known = strings.get((slot & 0xFFFF) as usize);
+                if known.len() == text.len() && same(known, text) {
+                    return slot & 0xFFFF;
+                }
             }
             at = (at + 1) & mask;
-            slot = self.slots[at];
         }
     }
 

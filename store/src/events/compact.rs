@@ -65,6 +65,7 @@ pub(super) fn run(
         let segments = Stored {
             conn: tx,
             block: id,
+            filter: None,
         };
         let block = SealedBlock::open(segments, Arc::clone(name));
         match block.and_then(|block| take(&block, &mut merged)) {
@@ -92,7 +93,7 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
         .collect();
     let origins: Vec<u32> = block.origins().iter().map(|o| to.origin(o)).collect();
     let mut templates: Vec<Option<Option<u32>>> = vec![None; block.templates().len()];
-    let (mut values, mut ends) = (Vec::new(), Vec::new());
+    let (mut bytes, mut values) = (Vec::new(), Vec::new());
     to.table.overflow |= block.overflow();
     for row in 0..rows.len() {
         let number = rows.templates[row] as usize;
@@ -101,20 +102,24 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
             let text = renamed(&old.text, &old.parts, &columns)?;
             to.template(&text)
         });
+        bytes.clear();
         values.clear();
-        ends.clear();
+        let mut end = |bytes: &Vec<u8>| {
+            let start = values.last().map_or(0, |&(_, end)| end);
+            values.push((start, u32::try_from(bytes.len()).unwrap_or(start)));
+        };
         let template = if let Some(known) = template {
             for &number in &old.columns {
                 let column = block.column(number)?;
                 let code = column.codes.get(places.index(block, row, number));
-                column.append(*code.ok_or(Fault::Damaged)?, &mut values);
-                ends.push(values.len());
+                column.append(*code.ok_or(Fault::Damaged)?, &mut bytes);
+                end(&bytes);
             }
             known
         } else {
             // Too many templates or columns together: the line is kept whole.
-            rebuild::line(block, &places, row, &mut values)?;
-            ends.push(values.len());
+            rebuild::line(block, &places, row, &mut bytes)?;
+            end(&bytes);
             to.template(&[VARIABLE]).ok_or(Fault::Damaged)?
         };
         let line = Line {
@@ -127,9 +132,8 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
             spans: &[],
             names: &[],
         };
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        let pieces = starts.zip(&ends).map(|(start, &end)| &values[start..end]);
-        to.push_row(&line, origins[rows.origins[row] as usize], template, pieces);
+        let origin = origins[rows.origins[row] as usize];
+        to.push_row(&line, origin, template, (&bytes, &values));
     }
     to.table.raw_bytes += block.raw_bytes();
     Ok(())

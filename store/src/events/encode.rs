@@ -14,10 +14,12 @@ use super::codec::{Packer, put_bytes, put_deltas, put_planes, put_runs, put_uint
 use super::column::{Column, NUMBER, Strings, append_number};
 use super::rebuild::StreamName;
 use super::table::{Table, write_origin};
-use super::words;
+use super::words::{self, Pairs};
 
 /// Raised when the bytes of blocks change.
-pub(super) const BLOCK_VERSION: u8 = 2;
+pub(super) const BLOCK_VERSION: u8 = 3;
+/// Blocks of this version are read as well: they have no pairs of bytes.
+pub(super) const BLOCK_VERSION_OLD: u8 = 2;
 /// A block has fewer segments than this; a segment's row is `block * SEGMENTS_MAX + number`.
 pub(super) const SEGMENTS_MAX: i64 = 4096;
 /// Smaller parts share a segment…
@@ -58,6 +60,19 @@ pub(super) struct Place {
     pub offset: u32,
 }
 
+/// How the values of a column are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As codes.
+    #[default]
+    Codes,
+    /// The strings are the values in their order: there are no codes.
+    Plain,
+    /// As codes, where 0 stands for the string after all that came before, and others are one more:
+    /// what is new takes least. Since version 3.
+    Fresh,
+}
+
 /// How a column is laid down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -65,8 +80,8 @@ pub(super) struct Layout {
     pub values: u32,
     /// Number of strings.
     pub strings: u32,
-    /// The strings are the values in their order: there are no codes.
-    pub plain: bool,
+    /// How the values are written.
+    pub form: Form,
     /// Added to codes above the strings.
     pub base: u32,
     /// Above the largest number that is none of the strings; 0 without numbers.
@@ -139,14 +154,19 @@ pub(super) fn seal(table: &Table, key: u64, place: &StreamName) -> Sealed {
     segments.reserve();
     segments.put(&times(table));
     segments.put(&codes(table));
-    let mut layouts = Vec::with_capacity(table.named.len() + table.variables.len());
-    for column in table.named.iter().chain(&table.variables) {
-        layouts.push(lay_down(column, &mut segments));
+    let columns = || table.named.iter().chain(&table.variables);
+    let few: Vec<Option<Vec<u32>>> = columns().map(few_numbers).collect();
+    let mut layouts = Vec::with_capacity(few.len());
+    for (column, few) in columns().zip(&few) {
+        layouts.push(lay_down(column, few.as_deref(), &mut segments));
     }
+    let pairs: Vec<Option<Pairs>> = columns().map(|c| Pairs::of(&c.strings)).collect();
     segments.flush(STRINGS);
     segments.flush(CODES);
-    segments.done[0] = segments.packer.pack(&head(table, &layouts));
-    let filter = words::filter(table, key, place);
+    segments.done[0] = segments.packer.pack(&head(table, &layouts, &pairs));
+    let filter = words::filter(table, key, place, |index| {
+        few.get(index).is_some_and(Option::is_some)
+    });
     let mut sealed = measure(table);
     sealed.summary = super::summary::write(table, &place.format);
     let bytes = |parts: &[Vec<u8>]| -> usize { parts.iter().map(|p| occupied(p.len())).sum() };
@@ -219,7 +239,7 @@ fn codes(table: &Table) -> Vec<u8> {
     out
 }
 
-fn head(table: &Table, layouts: &[Layout]) -> Vec<u8> {
+fn head(table: &Table, layouts: &[Layout], pairs: &[Option<Pairs>]) -> Vec<u8> {
     let mut out = vec![BLOCK_VERSION, u8::from(table.overflow)];
     put_uint(&mut out, table.len() as u64);
     put_uint(&mut out, table.raw_bytes);
@@ -238,12 +258,20 @@ fn head(table: &Table, layouts: &[Layout]) -> Vec<u8> {
     for layout in layouts {
         layout.write(&mut out);
     }
+    for pairs in pairs {
+        out.push(u8::from(pairs.is_some()));
+        pairs.iter().for_each(|p| p.write(&mut out));
+    }
     out
 }
 
 impl Layout {
     fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.plain));
+        out.push(match self.form {
+            Form::Codes => 0,
+            Form::Plain => 1,
+            Form::Fresh => 2,
+        });
         let numbers = [self.values, self.strings, self.base, self.top];
         let places = [self.strings_at, self.codes_at];
         let places = places.iter().flat_map(|p| [p.segment, p.offset]);
@@ -255,7 +283,12 @@ impl Layout {
 
     pub(super) fn read(bytes: &mut super::codec::Bytes<'_>) -> Option<Self> {
         Some(Self {
-            plain: bytes.byte()? != 0,
+            form: match bytes.byte()? {
+                0 => Form::Codes,
+                1 => Form::Plain,
+                2 => Form::Fresh,
+                _ => return None,
+            },
             values: bytes.u32()?,
             strings: bytes.u32()?,
             base: bytes.u32()?,
@@ -273,11 +306,11 @@ impl Layout {
     }
 }
 
-fn lay_down(column: &Column, segments: &mut Segments) -> Layout {
+fn lay_down(column: &Column, numbers: Option<&[u32]>, segments: &mut Segments) -> Layout {
     let few;
-    let column = match few_numbers(column) {
+    let column = match numbers {
         Some(numbers) if !numbers.is_empty() => {
-            few = with_strings(column, &numbers);
+            few = with_strings(column, numbers);
             &few
         }
         _ => column,
@@ -290,7 +323,7 @@ fn lay_down(column: &Column, segments: &mut Segments) -> Layout {
     let has_numbers = column.codes.iter().any(|c| c & NUMBER != 0);
     let distinct = column.strings.len();
     if !has_numbers && distinct > DISTINCT_FEW && distinct * 2 > column.codes.len() {
-        layout.plain = true;
+        layout.form = Form::Plain;
         layout.strings = layout.values;
         let in_order = column.codes.iter().map(|&c| column.strings.get(c as usize));
         layout.strings_at = segments.part(STRINGS, &strings_part(in_order));
@@ -309,7 +342,16 @@ fn lay_down(column: &Column, segments: &mut Segments) -> Layout {
         // Both are below 2^31 and 2^16: no overflow.
         _ => (code & !NUMBER) - layout.base + layout.strings,
     };
-    let places: Vec<u32> = column.codes.iter().map(place).collect();
+    let mut places: Vec<u32> = column.codes.iter().map(place).collect();
+    if distinct > DISTINCT_FEW {
+        layout.form = Form::Fresh;
+        let mut next = 0;
+        for place in &mut places {
+            let fresh = *place == next && next < layout.strings;
+            next += u32::from(fresh);
+            *place = if fresh { 0 } else { *place + 1 };
+        }
+    }
     let mut out = Vec::new();
     put_planes(&mut out, &places);
     layout.codes_at = segments.part(CODES, &out);
@@ -332,10 +374,13 @@ fn strings_part<'a>(strings: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<u8> 
 /// The distinct numbers of a column, if with its strings they are few.
 fn few_numbers(column: &Column) -> Option<Vec<u32>> {
     let mut distinct = HashSet::default();
+    let mut last = 0;
     for &code in column.codes.iter().filter(|c| *c & NUMBER != 0) {
-        if distinct.insert(code) && distinct.len() + column.strings.len() > DISTINCT_FEW {
+        let new = code != last && distinct.insert(code);
+        if new && distinct.len() + column.strings.len() > DISTINCT_FEW {
             return None;
         }
+        last = code;
     }
     let mut numbers: Vec<u32> = distinct.into_iter().collect();
     numbers.sort_unstable();

@@ -180,6 +180,11 @@ impl Cursor<'_> {
     fn next(&mut self, values: &mut FieldValues, scratch: &mut Vec<u8>) -> Option<u32> {
         let &code = self.column.codes.get(self.next)?;
         self.next += 1;
+        self.place(code, values, scratch)
+    }
+
+    /// The place of a code's value.
+    fn place(&mut self, code: u32, values: &mut FieldValues, scratch: &mut Vec<u8>) -> Option<u32> {
         if self.last.0 == code {
             return Some(self.last.1);
         }
@@ -221,6 +226,23 @@ impl Cursor<'_> {
     }
 }
 
+fn whole_column(cursor: &mut Cursor<'_>, values: &mut FieldValues) -> Result<(), Fault> {
+    let mut scratch = Vec::new();
+    let mut codes = Vec::with_capacity(cursor.column.codes.len());
+    for &code in &cursor.column.codes {
+        let known = cursor.strings.get(code as usize).copied();
+        let place = match known.filter(|&place| place != UNKNOWN) {
+            Some(place) => place,
+            None => cursor
+                .place(code, values, &mut scratch)
+                .ok_or(Fault::Damaged)?,
+        };
+        codes.push(place);
+    }
+    values.codes = codes;
+    Ok(())
+}
+
 /// The first piece of that name in the line, else the origin's.
 fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<(), Fault> {
     let rows = block.rows();
@@ -249,6 +271,13 @@ fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<()
             numbers: HashMap::default(),
             last: (UNKNOWN, UNKNOWN),
         });
+    }
+    // One column with a value of each row: no row has to be looked at.
+    if let [cursor] = &mut cursors[..]
+        && fills.iter().all(Option::is_some)
+        && cursor.column.codes.len() == rows.len()
+    {
+        return whole_column(cursor, values);
     }
     let of_origin = |o: &std::sync::Arc<vigie_parsers::Origin>| {
         let found = o.fields.iter().find(|(n, _)| n == name);

@@ -103,6 +103,17 @@ fn count(
         }
     }
     let rows = selection.iter();
+    if let ([column], None, None) = (&columns[..], scan, by.step)
+        && selection.is_all()
+    {
+        let (tally, groups) = to;
+        let mut counts = vec![0u64; column.len()];
+        for &code in &column.codes {
+            counts[code as usize] += 1;
+        }
+        count_codes(column, &counts, tally, groups);
+        return Ok(Some(column.codes.len() as u64));
+    }
     // Times are read only where they matter.
     if let Some(scan) = scan {
         let (times, seqs) = (block.times()?, block.seqs()?);
@@ -142,6 +153,12 @@ fn count_column(
         counts[column.codes[row] as usize] += 1;
         total += 1;
     }
+    count_codes(column, &counts, tally, groups);
+    total
+}
+
+/// Counts values by how often each place of theirs came.
+fn count_codes(column: &FieldValues, counts: &[u64], tally: &mut Tally, groups: &mut Groups<'_>) {
     let counted = (0u32..).zip(counts.iter().copied()).filter(|(_, n)| *n > 0);
     let values = counted
         .clone()
@@ -150,7 +167,6 @@ fn count_column(
     for (_, n) in counted.take_while(|(code, _)| column.value(*code).is_none()) {
         groups.add_many([None], None, n);
     }
-    total
 }
 
 /// Counts by any number of columns and steps: the codes of a row are the digits of one number.

@@ -27,6 +27,10 @@ const JOURNAL_ROWS_MAX: u32 = 64;
 /// … and its block takes less memory than this: larger ones are sealed before it matters.
 const JOURNAL_MERGE_BYTES_MAX: usize = 1 << 20;
 
+/// Lines that an open block takes at a time: enough for the memory to answer for many values at
+/// once, and few enough that they are still in the cache when it has.
+const TOGETHER: usize = 16;
+
 /// The writer's side of the event store.
 #[derive(Debug)]
 pub(crate) struct Ingest {
@@ -158,6 +162,8 @@ impl Ingest {
         self.clock += 1;
         let mut routes: HashMap<(u32, u32), Route> = HashMap::default();
         let mut last: Option<((u32, u32), Route)> = None;
+        let mut some: Vec<(Line<'_>, u32)> = Vec::with_capacity(TOGETHER);
+        let (mut some_of, mut some_bytes) = (0, 0);
         for head in batch.heads() {
             let key = (head.origin, head.format);
             let mut route = match last {
@@ -172,6 +178,13 @@ impl Ingest {
                     }
                 }
             };
+            let full = self.streams[route.stream]
+                .open
+                .is_full_with(some.len(), some_bytes);
+            if some_of != route.stream || some.len() == TOGETHER || full {
+                self.push(some_of, &mut some);
+                (some_of, some_bytes) = (route.stream, 0);
+            }
             let stream = &mut self.streams[route.stream];
             if stream.open.is_full() {
                 stream.rotate(self.key);
@@ -191,14 +204,24 @@ impl Ingest {
                 spans: batch.spans(head),
                 names: batch.names(),
             };
-            stream.open.push(&line, route.origin);
-            stream.dirty = true;
-            stream.used = self.clock;
+            some_bytes += line.line.len() as u64;
+            some.push((line, route.origin));
             self.next_seq += 1;
         }
+        self.push(some_of, &mut some);
         // An empty line waits as well.
         self.pending_bytes += batch.line_bytes() + batch.len();
         self.relieve();
+    }
+
+    /// Hands lines to the open block of a stream.
+    fn push(&mut self, stream: usize, lines: &mut Vec<(Line<'_>, u32)>) {
+        if let Some(stream) = self.streams.get_mut(stream).filter(|_| !lines.is_empty()) {
+            stream.open.push_all(lines);
+            stream.dirty = true;
+            stream.used = self.clock;
+        }
+        lines.clear();
     }
 
     fn route(&mut self, batch: &EventBatch, head: &crate::EventHead) -> Route {

@@ -7,6 +7,7 @@ use vigie_parsers::{Field, Kind, Name, Origin, Severity, Span};
 
 use super::column::{Column, Interner, Probe};
 use super::hash::hash;
+use super::shape::Shapes;
 use super::split::Split;
 use super::stamp::Stamps;
 use super::table::{ColumnName, Marks, ROWS_MAX, Table, severity_code};
@@ -55,9 +56,25 @@ pub(super) struct OpenBlock {
     /// Columns of the known fields' first pieces, by field and kind.
     known: Vec<[u8; KINDS]>,
     stamps: Stamps,
+    shapes: Shapes,
     split: Split,
-    /// Of the values of a line; kept for its memory.
-    probes: Vec<Probe>,
+    /// The template of the line before.
+    last_template: usize,
+    /// Values whose codes are not known yet; kept for its memory.
+    sought: Vec<Sought>,
+}
+
+/// A value on its way into its column.
+#[derive(Clone, Copy, Debug)]
+struct Sought {
+    column: u32,
+    /// Where its code belongs in the column.
+    row: usize,
+    /// Which line it is of…
+    of: usize,
+    /// … and where it lies there.
+    value: (u32, u32),
+    probe: Probe,
 }
 
 impl OpenBlock {
@@ -97,15 +114,22 @@ impl OpenBlock {
             marks: table.marks(),
             key,
             stamps: Stamps::default(),
+            shapes: Shapes::default(),
             split: Split::default(),
-            probes: Vec::new(),
+            last_template: 0,
+            sought: Vec::new(),
             table,
         }
     }
 
     /// No further line goes in.
     pub(super) fn is_full(&self) -> bool {
-        self.table.len() >= ROWS_MAX || self.table.raw_bytes >= RAW_BYTES_MAX
+        self.is_full_with(0, 0)
+    }
+
+    /// No further line would go in behind so many more.
+    pub(super) fn is_full_with(&self, lines: usize, bytes: u64) -> bool {
+        self.table.len() + lines >= ROWS_MAX || self.table.raw_bytes + bytes >= RAW_BYTES_MAX
     }
 
     /// The number of an origin in this block.
@@ -121,54 +145,106 @@ impl OpenBlock {
     }
 
     /// Takes a line.
+    #[cfg(test)]
     pub(super) fn push(&mut self, line: &Line<'_>, origin: u32) {
+        self.push_all(&[(*line, origin)]);
+    }
+
+    /// Takes lines with their origins.
+    ///
+    /// First all of them are taken apart and their values hashed, then what the tables say of these
+    /// is read, and at last the values are compared: so the memory answers for many values at once,
+    /// which is faster by far than one after the other.
+    pub(super) fn push_all(&mut self, lines: &[(Line<'_>, u32)]) {
         let mut split = std::mem::take(&mut self.split);
-        split.clear();
-        if self.split(line, &mut split).is_none() {
-            split.raw(line.line);
+        for (of, (line, origin)) in lines.iter().enumerate() {
+            split.clear();
+            if self.split(line, &mut split).is_none() {
+                split.raw(line.line);
+            }
+            let template = self.template(&split.text).unwrap_or_else(|| {
+                split.raw(line.line);
+                // The raw template is learned before the limit: see `template`.
+                self.template(&split.text).unwrap_or(0)
+            });
+            self.begin_values(template, line.line, &split.values, of);
+            self.push_codes(line, *origin, template);
         }
-        let template = self.template(&split.text).unwrap_or_else(|| {
-            split.raw(line.line);
-            // The raw template is learned before the limit: see `template`.
-            self.template(&split.text).unwrap_or(0)
-        });
-        let values = split
-            .values
-            .iter()
-            .map(|&(start, end)| &line.line[start as usize..end as usize]);
-        self.push_row(line, origin, template, values);
+        self.end_values(|of| lines.get(of).map_or(&[], |(line, _)| line.line));
         self.split = split;
     }
 
-    /// Takes a row whose template is known; `values` in the order of its slots.
-    pub(super) fn push_row<'a>(
+    /// Takes a row whose template is known, with its values: where they lie in `bytes`.
+    pub(super) fn push_row(
         &mut self,
         line: &Line<'_>,
         origin: u32,
         template: u32,
-        values: impl Iterator<Item = &'a [u8]> + Clone,
+        (bytes, values): (&[u8], &[(u32, u32)]),
     ) {
+        self.begin_values(template, bytes, values, 0);
+        self.end_values(|_| bytes);
+        self.push_codes(line, origin, template);
+    }
+
+    /// Gives each value its code where that is plain, and writes down what has to be sought.
+    fn begin_values(&mut self, template: u32, bytes: &[u8], values: &[(u32, u32)], of: usize) {
         let table = &mut self.table;
         let columns = table.templates.get(template as usize).map(|t| &t.columns);
         let columns = columns.map_or(&[][..], |c| c);
-        self.probes.clear();
-        for (&number, value) in columns.iter().zip(values.clone()) {
-            let number = number as usize;
-            let (column, interner) = match number.checked_sub(ANONYMOUS) {
-                Some(v) => (&table.variables[v], &mut self.variables[v]),
-                None => (&table.named[number], &mut self.named[number]),
-            };
-            let probe = interner.probe(&column.strings, value, self.key);
-            self.probes.push(probe);
-        }
-        for ((&number, value), &probe) in columns.iter().zip(values).zip(&self.probes) {
-            let number = number as usize;
-            let (column, interner) = match number.checked_sub(ANONYMOUS) {
+        self.memory += 4 * columns.len();
+        for (&number, &(start, end)) in columns.iter().zip(values) {
+            let place = number as usize;
+            let (column, interner) = match place.checked_sub(ANONYMOUS) {
                 Some(v) => (&mut table.variables[v], &mut self.variables[v]),
-                None => (&mut table.named[number], &mut self.named[number]),
+                None => (&mut table.named[place], &mut self.named[place]),
             };
-            self.memory += interner.take(column, value, probe);
+            let value = &bytes[start as usize..end as usize];
+            let probe = interner.probe(&column.strings, value, self.key);
+            column.codes.push(probe.code);
+            if probe.is_sought() {
+                self.sought.push(Sought {
+                    column: number,
+                    row: column.codes.len() - 1,
+                    of,
+                    value: (start, end),
+                    probe,
+                });
+            }
         }
+    }
+
+    /// Finds the codes of the values that had to be sought; `bytes` are those of the nth line.
+    fn end_values<'a>(&mut self, bytes: impl Fn(usize) -> &'a [u8]) {
+        let table = &mut self.table;
+        for sought in &mut self.sought {
+            let place = sought.column as usize;
+            let column = match place.checked_sub(ANONYMOUS) {
+                Some(v) => &table.variables[v],
+                None => &table.named[place],
+            };
+            sought.probe.look_up(&column.strings);
+        }
+        for sought in self.sought.drain(..) {
+            let place = sought.column as usize;
+            let (column, interner) = match place.checked_sub(ANONYMOUS) {
+                Some(v) => (&mut table.variables[v], &mut self.variables[v]),
+                None => (&mut table.named[place], &mut self.named[place]),
+            };
+            let (start, end) = sought.value;
+            let value = bytes(sought.of).get(start as usize..end as usize);
+            let value = value.unwrap_or_default();
+            let known = column.strings.len();
+            let code = interner.take(&mut column.strings, value, sought.probe, self.key);
+            column.codes[sought.row] = code;
+            if column.strings.len() > known {
+                self.memory += value.len() + 20;
+            }
+        }
+    }
+
+    fn push_codes(&mut self, line: &Line<'_>, origin: u32, template: u32) {
+        let table = &mut self.table;
         let rows = &mut table.rows;
         rows.times.push(line.time);
         rows.recvs.push(line.recv);
@@ -182,9 +258,14 @@ impl OpenBlock {
 
     /// The number of a template, learned if it is new; `None` when there are too many.
     pub(super) fn template(&mut self, text: &[u8]) -> Option<u32> {
+        let last = self.table.templates.get(self.last_template);
+        if last.is_some_and(|t| *t.text == *text) {
+            return u32::try_from(self.last_template).ok();
+        }
         let mut h = hash(self.key, text);
         while let Some(&known) = self.templates.get(&h) {
             if *self.table.templates[known as usize].text == *text {
+                self.last_template = known as usize;
                 return Some(known);
             }
             h = h.wrapping_add(1);
@@ -205,6 +286,19 @@ impl OpenBlock {
 
     /// Takes a line apart; `None`: it has to be kept whole.
     fn split(&mut self, line: &Line<'_>, split: &mut Split) -> Option<()> {
+        let (start, end) = line.time_span;
+        let at = match self.shapes.apply(line, split, &mut self.stamps) {
+            Some(at) => at,
+            None => self.split_spans(line, split)?,
+        };
+        if start < end && start >= at {
+            self.split_stamp(line, at, split)?;
+        }
+        split.free(line.line, line.line.len())
+    }
+
+    /// Takes a line apart up to the end of its last piece, which it answers.
+    fn split_spans(&mut self, line: &Line<'_>, split: &mut Split) -> Option<usize> {
         let bytes = line.line;
         let (stamp_start, stamp_end) = line.time_span;
         let mut stamp_due = stamp_start < stamp_end;
@@ -226,10 +320,12 @@ impl OpenBlock {
                 split.named(column, start, end);
             }
         }
-        if stamp_due {
-            self.split_stamp(line, at, split)?;
+        // A stamp inside the pieces is none that this understands.
+        if stamp_due && stamp_start < at {
+            return None;
         }
-        split.free(bytes, bytes.len())
+        self.shapes.learn(line, split, &mut self.stamps);
+        Some(at)
     }
 
     fn split_stamp(&mut self, line: &Line<'_>, at: usize, split: &mut Split) -> Option<()> {

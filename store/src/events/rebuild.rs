@@ -36,6 +36,10 @@ pub(super) trait Block {
     fn mask(&self, number: u32) -> u64;
     /// Above the largest number in a column that is no string of it; 0 if there is none.
     fn top(&self, number: u32) -> u32;
+    /// Whether the block may hold a word other than as a number of a column.
+    fn may_hold(&self, word: &[u8]) -> Result<bool, Fault>;
+    /// Whether a number is surely no code of a column, told without reading the column.
+    fn lacks_number(&self, number: u32, value: u32) -> Result<bool, Fault>;
     /// Whether a text is surely in no string of a column, told without reading the column.
     fn lacks(&self, number: u32, text: &Finder<'_>, fold: bool) -> Result<bool, Fault>;
     /// Bytes of all lines.
@@ -266,6 +270,12 @@ impl Block for Open {
     }
     fn top(&self, _number: u32) -> u32 {
         NUMBER
+    }
+    fn may_hold(&self, _word: &[u8]) -> Result<bool, Fault> {
+        Ok(true)
+    }
+    fn lacks_number(&self, _: u32, _: u32) -> Result<bool, Fault> {
+        Ok(false)
     }
     fn lacks(&self, _: u32, _: &Finder<'_>, _: bool) -> Result<bool, Fault> {
         Ok(false)

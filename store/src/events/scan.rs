@@ -395,6 +395,7 @@ impl<'c, 'q> Run<'c, 'q> {
                 let segments = Stored {
                     conn: self.conn,
                     block: id,
+                    filter: Some((self.key, filter_rows)),
                 };
                 match SealedBlock::open(segments, Arc::clone(place)) {
                     Ok(block) => Reader::Sealed(Box::new(block)),

@@ -9,24 +9,34 @@ use memchr::memmem::Finder;
 use rusqlite::Connection;
 use vigie_parsers::Origin;
 
-use super::Fault;
 use super::codec::{Bytes, unpack};
 use super::column::{Column, NUMBER, Strings};
-use super::encode::{ABSOLUTE, BLOCK_VERSION, Layout, Place, RELATIVE, SEGMENTS_MAX};
+use super::encode::{
+    ABSOLUTE, BLOCK_VERSION, BLOCK_VERSION_OLD, Form, Layout, Place, RELATIVE, SEGMENTS_MAX,
+};
 use super::rebuild::{Block, StreamName};
 use super::table::{Codes, ColumnName, ROWS_MAX, TEMPLATES_MAX, Table, read_origin};
 use super::template::{ANONYMOUS, NAMED_MAX, Template};
+use super::words::{self, PAIRS_BYTES, Pairs};
+use super::{FILTER_CHUNKS_MAX, Fault};
 
 /// Where segments come from.
 pub(super) trait Segments {
     /// The unpacked bytes of a segment, and how many were stored.
     fn segment(&self, number: u32) -> Result<(Vec<u8>, usize), Fault>;
+
+    /// Whether the block may hold a word other than as a number, as far as its filter tells.
+    fn may_hold(&self, _word: &[u8]) -> Result<bool, Fault> {
+        Ok(true)
+    }
 }
 
 /// The segments of a block in the file.
 pub(super) struct Stored<'c> {
     pub conn: &'c Connection,
     pub block: i64,
+    /// The key of the word filter and the number of its rows, where that is asked.
+    pub filter: Option<(u64, usize)>,
 }
 
 impl Segments for Stored<'_> {
@@ -40,6 +50,23 @@ impl Segments for Stored<'_> {
         let data = row.get_ref(0)?.as_blob().map_err(|_| Fault::Damaged)?;
         Ok((unpack(data).ok_or(Fault::Damaged)?, data.len()))
     }
+
+    fn may_hold(&self, word: &[u8]) -> Result<bool, Fault> {
+        let Some((key, rows)) = self.filter.filter(|(_, rows)| *rows > 0) else {
+            return Ok(true);
+        };
+        let hash = words::word_hash(key, word);
+        let chunk = i64::try_from(words::chunk_of(hash, rows)).unwrap_or(0);
+        let mut stmt = self
+            .conn
+            .prepare_cached("SELECT data FROM ev_filter WHERE id = ?1")?;
+        let mut rows = stmt.query([self.block * FILTER_CHUNKS_MAX + chunk])?;
+        let Some(row) = rows.next()? else {
+            return Ok(true);
+        };
+        let data = row.get_ref(0)?.as_blob().unwrap_or_default();
+        Ok(words::may_hold(data, hash))
+    }
 }
 
 /// An opened block.
@@ -48,6 +75,7 @@ pub(super) struct SealedBlock<S> {
     place: Arc<StreamName>,
     head: Table,
     layouts: Vec<Layout>,
+    pairs: Vec<Option<Pairs>>,
     named: usize,
     columns: Vec<OnceCell<Column>>,
     /// The segment of times.
@@ -56,6 +84,8 @@ pub(super) struct SealedBlock<S> {
     recvs: OnceCell<Vec<i64>>,
     seqs: OnceCell<Vec<i64>>,
     shared: RefCell<HashMap<u32, Rc<Vec<u8>>>>,
+    /// Strings in lower case; kept for its memory.
+    folded: RefCell<Vec<u8>>,
     /// Stored bytes read so far.
     pub bytes_read: Cell<u64>,
     /// Bytes of memory, about.
@@ -66,9 +96,13 @@ impl<S: Segments> SealedBlock<S> {
     /// Reads what every use of a block needs: its head and the codes of its rows.
     pub(super) fn open(segments: S, place: Arc<StreamName>) -> Result<Self, Fault> {
         let (head, head_bytes) = segments.segment(0)?;
-        let (table, layouts, n) = read_head(&head, &place.source).ok_or(Fault::Damaged)?;
+        let Head {
+            mut table,
+            layouts,
+            pairs,
+            rows: n,
+        } = read_head(&head, &place.source).ok_or(Fault::Damaged)?;
         let (codes, code_bytes) = segments.segment(2)?;
-        let mut table = table;
         table.rows.codes = read_codes_of_rows(&codes, n).ok_or(Fault::Damaged)?;
         let mut columns = Vec::new();
         columns.resize_with(layouts.len(), OnceCell::new);
@@ -78,12 +112,14 @@ impl<S: Segments> SealedBlock<S> {
             named: table.names.len(),
             head: table,
             layouts,
+            pairs,
             columns,
             stamps: OnceCell::new(),
             times: OnceCell::new(),
             recvs: OnceCell::new(),
             seqs: OnceCell::new(),
             shared: RefCell::default(),
+            folded: RefCell::default(),
             bytes_read: Cell::new((head_bytes + code_bytes) as u64),
             memory: Cell::new(n * 36 + head.len() * 4),
         };
@@ -183,7 +219,7 @@ impl<S: Segments> SealedBlock<S> {
                 read_strings(part.unwrap_or_default(), n as usize).ok_or(Fault::Damaged)?
             }
         };
-        let codes = if layout.plain {
+        let codes = if layout.form == Form::Plain {
             (0..layout.strings).collect()
         } else {
             let raw = self.part(layout.codes_at)?;
@@ -250,6 +286,31 @@ impl<S: Segments> Block for SealedBlock<S> {
         let layout = self.layout_of(number).and_then(|i| self.layouts.get(i));
         layout.map_or(NUMBER, |l| l.top)
     }
+    fn may_hold(&self, word: &[u8]) -> Result<bool, Fault> {
+        self.segments.may_hold(word)
+    }
+    fn lacks_number(&self, number: u32, value: u32) -> Result<bool, Fault> {
+        let index = self.layout_of(number).ok_or(Fault::Damaged)?;
+        let (Some(cell), Some(layout)) = (self.columns.get(index), self.layouts.get(index)) else {
+            return Err(Fault::Damaged);
+        };
+        if value >= layout.top || value < layout.base {
+            return Ok(true);
+        }
+        if cell.get().is_some() || layout.form == Form::Plain {
+            return Ok(false);
+        }
+        let raw = self.part(layout.codes_at)?;
+        let part = raw.get(layout.codes_at.offset as usize..);
+        let fresh = u32::from(layout.form == Form::Fresh);
+        let place = (value - layout.base)
+            .checked_add(layout.strings)
+            .and_then(|p| p.checked_add(fresh))
+            .ok_or(Fault::Damaged)?;
+        let mut planes = Bytes(part.unwrap_or_default());
+        let holds = planes.planes_hold(layout.values as usize, place);
+        Ok(!holds.ok_or(Fault::Damaged)?)
+    }
     fn lacks(&self, number: u32, text: &Finder<'_>, fold: bool) -> Result<bool, Fault> {
         let index = self.layout_of(number).ok_or(Fault::Damaged)?;
         let (Some(cell), Some(layout)) = (self.columns.get(index), self.layouts.get(index)) else {
@@ -258,17 +319,22 @@ impl<S: Segments> Block for SealedBlock<S> {
         if cell.get().is_some() {
             return Ok(false);
         }
-        if layout.strings == 0 {
+        let pairs = self.pairs.get(index).and_then(Option::as_ref);
+        if layout.strings == 0 || pairs.is_some_and(|p| !p.allow(text.needle())) {
             return Ok(true);
         }
         let raw = self.part(layout.strings_at)?;
         let part = raw.get(layout.strings_at.offset as usize..);
         let (_, bytes) = split_strings(part.unwrap_or_default(), layout.strings as usize)
             .ok_or(Fault::Damaged)?;
-        Ok(match fold {
-            true => text.find(&bytes.to_ascii_lowercase()).is_none(),
-            false => text.find(bytes).is_none(),
-        })
+        if !fold {
+            return Ok(text.find(bytes).is_none());
+        }
+        let mut folded = self.folded.borrow_mut();
+        folded.clear();
+        folded.extend_from_slice(bytes);
+        folded.make_ascii_lowercase();
+        Ok(text.find(&folded).is_none())
     }
     fn raw_bytes(&self) -> u64 {
         self.head.raw_bytes
@@ -279,16 +345,24 @@ impl<S: Segments> Block for SealedBlock<S> {
 }
 
 /// The head: everything of a table but its rows and columns, which are counted.
-fn read_head(raw: &[u8], source: &str) -> Option<(Table, Vec<Layout>, usize)> {
+struct Head {
+    table: Table,
+    layouts: Vec<Layout>,
+    pairs: Vec<Option<Pairs>>,
+    rows: usize,
+}
+
+fn read_head(raw: &[u8], source: &str) -> Option<Head> {
     let mut bytes = Bytes(raw);
-    if bytes.byte()? != BLOCK_VERSION {
+    let version = bytes.byte()?;
+    if !(BLOCK_VERSION_OLD..=BLOCK_VERSION).contains(&version) {
         return None;
     }
     let mut table = Table {
         overflow: bytes.byte()? != 0,
         ..Table::default()
     };
-    let n = bytes.count(ROWS_MAX)?;
+    let rows = bytes.count(ROWS_MAX)?;
     table.raw_bytes = bytes.uint()?;
     for _ in 0..bytes.count(ROWS_MAX)? {
         table
@@ -312,7 +386,25 @@ fn read_head(raw: &[u8], source: &str) -> Option<(Table, Vec<Layout>, usize)> {
     let layouts = (0..columns)
         .map(|_| Layout::read(&mut bytes))
         .collect::<Option<Vec<_>>>()?;
-    bytes.is_empty().then_some((table, layouts, n))
+    let pairs = match version {
+        BLOCK_VERSION_OLD => Vec::new(),
+        _ => (0..columns)
+            .map(|_| read_pairs(&mut bytes))
+            .collect::<Option<Vec<_>>>()?,
+    };
+    bytes.is_empty().then_some(Head {
+        table,
+        layouts,
+        pairs,
+        rows,
+    })
+}
+
+fn read_pairs(bytes: &mut Bytes<'_>) -> Option<Option<Pairs>> {
+    match bytes.byte()? {
+        0 => Some(None),
+        _ => Some(Some(Pairs::read(bytes.take(PAIRS_BYTES)?)?)),
+    }
 }
 
 fn read_codes_of_rows(codes: &[u8], n: usize) -> Option<Codes> {
@@ -372,6 +464,17 @@ fn read_codes(part: &[u8], layout: &Layout) -> Option<Vec<u32>> {
         return None;
     }
     let mut codes = Bytes(part).planes(n)?;
+    if layout.form == Form::Fresh {
+        let mut next = 0;
+        for code in &mut codes {
+            let fresh = *code == 0;
+            *code = if fresh { next } else { *code - 1 };
+            next += u32::from(fresh);
+        }
+        if next > layout.strings {
+            return None;
+        }
+    }
     if layout.top > 0 {
         for code in &mut codes {
             if let Some(number) = code.checked_sub(layout.strings) {

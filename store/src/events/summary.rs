@@ -297,7 +297,7 @@ fn part_allowed<E>(
     let mut hashes = Vec::new();
     words::each_word(text, |start, end| {
         let cut = (start == 0 && open_start) || (end == text.len() && open_end);
-        if !cut {
+        if !cut && !words::is_left_out(&text[start..end]) {
             hashes.push(words::word_hash(key, &text[start..end]));
         }
     });

@@ -28,6 +28,23 @@ fn place(h: u64, mask: usize) -> usize {
     h as usize & mask
 }
 
+/// A value on its way: what the tables say of it is read in steps, each for many values at a time.
+#[derive(Clone, Copy, Debug)]
+struct Sought<'a> {
+    value: &'a [u8],
+    n: u64,
+    hash: u64,
+    /// What its first slot held, …
+    slot: u64,
+    /// … and where the value of that slot lies.
+    known: (u32, u32),
+}
+
+/// The place in a slot.
+fn index_of(slot: u64) -> usize {
+    usize::try_from(slot & 0xFFFF_FFFF).unwrap_or(usize::MAX)
+}
+
 impl Tally {
     /// No value yet. `key` is one that senders of lines cannot guess.
     pub(super) fn new(key: u64, max: usize) -> Self {
@@ -47,27 +64,36 @@ impl Tally {
         mut values: impl Iterator<Item = (&'a [u8], u64)>,
         groups: &mut Groups<'_>,
     ) {
-        let mut some: Vec<(&[u8], u64, u64, u64)> = Vec::with_capacity(TOGETHER);
+        let mut some: Vec<Sought<'_>> = Vec::with_capacity(TOGETHER);
         loop {
             some.clear();
             let mask = self.slots.len() - 1;
             some.extend(values.by_ref().take(TOGETHER).map(|(value, n)| {
-                let h = hash(self.key, value);
-                (value, n, h, self.slots[place(h, mask)])
+                let hash = hash(self.key, value);
+                Sought {
+                    value,
+                    n,
+                    hash,
+                    slot: self.slots[place(hash, mask)],
+                    known: (0, 0),
+                }
             }));
             if some.is_empty() {
                 return;
             }
-            for &(value, n, h, slot) in &some {
-                // An empty slot may have been taken by a neighbour.
-                let first = (slot != EMPTY).then_some(slot);
-                if self.max > 0 && self.count(value, n, h, first) {
+            for sought in &mut some {
+                if sought.slot != EMPTY {
+                    sought.known = self.values.range(index_of(sought.slot));
+                }
+            }
+            for sought in &some {
+                if self.max > 0 && self.count(sought) {
                     continue;
                 }
                 if self.max > 0 {
                     self.flush(groups);
                 }
-                groups.add_many([Some(value)], None, n);
+                groups.add_many([Some(sought.value)], None, sought.n);
             }
             if self.slots.len() < self.counts.len() * 2 + TOGETHER {
                 self.grow();
@@ -76,12 +102,22 @@ impl Tally {
     }
 
     /// Counts a value; `false` if it is a new one and there is no room.
-    fn count(&mut self, value: &[u8], n: u64, h: u64, first: Option<u64>) -> bool {
+    fn count(&mut self, sought: &Sought<'_>) -> bool {
+        let (value, n, h) = (sought.value, sought.n, sought.hash);
+        let (start, end) = sought.known;
+        if sought.slot != EMPTY
+            && (sought.slot ^ h) >> 32 == 0
+            && self.values.bytes.get(start as usize..end as usize) == Some(value)
+        {
+            self.counts[index_of(sought.slot)] += n;
+            return true;
+        }
+        // An empty slot may have been taken by a neighbour.
         let mask = self.slots.len() - 1;
         let mut at = place(h, mask);
-        let mut slot = first.unwrap_or(self.slots[at]);
+        let mut slot = self.slots[at];
         while slot != EMPTY {
-            let index = usize::try_from(slot & 0xFFFF_FFFF).unwrap_or(usize::MAX);
+            let index = index_of(slot);
             if (slot ^ h) >> 32 == 0 && self.values.get(index) == value {
                 self.counts[index] += n;
                 return true;

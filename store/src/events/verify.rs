@@ -87,7 +87,12 @@ fn block(
     while let Some(row) = rows.next()? {
         codec::unpack(row.get_ref(0)?.as_blob().unwrap_or_default()).ok_or(Fault::Damaged)?;
     }
-    let block = SealedBlock::open(Stored { conn, block: id }, Arc::clone(name))?;
+    let segments = Stored {
+        conn,
+        block: id,
+        filter: None,
+    };
+    let block = SealedBlock::open(segments, Arc::clone(name))?;
     let places = Places::new(&block);
     let (mut line, mut bytes) = (Vec::new(), 0);
     block.recvs()?;

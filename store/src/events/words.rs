@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use vigie_parsers::{Context, Kind, Record, Timestamp, formats};
 
-use super::column::{Column, NUMBER, append_number};
+use super::column::{Column, NUMBER, Strings, append_number, direct_number};
 use super::hash::hash_folded;
 use super::rebuild::StreamName;
 use super::table::Table;
@@ -17,6 +17,9 @@ use super::template::{Template, is_word};
 /// Blocks of one filter row: it fits in one 8 KiB page with SQLite's own bytes.
 const CHUNK_BLOCKS: usize = 253;
 const BLOCK_BYTES: usize = 32;
+/// Smaller numbers are left out where they are codes of a column of many: in a block of 65,536 lines
+/// most are there by chance, and looking through numbers is cheap.
+const NUMBERS_LEFT_OUT: u32 = 1_000_000;
 /// About 1 % of the words that are not there seem to be.
 const BITS_PER_WORD: usize = 10;
 /// Longer words are known by their beginning.
@@ -31,6 +34,11 @@ const SALTS: [u32; 8] = [
     0x9efc_4947,
     0x5c6b_fb31,
 ];
+
+/// Whether a word may be in a block though its filter does not hold it: as a number.
+pub(super) fn is_left_out(word: &[u8]) -> bool {
+    direct_number(word).is_some_and(|n| n < NUMBERS_LEFT_OUT)
+}
 
 /// The hash of a word under the store's key.
 pub(super) fn word_hash(key: u64, word: &[u8]) -> u64 {
@@ -139,7 +147,7 @@ fn scale20(h: u64) -> usize {
 }
 
 /// All words of a table's lines outside their time stamps, of decoded values and of origins.
-fn collect(table: &Table, key: u64, place: &StreamName) -> Words {
+fn collect(table: &Table, key: u64, place: &StreamName, is_few: impl Fn(usize) -> bool) -> Words {
     let mut words = Words::new();
     let mut add = |text: &[u8]| {
         each_word(text, |start, end| {
@@ -156,8 +164,9 @@ fn collect(table: &Table, key: u64, place: &StreamName) -> Words {
             .iter()
             .for_each(|(_, value)| add(value.as_bytes()));
     }
-    for (column, name) in table.named.iter().zip(&table.names) {
-        each_value(column, |value| {
+    for (index, (column, name)) in table.named.iter().zip(&table.names).enumerate() {
+        let all = name.kind != Kind::Plain || is_few(index);
+        each_value(column, all, |value| {
             add(value);
             if name.kind != Kind::Plain
                 && let Cow::Owned(decoded) = name.kind.decode(value)
@@ -166,8 +175,8 @@ fn collect(table: &Table, key: u64, place: &StreamName) -> Words {
             }
         });
     }
-    for column in &table.variables {
-        each_value(column, &mut add);
+    for (index, column) in (table.named.len()..).zip(&table.variables) {
+        each_value(column, is_few(index), &mut add);
     }
     glued_lines(table, &mut add);
     whole_lines(table, &place.format, &mut add);
@@ -203,12 +212,13 @@ fn whole_lines(table: &Table, format: &str, add: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// Calls `each` with the distinct strings and the numbers of a column.
-fn each_value(column: &Column, mut each: impl FnMut(&[u8])) {
+/// Calls `each` with the distinct strings of a column and its numbers, `all` or the large ones.
+fn each_value(column: &Column, all: bool, mut each: impl FnMut(&[u8])) {
     column.strings.iter().for_each(&mut each);
     let mut text = Vec::new();
     let mut last = 0;
-    for &code in column.codes.iter().filter(|c| *c & NUMBER != 0) {
+    let least = NUMBER | if all { 0 } else { NUMBERS_LEFT_OUT };
+    for &code in column.codes.iter().filter(|c| **c >= least) {
         if code != last {
             text.clear();
             append_number(code & !NUMBER, &mut text);
@@ -234,23 +244,38 @@ fn glued_lines(table: &Table, add: &mut impl FnMut(&[u8])) {
     }
 }
 
-/// The rows of a table's filter.
-pub(super) fn filter(table: &Table, key: u64, place: &StreamName) -> Vec<Vec<u8>> {
-    let words = collect(table, key, place);
+/// The rows of a table's filter. `is_few` says of which columns all numbers are words.
+pub(super) fn filter(
+    table: &Table,
+    key: u64,
+    place: &StreamName,
+    is_few: impl Fn(usize) -> bool,
+) -> Vec<Vec<u8>> {
+    let words = collect(table, key, place, is_few);
     let blocks = (words.distinct() * BITS_PER_WORD)
         .div_ceil(BLOCK_BYTES * 8)
         .max(1);
-    let chunks = blocks.div_ceil(CHUNK_BLOCKS);
-    let per_chunk = blocks.div_ceil(chunks);
-    let mut rows = vec![vec![0u8; per_chunk * BLOCK_BYTES]; chunks];
+    // Beyond the first, rows fill their pages: more or less than wanted, but nothing stays unused.
+    let chunks = ((blocks + CHUNK_BLOCKS / 2) / CHUNK_BLOCKS).max(1);
+    let per_chunk = match chunks {
+        1 => blocks.min(CHUNK_BLOCKS),
+        _ => CHUNK_BLOCKS,
+    };
+    let mut lanes = vec![[0u32; SALTS.len()]; chunks * per_chunk];
     for &h in &words.hashes {
-        let row = &mut rows[chunk_of(h, chunks)];
-        let block = block_of(h, per_chunk);
-        for (lane, bit) in bits(h) {
-            row[block + lane * 4 + bit / 8] |= 1 << (bit % 8);
+        let block = chunk_of(h, chunks) * per_chunk + block_of(h, per_chunk);
+        let low = low(h);
+        for (lane, salt) in lanes[block].iter_mut().zip(SALTS) {
+            *lane |= 1 << (low.wrapping_mul(salt) >> 27);
         }
     }
-    rows
+    let row = |row: &[[u32; SALTS.len()]]| {
+        row.as_flattened()
+            .iter()
+            .flat_map(|l| l.to_le_bytes())
+            .collect()
+    };
+    lanes.chunks(per_chunk).map(row).collect()
 }
 
 /// The filter row to ask for a word, of `chunks`.
@@ -259,7 +284,12 @@ pub(super) fn chunk_of(h: u64, chunks: usize) -> usize {
 }
 
 fn block_of(h: u64, blocks: usize) -> usize {
-    scale(h >> 32 & 0xFFFF, blocks) * BLOCK_BYTES
+    scale(h >> 32 & 0xFFFF, blocks)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+fn low(h: u64) -> u32 {
+    h as u32
 }
 
 /// 16 bits onto `0..n`.
@@ -269,7 +299,7 @@ fn scale(bits: u64, n: usize) -> usize {
 }
 
 fn bits(h: u64) -> impl Iterator<Item = (usize, usize)> {
-    let low = u32::try_from(h & 0xFFFF_FFFF).unwrap_or(0);
+    let low = low(h);
     SALTS
         .iter()
         .enumerate()
@@ -278,7 +308,7 @@ fn bits(h: u64) -> impl Iterator<Item = (usize, usize)> {
 
 /// Whether a filter row may hold the word of that hash.
 pub(super) fn may_hold(row: &[u8], h: u64) -> bool {
-    let block = block_of(h, row.len() / BLOCK_BYTES);
+    let block = block_of(h, row.len() / BLOCK_BYTES) * BLOCK_BYTES;
     bits(h).all(|(lane, bit)| {
         row.get(block + lane * 4 + bit / 8)
             .is_none_or(|byte| byte & 1 << (bit % 8) != 0)
@@ -305,6 +335,63 @@ const MASK_BITS: [u8; 256] = {
 pub(super) fn byte_mask(text: &[u8]) -> u64 {
     text.iter()
         .fold(0, |mask, &b| mask | 1 << MASK_BITS[usize::from(b)])
+}
+
+/// Which pairs of neighbouring bytes occur in the strings of a column, by the same classes: a text
+/// that has another pair is in none of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pairs(Box<[u64; 64]>);
+
+/// Bytes of [`Pairs`].
+pub(super) const PAIRS_BYTES: usize = 64 * 8;
+/// Columns with fewer bytes of strings have none: they are sooner searched.
+const PAIRS_MIN: usize = 4096;
+
+fn class(byte: u8) -> usize {
+    usize::from(MASK_BITS[usize::from(byte)])
+}
+
+impl Pairs {
+    /// Of strings, where it is worth it: of numbers and hexadecimal text all pairs occur.
+    pub(super) fn of(strings: &Strings) -> Option<Self> {
+        let others = !byte_mask(b"0123456789abcdef-.");
+        if strings.bytes.len() < PAIRS_MIN || byte_mask(&strings.bytes) & others == 0 {
+            return None;
+        }
+        let mut pairs = [0u64; 64];
+        for text in strings.iter() {
+            for pair in text.windows(2) {
+                pairs[class(pair[0])] |= 1 << class(pair[1]);
+            }
+        }
+        Some(Self(Box::new(pairs)))
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        self.0
+            .iter()
+            .for_each(|row| out.extend_from_slice(&row.to_le_bytes()));
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut pairs = [0; 64];
+        let (rows, []) = bytes.as_chunks::<8>() else {
+            return None;
+        };
+        if rows.len() != pairs.len() {
+            return None;
+        }
+        for (pair, row) in pairs.iter_mut().zip(rows) {
+            *pair = u64::from_le_bytes(*row);
+        }
+        Some(Self(Box::new(pairs)))
+    }
+
+    /// Whether a text may be in a string.
+    pub(super) fn allow(&self, text: &[u8]) -> bool {
+        let has = |pair: &[u8]| self.0[class(pair[0])] & 1 << class(pair[1]) != 0;
+        text.windows(2).all(has)
+    }
 }
 
 /// The mask of a column's values.
