@@ -6,9 +6,11 @@ use serde::Deserialize;
 
 use crate::units::{Bytes, Duration};
 
+mod journal;
 mod network;
 mod syslog;
 
+pub use journal::{Journal, Match};
 pub use network::{Network, Zone};
 pub use syslog::{Listen, PermittedPeer, Protocol, Syslog, Tls};
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub host: Host,
     /// Syslog listeners.
     pub syslog: Vec<Syslog>,
+    /// systemd's journal.
+    pub journal: Journal,
     /// Log files found by themselves.
     pub known_files: KnownFiles,
     /// Log files named by the operator.
@@ -31,6 +35,7 @@ impl Default for Config {
         Self {
             host: Host::default(),
             syslog: vec![Syslog::default()],
+            journal: Journal::default(),
             known_files: KnownFiles::default(),
             files: Vec::new(),
         }
@@ -71,6 +76,9 @@ pub struct KnownFiles {
     /// How much of a file that was already there is read when vigie first meets it: this much from
     /// its end.
     pub backlog: Bytes,
+    /// Whether files that a syslog daemon fills from the journal (`syslog`, `auth.log` …) are followed
+    /// though this machine's journal is.
+    pub beside_journal: bool,
 }
 
 impl Default for KnownFiles {
@@ -79,6 +87,7 @@ impl Default for KnownFiles {
             enabled: true,
             dir: PathBuf::from("/var/log"),
             backlog: Bytes(1 << 20),
+            beside_journal: false,
         }
     }
 }
@@ -137,6 +146,10 @@ impl Config {
         }
         for syslog in &self.syslog {
             syslog.validate()?;
+        }
+        if let Some(dir) = self.journal.dirs.iter().find(|d| !d.is_absolute()) {
+            let why = format!("`{}` is not an absolute path", dir.display());
+            return Err(Invalid::new("journal.dirs", why));
         }
         for files in &self.files {
             if let Some(name) = &files.format
@@ -266,6 +279,11 @@ mod tests {
             (
                 "[[syslog]]\nzones = { \"10.0.0.0/40\" = \"UTC\" }",
                 "is not a network",
+            ),
+            ("[journal]\ndirs = [\"journal\"]", "journal.dirs: `journal`"),
+            (
+                "[journal]\nkeep = [\"ssh.service\"]",
+                "write \"_SYSTEMD_UNIT=",
             ),
             ("[[syslog]]\nallow = [\"10.0.0.0/33\"]", "is not a network"),
             ("[[syslog]]\nzone = \"Paris\"", "unknown time zone `Paris`"),

@@ -26,6 +26,6 @@ pub mod units;
 pub use config::Config;
 pub use runtime::{Collector, Setup, host_name, start};
 pub use sockets::{BindError, Inherited, Sockets};
-pub use sources::{INPUTS, Input, read_once};
+pub use sources::{INPUTS, Input, JournalFile, read_journals, read_once};
 pub use status::{Source, Status};
 pub use tls::TlsError;

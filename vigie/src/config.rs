@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use vigie_collector::config::{self as inputs, Files, Host, KnownFiles, Syslog};
+use vigie_collector::config::{self as inputs, Files, Host, Journal, KnownFiles, Syslog};
 use vigie_collector::units::Bytes;
 
 use crate::retention;
@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) host: Host,
     /// Listeners for syslog.
     pub(crate) syslog: Vec<Syslog>,
+    /// systemd's journal.
+    pub(crate) journal: Journal,
     /// Log files that are recognised by their names.
     pub(crate) known_files: KnownFiles,
     /// Log files named by the operator.
@@ -40,6 +42,7 @@ impl Default for Config {
             rules: Rules::default(),
             host: inputs.host,
             syslog: inputs.syslog,
+            journal: inputs.journal,
             known_files: inputs.known_files,
             files: inputs.files,
         }
@@ -57,6 +60,7 @@ impl Config {
         inputs::Config {
             host: self.host.clone(),
             syslog: self.syslog.clone(),
+            journal: self.journal.clone(),
             known_files: self.known_files.clone(),
             files: self.files.clone(),
         }

@@ -7,12 +7,15 @@ use crate::outlet::Outlet;
 use crate::sockets::Sockets;
 
 pub(crate) use host::{emitter, text};
+pub use journal::{JournalFile, read_journals};
 pub use tail::read_once;
 pub(crate) use text::number;
 
 mod host;
+mod journal;
 mod syslog;
 mod tail;
+mod watch;
 
 /// A kind of input.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub struct Input {
 }
 
 /// All inputs, in the order of the documentation.
-pub const INPUTS: &[Input] = &[host::INPUT, syslog::INPUT, tail::INPUT];
+pub const INPUTS: &[Input] = &[host::INPUT, syslog::INPUT, journal::INPUT, tail::INPUT];
 
 /// What an input needs to start.
 pub(crate) struct Start<'a> {

@@ -1,17 +1,12 @@
 //! Log files, followed as they grow: those that vigie recognises, and those that the operator names.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use vigie_parsers::joining::Joining;
-use vigie_store::SourceState;
 
+use super::watch::Watch;
 use super::{Input, Start};
 use crate::alive::Alive;
 use crate::budget::Patience;
@@ -36,14 +31,8 @@ pub(super) const INPUT: Input = Input {
     start,
 };
 
-/// Without a word from inotify (network and overlay file systems) files are looked at so often.
-const POLL: Duration = Duration::from_secs(1);
-/// A busy file is not looked at more often than this.
-const REST: Duration = Duration::from_millis(50);
 /// New files in directories that are not watched are found so often.
 const SCAN: Duration = Duration::from_secs(10);
-/// Directories watched at most; the others are polled.
-const WATCHES_MAX: usize = 1000;
 
 fn start(s: &mut Start<'_>) {
     let groups = groups(s.config, s.host, s.outlet);
@@ -119,7 +108,8 @@ fn groups(config: &Config, host: &str, outlet: &Outlet) -> Vec<Group> {
     let known = &config.known_files;
     if known.enabled {
         let name = format!("known:{}", known.dir.display());
-        match Patterns::known(&known.dir) {
+        let beside = known.beside_journal || !super::journal::is_kept(&config.journal);
+        match Patterns::known(&known.dir, beside) {
             Ok(patterns) => groups.push(Group {
                 name,
                 patterns,
@@ -137,7 +127,7 @@ fn groups(config: &Config, host: &str, outlet: &Outlet) -> Vec<Group> {
 }
 
 fn run(mut tailer: Tailer, outlet: &Outlet, runtime: &Handle) {
-    let mut watch = Watch::new(outlet);
+    let mut watch = Watch::new(outlet, "files");
     let mut scanned: Option<Instant> = None;
     loop {
         let scan = scanned.is_none_or(|at| at.elapsed() >= SCAN)
@@ -166,86 +156,6 @@ fn run(mut tailer: Tailer, outlet: &Outlet, runtime: &Handle) {
         }
         if outlet.shutdown.is_cancelled() {
             return;
-        }
-    }
-}
-
-/// The directories watched with inotify; only wakes us, we look for ourselves.
-struct Watch {
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
-    wake: Arc<Notify>,
-    /// Names came or went.
-    entries: Arc<std::sync::atomic::AtomicBool>,
-}
-
-impl Watch {
-    fn new(outlet: &Outlet) -> Self {
-        use std::sync::atomic::{AtomicBool, Ordering};
-        let wake = Arc::new(Notify::new());
-        let entries = Arc::new(AtomicBool::new(false));
-        let (ring, names) = (Arc::clone(&wake), Arc::clone(&entries));
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            use notify::EventKind::{Access, Create, Modify, Remove};
-            use notify::event::ModifyKind::Name;
-            match event.map(|e| e.kind) {
-                Ok(Access(_)) => return,
-                Ok(Create(_) | Remove(_) | Modify(Name(_))) | Err(_) => {
-                    names.store(true, Ordering::Relaxed)
-                }
-                Ok(_) => {}
-            }
-            ring.notify_one();
-        });
-        let watcher = watcher.inspect_err(|e| {
-            let source = outlet.status.source("files");
-            source.set(SourceState::Active, "polled each second");
-            tracing::warn!("inotify is not to be had ({e}); files are polled each second");
-        });
-        Self {
-            watcher: watcher.ok(),
-            watched: BTreeSet::new(),
-            wake,
-            entries,
-        }
-    }
-
-    fn saw_entries(&self) -> bool {
-        self.entries
-            .swap(false, std::sync::atomic::Ordering::Relaxed)
-    }
-
-    /// Watches these directories and no others. One that cannot be watched is polled.
-    fn update(&mut self, wanted: &BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        self.watched.retain(|dir| {
-            let keep = wanted.contains(dir);
-            if !keep {
-                // It may be gone by itself.
-                let _ = watcher.unwatch(dir);
-            }
-            keep
-        });
-        for dir in wanted.iter().take(WATCHES_MAX) {
-            if !self.watched.contains(dir)
-                && watcher.watch(dir, RecursiveMode::NonRecursive).is_ok()
-            {
-                self.watched.insert(dir.clone());
-            }
-        }
-    }
-
-    /// Waits until something may have happened; whether to go on.
-    async fn wait(&self, outlet: &Outlet) -> bool {
-        let nap = async {
-            tokio::time::sleep(REST).await;
-            let _ = tokio::time::timeout(POLL.saturating_sub(REST), self.wake.notified()).await;
-        };
-        tokio::select! {
-            () = nap => true,
-            () = outlet.shutdown.cancelled() => false,
         }
     }
 }

@@ -91,6 +91,20 @@ impl<R: ReadAt> Bytes<R> {
         }
     }
 
+    /// The first bytes of the file, past the windows; how many there are.
+    pub(super) fn first(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(room) = into.get_mut(filled..).filter(|r| !r.is_empty()) {
+            match self.source.read_at(room, filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n.min(room.len()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(filled)
+    }
+
     /// `len` bytes at `at`; `None` if the file ends before. The caller bounds `len`.
     pub(super) fn get(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
         if let Some(range) = self.windows.get(self.last).and_then(|w| w.get(at, len)) {

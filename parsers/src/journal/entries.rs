@@ -88,6 +88,12 @@ impl<R: ReadAt> Journal<R> {
         self.walk.seqnum = entry.seqnum;
     }
 
+    /// The number of the entry before the next one; 0 at the beginning.
+    #[must_use]
+    pub fn last_seqnum(&self) -> u64 {
+        self.walk.seqnum
+    }
+
     /// How many fields the last entry has.
     #[must_use]
     pub fn fields(&self) -> usize {

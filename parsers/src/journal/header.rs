@@ -2,10 +2,8 @@
 
 use super::Error;
 
-/// What our oldest file must have: everything up to the time of the last entry.
+/// What we read of a header: everything that the oldest file has. Later versions append.
 pub(super) const HEADER_MIN: usize = 208;
-/// What we read of a header; later versions append.
-pub(super) const HEADER_READ: usize = 272;
 /// A header that claims more is none: systemd's own has grown to 272 in twelve years.
 const HEADER_MAX: u64 = 1 << 20;
 
@@ -75,6 +73,9 @@ pub(super) fn id_at(bytes: &[u8], at: usize) -> Option<[u8; 16]> {
 impl Header {
     /// Reads it from the first bytes of a file.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.iter().take(8).all(|b| *b == 0) {
+            return Err(Error::Empty);
+        }
         if !bytes.starts_with(b"LPKSHHRH") {
             return Err(Error::NoJournal);
         }

@@ -42,6 +42,8 @@ use inflate::Inflater;
 pub enum Error {
     /// It does not begin like one.
     NoJournal,
+    /// It begins with zeros, or with nothing: its writer has only just made it.
+    Empty,
     /// Its header is damaged or cut.
     Header,
     /// It uses features of a later systemd: the unknown bits.
@@ -54,6 +56,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoJournal => f.write_str("not a journal file"),
+            Self::Empty => f.write_str("nothing was written to it yet"),
             Self::Header => f.write_str("the header of the journal file is damaged"),
             Self::Unsupported(bits) => {
                 write!(f, "written by a later systemd: unknown features {bits:#x}")
@@ -134,8 +137,8 @@ impl<R: ReadAt> Journal<R> {
     /// # Errors
     /// When it is no journal file, or one that we cannot read.
     pub fn open(source: R) -> Result<Self, Error> {
-        let mut bytes = Bytes::new(source);
-        let header = read_header(&mut bytes)?;
+        let bytes = Bytes::new(source);
+        let header = read_header(&bytes)?;
         Ok(Self {
             header,
             bytes,
@@ -147,18 +150,22 @@ impl<R: ReadAt> Journal<R> {
         })
     }
 
-    /// Looks at the file again: afterwards [`Self::next_entry`] goes on with what has come since.
+    /// Looks at the file again: afterwards [`Self::next_entry`] goes on with what has come since. Whether
+    /// that is anything.
     ///
     /// # Errors
     /// As [`Self::open`]; another file in this one's place has a damaged header.
-    pub fn refresh(&mut self) -> Result<(), Error> {
-        self.bytes.forget(true);
-        let header = read_header(&mut self.bytes)?;
+    pub fn refresh(&mut self) -> Result<bool, Error> {
+        let header = read_header(&self.bytes)?;
         if header.file_id != self.header.file_id || header.compact != self.header.compact {
             return Err(Error::Header);
         }
+        let grown = header.entries != self.header.entries;
+        if grown {
+            self.bytes.forget(true);
+        }
         self.header = header;
-        Ok(())
+        Ok(grown)
     }
 
     /// Gives back the memory of windows and of what entries share; reading on costs a little more.
@@ -180,21 +187,23 @@ impl<R: ReadAt> Journal<R> {
         self.damage
     }
 
-    /// Entries that are known to be behind the next one at least, for the lag.
+    /// Entries between here and the end of what the header knows.
     #[must_use]
     pub fn entries_left(&self) -> u64 {
         self.header.entries.saturating_sub(self.walk.passed())
     }
+
+    /// About how many bytes of the file those take.
+    #[must_use]
+    pub fn bytes_left(&self) -> u64 {
+        let used = self.header.tail_object.saturating_sub(self.header.start);
+        let each = used.checked_div(self.header.entries).unwrap_or(0);
+        each.saturating_mul(self.entries_left()).min(used)
+    }
 }
 
-fn read_header<R: ReadAt>(bytes: &mut Bytes<R>) -> Result<Header, Error> {
-    for len in [header::HEADER_READ, header::HEADER_MIN] {
-        if let Some(head) = bytes.get(0, len)? {
-            return Header::read(head);
-        }
-    }
-    match bytes.get(0, 8)? {
-        Some(b"LPKSHHRH") => Err(Error::Header),
-        _ => Err(Error::NoJournal),
-    }
+fn read_header<R: ReadAt>(bytes: &Bytes<R>) -> Result<Header, Error> {
+    let mut head = [0; header::HEADER_MIN];
+    let n = bytes.first(&mut head)?;
+    Header::read(head.get(..n).unwrap_or_default())
 }

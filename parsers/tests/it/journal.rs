@@ -7,34 +7,18 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use proptest::prelude::*;
 use vigie_parsers::formats;
 use vigie_parsers::journal::{Damage, Journal, LineWriter, ReadAt, State};
 use vigie_parsers::{Record, Severity};
+use vigie_testkit::{export, write_journal};
 
 use crate::dump::context;
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// An entry in the export format; a value that is not plain text is written with its length.
-fn export(out: &mut Vec<u8>, fields: &[(&str, &[u8])]) {
-    for (name, value) in fields {
-        out.extend_from_slice(name.as_bytes());
-        if value.iter().any(|b| *b < b' ' && *b != b'\t') || std::str::from_utf8(value).is_err() {
-            out.push(b'\n');
-            out.extend_from_slice(&(value.len() as u64).to_le_bytes());
-        } else {
-            out.push(b'=');
-        }
-        out.extend_from_slice(value);
-        out.push(b'\n');
-    }
-    out.push(b'\n');
-}
 
 /// Entries of a busy machine: long, binary, repeated, empty and compressible values among them.
 fn entries(n: u64) -> Vec<u8> {
@@ -81,25 +65,6 @@ fn entries(n: u64) -> Vec<u8> {
         export(&mut out, &fields);
     }
     out
-}
-
-/// Has systemd-journal-remote write a journal.
-fn write(program: &Path, to: &Path, env: &[(&str, &str)], compress: bool, entries: &[u8]) {
-    let mut child = Command::new(program)
-        .arg(format!("--output={}", to.display()))
-        .arg(if compress {
-            "--compress=yes"
-        } else {
-            "--compress=no"
-        })
-        .arg("-")
-        .envs(env.iter().copied())
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(entries).unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 /// What journalctl reads: each entry's fields, sorted.
@@ -188,7 +153,7 @@ fn every_kind_of_file_reads_as_journalctl_reads_it() {
     let input = entries(3000);
     for (name, env, compress) in KINDS {
         let path = dir.path().join(format!("{name}.journal"));
-        write(&remote, &path, env, compress, &input);
+        write_journal(&remote, &path, env, compress, &input);
         let bytes = std::fs::read(&path).unwrap();
         let mut journal = Journal::open(bytes.as_slice()).unwrap();
         let header = journal.header().clone();
@@ -217,7 +182,7 @@ fn small(n: u64) -> Option<Vec<u8>> {
     let (remote, _) = programs()?;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.journal");
-    write(&remote, &path, &[], true, &entries(n));
+    write_journal(&remote, &path, &[], true, &entries(n));
     let mut bytes = std::fs::read(&path).unwrap();
     // Behind the last object there are only zeros, 8 MiB of them.
     let end = bytes.iter().rposition(|b| *b != 0).unwrap();
@@ -254,7 +219,7 @@ fn a_reader_goes_on_where_it_was() {
     let mut journal: Option<Journal<Whole>> = None;
     let mut seen = 0;
     for round in 1..=9_u64 {
-        write(&remote, &path, &[], true, &entries(round * 7));
+        write_journal(&remote, &path, &[], true, &entries(round * 7));
         let journal = journal.get_or_insert_with(|| Journal::open(Whole(path.clone())).unwrap());
         journal.refresh().unwrap();
         while let Some(entry) = journal.next_entry().unwrap() {
@@ -374,7 +339,7 @@ fn payloads_of_older_systemd() {
         ("MESSAGE", message.as_bytes()),
     ];
     export(&mut input, &fields);
-    write(&remote, &path, &[], false, &input);
+    write_journal(&remote, &path, &[], false, &input);
     let bytes = std::fs::read(&path).unwrap();
     let payload = bytes
         .windows(18)

@@ -36,6 +36,7 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let mut config = Config::default();
     config.host.enabled = false;
     config.host.name = Some(FIRST_HOST.to_owned());
+    config.journal.enabled = false;
     config.known_files.enabled = false;
     config.syslog.clear();
     let mut writer = Writer::open(&dir.0, &config.store_options(), cx.now)?;

@@ -9,7 +9,7 @@ use super::{
 use crate::daemon::Daemon;
 use vigie_testkit::program;
 
-const LISTEN: &str = "[known_files]\nenabled = false\n[[syslog]]\nlisten = \"127.0.0.1:0\"\n";
+const LISTEN: &str = "[journal]\nenabled = false\n[known_files]\nenabled = false\n[[syslog]]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]
 fn pages_work_in_a_browser() {

@@ -9,7 +9,7 @@ use crate::daemon::{Daemon, eventually, text};
 #[test]
 fn bytes_that_are_no_text_arrive_and_are_shown_safely() {
     let dir = tempfile::tempdir().unwrap();
-    let config = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
+    let config = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
                   [[syslog]]\nlisten = \"127.0.0.1:0\"\n";
     let daemon = Daemon::start(dir.path(), config);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -71,7 +71,7 @@ fn odd_files_in_a_glob_do_not_stop_the_others() {
     assert!(std::fs::metadata(&fifo).unwrap().file_type().is_fifo());
     std::fs::write(logs.join("good.log"), "2026-11-21T05:00:00Z good line\n").unwrap();
     let config = format!(
-        "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n\
+        "syslog = []\n[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
          [[files]]\npaths = [\"{}/*.log\"]\n",
         logs.display()
     );

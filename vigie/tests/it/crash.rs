@@ -14,7 +14,7 @@ const KILLS: usize = 4;
 
 fn config(log: &Path) -> String {
     format!(
-        "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n\
+        "syslog = []\n[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
          [[files]]\npaths = [\"{}\"]\n",
         log.display()
     )
@@ -99,7 +99,7 @@ fn each_line_of_a_file_once_whatever_is_killed_when() {
 #[test]
 fn a_second_daemon_on_the_same_store_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let quiet = "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n";
+    let quiet = "syslog = []\n[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n";
     let _first = Daemon::start(dir.path(), quiet);
     let error = Daemon::try_start(dir.path(), quiet, "run").err().unwrap();
     assert!(error.contains("another vigie (pid "), "{error}");

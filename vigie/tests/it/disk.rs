@@ -60,7 +60,7 @@ fn a_full_filesystem_opens_an_incident_that_survives_a_kill_and_resolves() {
         return;
     };
     let config = format!(
-        "syslog = []\n[known_files]\nenabled = false\n[rules]\ndefaults = false\nfiles = [\"{}\"]\n",
+        "syslog = []\n[journal]\nenabled = false\n[known_files]\nenabled = false\n[rules]\ndefaults = false\nfiles = [\"{}\"]\n",
         rule_file(dir.path()).display()
     );
     let daemon = Daemon::start(dir.path(), &config);
@@ -91,7 +91,7 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
     let Some(disk) = SmallDisk::mount(dir.path().join("disk"), 24) else {
         return;
     };
-    let config = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
+    let config = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
                   [[syslog]]\nlisten = \"127.0.0.1:0\"\nprotocols = [\"udp\"]\n";
     let daemon = Daemon::start(&disk.0, config);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -217,7 +217,7 @@ fn files_are_followed_through_rotation() {
 #[test]
 fn the_store_is_followed_and_late_lines_are_shown() {
     let dir = tempfile::tempdir().unwrap();
-    let config = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
+    let config = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
                   [[syslog]]\nlisten = \"127.0.0.1:0\"\n";
     let daemon = Daemon::start(dir.path(), config);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -6,7 +6,7 @@ use vigie_testkit::program;
 
 use crate::daemon::{Daemon, eventually, text};
 
-const LISTEN: &str = "[host]\nenabled = false\n[known_files]\nenabled = false\n\
+const LISTEN: &str = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
                       [[syslog]]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]

@@ -24,6 +24,12 @@ const KNOWN: [&str; 5] = [
 /// Not worth following: what a terminal showed, not what happened.
 const KNOWN_NOT: [&str; 1] = ["apt/term.log"];
 
+/// What rsyslog and syslog-ng fill from the same messages that the journal has.
+const FROM_JOURNAL: [&str; 2] = [
+    "{syslog,messages,secure,maillog,cron,debug,daemon,kern,user}",
+    "{auth,cron,daemon,debug,kern,lpr,mail,messages,syslog,user}.log",
+];
+
 /// A compiled set of patterns.
 #[derive(Debug)]
 pub(super) struct Patterns {
@@ -52,13 +58,17 @@ impl Patterns {
         })
     }
 
-    /// The names that vigie recognises below a directory.
-    pub(super) fn known(dir: &Path) -> Result<Self, globset::Error> {
+    /// The names that vigie recognises below a directory; `beside_journal` takes those too whose lines
+    /// the journal has.
+    pub(super) fn known(dir: &Path, beside_journal: bool) -> Result<Self, globset::Error> {
         // The directory's own name may hold characters that mean something in a pattern.
         let dir = globset::escape(&dir.to_string_lossy());
         let below = |name: &&str| format!("{dir}/{name}");
         let wanted: Vec<_> = KNOWN.iter().map(below).collect();
-        let unwanted: Vec<_> = KNOWN_NOT.iter().map(below).collect();
+        let mut unwanted: Vec<_> = KNOWN_NOT.iter().map(below).collect();
+        if !beside_journal {
+            unwanted.extend(FROM_JOURNAL.iter().map(below));
+        }
         Self::new(&wanted, &unwanted)
     }
 
@@ -189,8 +199,16 @@ mod tests {
             "syslog",
         ];
         assert_eq!(
-            names(&Patterns::known(dir.path()).unwrap(), dir.path()),
+            names(&Patterns::known(dir.path(), true).unwrap(), dir.path()),
             expected
+        );
+        let beside: Vec<_> = expected
+            .into_iter()
+            .filter(|n| !["auth.log", "syslog"].contains(n))
+            .collect();
+        assert_eq!(
+            names(&Patterns::known(dir.path(), false).unwrap(), dir.path()),
+            beside
         );
     }
 
