@@ -17,6 +17,10 @@ pub struct Report {
     pub pages: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Known slots of the finest archives, and the bytes of their pages.
+    pub raw: (u64, u64),
+    /// The same of all other archives.
+    pub coarse: (u64, u64),
     /// Pages that do not say what was written, each costing one chunk of one group.
     pub damaged: u64,
     /// The first of them.
@@ -58,7 +62,13 @@ pub(crate) fn verify(conn: &Connection) -> Result<Report> {
             .groups
             .get(group as usize)
             .filter(|g| archive < g.rings.len());
-        if !is_sound(bytes, id, archive, known, &mut scratch) {
+        if let Some(slots) = known_slots(bytes, id, archive, known, &mut scratch) {
+            let kind = match archive {
+                0 => &mut report.raw,
+                _ => &mut report.coarse,
+            };
+            *kind = (kind.0 + slots, kind.1 + bytes.len() as u64);
+        } else {
             report.damaged += 1;
             if report.damage.len() < NAMED_MAX {
                 let step_ms = known.map(|g| g.rings.archive(archive).step_ms);
@@ -73,15 +83,15 @@ pub(crate) fn verify(conn: &Connection) -> Result<Report> {
     Ok(report)
 }
 
-fn is_sound(
+/// How many slots a sound page knows; `None` when it is damaged.
+fn known_slots(
     bytes: &[u8],
     row: i64,
     archive: usize,
     group: Option<&Group>,
     scratch: &mut Scratch,
-) -> bool {
-    let (Some(page), Some(group)) = (Page::open(bytes), group) else {
-        return false;
-    };
-    page.archive == archive && group.rings.row(archive, page.chunk) == row && page.is_sound(scratch)
+) -> Option<u64> {
+    let (page, group) = (Page::open(bytes)?, group?);
+    let placed = page.archive == archive && group.rings.row(archive, page.chunk) == row;
+    page.known(scratch).filter(|_| placed)
 }

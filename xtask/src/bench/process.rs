@@ -76,7 +76,7 @@ fn family(root: u32) -> Vec<u32> {
 }
 
 /// Fields 14 to 17 of /proc/PID/stat, in hundredths of a second.
-fn cpu_s(pid: u32) -> Option<f64> {
+pub(super) fn cpu_s(pid: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks: u32 = fields

@@ -1,30 +1,99 @@
-//! The round-robin store: 10,000 series of a fleet written and read, then one machine at rest.
+//! The round-robin store beside rrdtool and rrdcached: taking readings, questions, recovery, what a
+//! reading and a series cost on the disk and in memory; then one machine at rest.
+
+mod fleet;
+mod rrdtool;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use vigie_parsers::Timestamp;
-use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource};
-use vigie_store::{Batch, Options, Reader, Reading, SampleRow, SeriesDef, SeriesId, Writer};
+use vigie_query::{Matcher, Selection, SeriesSource, promql};
+use vigie_store::{Batch, Options, Reader, SampleRow, Synchronous, Writer};
+
+use fleet::Fleet;
 
 /// On a border of every archive.
-const START_MS: i64 = 247_222 * 7_200_000;
+pub(super) const START_MS: i64 = 247_222 * 7_200_000;
 const HOUR_MS: i64 = 3_600_000;
+/// Where the files are put as a killed writer leaves them.
+const KILLED: &str = "killed";
+/// Series of the fleet.
+const SERIES: usize = 10_000;
+/// An answer's time is the best of so many.
+const PASSES: usize = 5;
+
+/// What is measured, its unit, and what the design asks for.
+const LINES: &[(&str, &str, f64)] = &[
+    ("ingest, 1,000 a commit", "ns", 143.0),
+    ("ingest, 10,000 a commit", "ns", 83.0),
+    ("the same, NORMAL", "ns", f64::NAN),
+    ("ingest, 100,000 series", "ns", 83.0),
+    ("written, 1,000 a commit", "B", 16.0),
+    ("written, 10,000 a commit", "B", 16.0),
+    ("a raw slot", "B", 1.4),
+    ("a coarse slot", "B", 6.0),
+    ("full rings", "KiB", 370.0),
+    ("memory a series", "KiB", 1.46),
+    ("bulk", "ns", f64::NAN),
+    ("one series, 24 h @ 1 min", "ms", 0.2),
+    ("the same, cold", "ms", 6.0),
+    ("one series, 1 y @ 1 h", "ms", 1.0),
+    ("500 series, 6 h @ 1 min", "ms", 20.0),
+    ("10,000 series, 1 h @ 1 min", "ms", 25.0),
+    ("topk(10, rate(in[1h]))", "ms", f64::NAN),
+    ("recovery, 10,000 series", "s", 0.3),
+    ("recovery, 100,000 series", "s", 1.0),
+    ("chart, SVG", "ms", 0.5),
+    ("chart, PNG", "ms", 5.0),
+];
+
+/// What one program needs, by the names in [`LINES`].
+pub(super) struct Figures {
+    name: &'static str,
+    values: Vec<(&'static str, f64)>,
+}
+
+impl Figures {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            values: Vec::new(),
+        }
+    }
+
+    pub(super) fn set(&mut self, line: &'static str, value: f64) {
+        self.values.push((line, value));
+    }
+
+    fn get(&self, line: &str) -> Option<f64> {
+        let found = self.values.iter().find(|(name, _)| *name == line);
+        found.map(|(_, value)| *value)
+    }
+}
 
 /// A measured stretch of work.
 struct Cost {
     cpu: Duration,
-    wall: Duration,
     written: u64,
 }
 
+impl Cost {
+    fn ns(&self, of: f64) -> f64 {
+        self.cpu.as_nanos() as f64 / of
+    }
+
+    fn ms(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e3
+    }
+}
+
 fn measure<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Cost)> {
-    let (cpu, wall, written) = (cpu_time(), Instant::now(), written_bytes());
+    let (cpu, written) = (cpu_time(), written_bytes());
     let done = work()?;
     let cost = Cost {
         cpu: cpu_time() - cpu,
-        wall: wall.elapsed(),
         written: written_bytes() - written,
     };
     Ok((done, cost))
@@ -53,264 +122,264 @@ fn rss_kib() -> u64 {
     proc_value("/proc/self/status", "VmRSS:")
 }
 
-/// A cheap stream of numbers without a pattern.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
-
-/// Series as a fleet has them: busy and idle octet counters, packets, states, temperatures, shares.
-struct Fleet {
-    ids: Vec<SeriesId>,
-    states: Vec<u64>,
-    noise: Noise,
-}
-
-impl Fleet {
-    fn intern(writer: &Writer, count: usize, step_ms: i64) -> Result<Self> {
-        let ids = (0..count).map(|i| {
-            let kind = if i % 8 < 4 {
-                MetricKind::Counter
-            } else {
-                MetricKind::Gauge
-            };
-            let name = [
-                "in",
-                "out",
-                "packets",
-                "errors",
-                "state",
-                "temperature",
-                "share",
-                "bytes",
-            ][i % 8];
-            let labels = Labels::metric(name, &[("n", &(i / 8).to_string())]);
-            Ok(writer.registry().intern(&SeriesDef {
-                labels,
-                kind,
-                help: "",
-                step_ms,
-            })?)
-        });
-        let ids: Vec<SeriesId> = ids.collect::<Result<_>>()?;
-        Ok(Self {
-            states: vec![1 << 20; ids.len()],
-            ids,
-            noise: Noise(7),
-        })
-    }
-
-    fn read(&mut self, i: usize) -> Reading {
-        let noise = &mut self.noise;
-        let state = &mut self.states[i];
-        match i % 8 {
-            0 | 1 => *state += noise.next(100_000) + (i as u64 % 50) * 10_000,
-            2 => *state += noise.next(500),
-            3 => *state += u64::from(noise.next(1000) == 0),
-            4 => {
-                *state = u64::from(noise.next(5000) != 0);
-                return Reading::Gauge(*state as f64);
-            }
-            5 => {
-                *state = (*state + noise.next(3)).saturating_sub(1);
-                return Reading::Gauge(*state as f64 / 10.0);
-            }
-            6 => return Reading::Gauge(noise.next(10_000) as f64 / 100.0),
-            _ => {
-                *state += noise.next(4) * 4096;
-                return Reading::Gauge(*state as f64);
-            }
-        }
-        Reading::Counter(*state)
-    }
-}
-
 /// Runs it.
 pub(super) fn run() -> Result<()> {
-    for commit in [1_000, 10_000] {
-        let dir = tempfile::tempdir()?;
-        ingest(dir.path(), 10_000, commit)?;
-        if commit == 1_000 {
-            reads(dir.path())?;
-            recovery(dir.path())?;
-        }
-    }
-    bulk()?;
+    let vigie = vigie()?;
+    let mut all = vec![vigie];
+    all.extend(rrdtool::rrdtool()?);
+    all.extend(rrdtool::rrdcached()?);
+    table(&all);
     at_rest()
+}
+
+fn table(all: &[Figures]) {
+    print!("{:28} {:>10}", "", "asked");
+    for one in all {
+        print!(" {:>18}", one.name);
+    }
+    println!();
+    for (line, unit, asked) in LINES {
+        let asked = match asked.is_nan() {
+            true => String::new(),
+            false => format!("≤ {asked} {unit}"),
+        };
+        print!("{line:28} {asked:>10}");
+        let ours = all.first().and_then(|v| v.get(line));
+        for one in all {
+            let text = match (one.get(line), ours) {
+                (Some(value), Some(ours)) if value != ours => {
+                    format!("{value:.2} {unit} ×{:.0}", value / ours)
+                }
+                (Some(value), _) => format!("{value:.2} {unit}"),
+                (None, _) => String::new(),
+            };
+            print!(" {text:>18}");
+        }
+        println!();
+    }
+}
+
+fn vigie() -> Result<Figures> {
+    let mut figures = Figures::new("vigie");
+    let dir = tempfile::tempdir()?;
+    // First, while the process is small: what is left over would hide what a series takes.
+    let many = dir.path().join("many");
+    let (cost, kib) = ingest(&many, 100_000, 10_000, Synchronous::Full, 200)?;
+    figures.set("ingest, 100,000 series", cost);
+    figures.set("memory a series", kib.1);
+    figures.set("recovery, 100,000 series", recovery(&many)?);
+    std::fs::remove_dir_all(&many)?;
+
+    let fleet = dir.path().join("fleet");
+    let rounds = 6 * 360;
+    let (cost, kib) = ingest(&fleet, SERIES, 1_000, Synchronous::Full, rounds)?;
+    figures.set("ingest, 1,000 a commit", cost);
+    figures.set("written, 1,000 a commit", kib.0);
+    space(&fleet, &mut figures)?;
+    fleet_questions(&fleet, START_MS + rounds * 10_000, &mut figures)?;
+    figures.set("recovery, 10,000 series", recovery(&fleet)?);
+    std::fs::remove_dir_all(&fleet)?;
+
+    let large = dir.path().join("large");
+    let (cost, kib) = ingest(&large, SERIES, SERIES, Synchronous::Full, 1080)?;
+    figures.set("ingest, 10,000 a commit", cost);
+    figures.set("written, 10,000 a commit", kib.0);
+    std::fs::remove_dir_all(&large)?;
+    let (cost, _) = ingest(&large, SERIES, SERIES, Synchronous::Normal, 1080)?;
+    figures.set("the same, NORMAL", cost);
+
+    bulk(&dir.path().join("bulk"), &mut figures)?;
+    chart(&mut figures);
+    Ok(figures)
 }
 
 fn options() -> Options {
     Options {
-        series_bytes: 64 << 30,
-        budget_bytes: 64 << 30,
+        series_bytes: 256 << 30,
+        budget_bytes: 256 << 30,
+        series_max: 200_000,
         ..Options::default()
     }
 }
 
-/// Three hours of 10,000 series every ten seconds, `per_commit` at a time.
-fn ingest(dir: &Path, series: usize, per_commit: usize) -> Result<()> {
-    let before_kib = rss_kib();
-    let mut writer = Writer::open(dir, &options(), Timestamp(START_MS))?;
-    let mut fleet = Fleet::intern(&writer, series, 10_000)?;
-    let registry_kib = rss_kib();
-    let rounds = 3 * 360;
-    let ((), cost) = measure(|| {
-        for round in 0..rounds {
-            for (part, from) in (0..series).step_by(per_commit).enumerate() {
-                let parts = series / per_commit;
-                let time = START_MS + round * 10_000 + (part * 10_000 / parts) as i64;
-                let mut batch = Batch::default();
-                batch
-                    .samples
-                    .rows
-                    .extend((from..from + per_commit).map(|i| SampleRow {
-                        series: fleet.ids[i],
-                        time: Timestamp(time),
-                        reading: fleet.read(i),
-                    }));
-                writer.apply(batch);
-                writer.commit(Timestamp(time))?;
-            }
-        }
-        Ok(())
-    })?;
-    let samples = rounds as f64 * series as f64;
-    println!(
-        "{series} series, {per_commit} samples a commit, FULL: {:.0} ns CPU/sample ({:.1} M/s/core), \
-         {:.1} B written/sample, wall {:.1} s",
-        cost.cpu.as_nanos() as f64 / samples,
-        samples / cost.cpu.as_secs_f64() / 1e6,
-        cost.written as f64 / samples,
-        cost.wall.as_secs_f64(),
-    );
-    println!(
-        "  RAM: {:.2} KiB/series, {:.2} KiB/series with the registry",
-        (rss_kib() - registry_kib.min(rss_kib())) as f64 / series as f64,
-        (rss_kib() - before_kib.min(rss_kib())) as f64 / series as f64,
-    );
-    drop(writer);
-    let report = Reader::open(dir)?.verify_series()?;
-    println!(
-        "  pages: {} with {:.2} B/sample, all archives",
-        report.pages,
-        report.bytes as f64 / samples
-    );
-    Ok(())
-}
-
-fn reads(dir: &Path) -> Result<()> {
-    let end = START_MS + 3 * HOUR_MS;
-    let reader = Reader::open(dir)?;
-    let ask = |what: &str, matchers: &[Matcher], hours: i64, step_ms: i64| -> Result<()> {
-        let selection = Selection {
-            matchers,
-            from: Timestamp(end - hours * HOUR_MS),
-            until: Timestamp(end),
-            step_ms,
-            max_samples: usize::MAX,
-            deadline: None,
-        };
-        let mut best = Duration::MAX;
-        let mut samples = 0;
-        for _ in 0..5 {
-            let (found, cost) = measure(|| Ok(reader.select(&selection)?))?;
-            samples = found.iter().map(|s| s.samples.len()).sum();
-            best = best.min(cost.cpu);
-        }
-        println!(
-            "  {what}: {:.2} ms ({samples} samples)",
-            best.as_secs_f64() * 1e3
-        );
-        Ok(())
+/// Rounds of all series every ten seconds, `per_commit` at a time: nanoseconds a reading, and bytes
+/// written a reading with KiB of memory a series.
+fn ingest(
+    dir: &Path,
+    series: usize,
+    per_commit: usize,
+    synchronous: Synchronous,
+    rounds: i64,
+) -> Result<(f64, (f64, f64))> {
+    let options = Options {
+        synchronous,
+        ..options()
     };
-    let one = [Matcher::equal("__name__", "in"), Matcher::equal("n", "7")];
-    ask("one series, 3 h @ 10 s", &one, 3, 0)?;
-    ask("one series, 3 h @ 1 min", &one, 3, 60_000)?;
-    ask(
-        "1,250 series, 3 h @ 1 min",
-        &[Matcher::equal("__name__", "in")],
-        3,
-        60_000,
-    )?;
-    ask("10,000 series, last hour @ 10 s", &[], 1, 0)?;
-    ask("10,000 series, last hour @ 1 min", &[], 1, 60_000)
+    let mut writer = Writer::open(dir, &options, Timestamp(START_MS))?;
+    let mut fleet = Fleet::intern(&writer, series, 10_000)?;
+    let empty_kib = rss_kib();
+    let (mut cpu, mut written) = (Duration::ZERO, 0);
+    for round in 0..rounds {
+        for (part, from) in (0..series).step_by(per_commit).enumerate() {
+            let parts = series / per_commit;
+            let time = Timestamp(START_MS + round * 10_000 + (part * 10_000 / parts) as i64);
+            let mut batch = Batch::default();
+            let readings = (from..from + per_commit).map(|i| SampleRow {
+                series: fleet.ids[i],
+                time,
+                reading: fleet.read(i),
+            });
+            batch.samples.rows.extend(readings);
+            let ((), cost) = measure(|| {
+                writer.apply(batch);
+                Ok(writer.commit(time)?)
+            })?;
+            cpu += cost.cpu;
+            written += cost.written;
+        }
+    }
+    // As a killed process leaves them.
+    let killed = dir.join(KILLED);
+    std::fs::create_dir_all(&killed)?;
+    for name in ["vigie.db", "vigie.db-wal"] {
+        std::fs::copy(dir.join(name), killed.join(name))?;
+    }
+    let readings = rounds as f64 * series as f64;
+    let kib = (rss_kib() - empty_kib.min(rss_kib())) as f64 / series as f64;
+    let ns = cpu.as_nanos() as f64 / readings;
+    Ok((ns, (written as f64 / readings, kib)))
 }
 
-fn recovery(dir: &Path) -> Result<()> {
-    let (writer, cost) = measure(|| Ok(Writer::open(dir, &options(), Timestamp(START_MS))?))?;
-    println!(
-        "  recovery: {:.3} s CPU, {:.3} s wall",
-        cost.cpu.as_secs_f64(),
-        cost.wall.as_secs_f64()
-    );
-    drop(writer);
-    let reader = Reader::open(dir)?;
-    let until = Timestamp(START_MS + 3 * HOUR_MS);
-    let (_, cost) = measure(|| Ok(reader.series(&[], until, until)?))?;
-    println!(
-        "  a reader's first query: {:.3} s CPU",
-        cost.cpu.as_secs_f64()
-    );
+/// What slots take, and a series' rings of ten seconds once they are full.
+fn space(dir: &Path, figures: &mut Figures) -> Result<()> {
+    let report = Reader::open(dir)?.verify_series()?;
+    let each = |(slots, bytes): (u64, u64)| bytes as f64 / slots as f64;
+    let (raw, coarse) = (each(report.raw), each(report.coarse));
+    figures.set("a raw slot", raw);
+    figures.set("a coarse slot", coarse);
+    // 10 s for 2 days; minutes for 14, ten minutes for 92, two hours for 732.
+    let slots = (17_280.0, f64::from(20_160 + 13_248 + 8_784));
+    let bytes = slots.0 * raw + slots.1 * coarse;
+    figures.set("full rings", bytes / 1024.0);
     Ok(())
 }
 
-/// Thirty days of 300 series every minute, as the demonstration has them, and then a year of one.
-fn bulk() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let mut writer = Writer::open(dir.path(), &options(), Timestamp(START_MS))?;
-    let mut fleet = Fleet::intern(&writer, 300, 1_000)?;
-    let minutes = 30 * 1440i64;
+fn fleet_questions(dir: &Path, end_ms: i64, figures: &mut Figures) -> Result<()> {
+    let reader = Reader::open(dir)?;
+    let hour = (end_ms - HOUR_MS, end_ms);
+    let ms = ask(&reader, &[], hour, 60_000, SERIES)?;
+    figures.set("10,000 series, 1 h @ 1 min", ms);
+    let rack = [Matcher::equal("rack", "3")];
+    let six = (end_ms - 6 * HOUR_MS, end_ms);
+    let ms = ask(&reader, &rack, six, 60_000, 500)?;
+    figures.set("500 series, 6 h @ 1 min", ms);
+    let top = promql::parse("topk(10, rate(in[1h]))")?;
+    let mut best = f64::INFINITY;
+    for _ in 0..PASSES {
+        let params = promql::Params::default();
+        let (_, cost) =
+            measure(|| Ok(promql::instant(&reader, &top, Timestamp(end_ms), &params)?))?;
+        best = best.min(cost.ms());
+    }
+    figures.set("topk(10, rate(in[1h]))", best);
+    Ok(())
+}
+
+/// Milliseconds that a selection takes at best; it must find so many series at least.
+fn ask(
+    reader: &Reader,
+    matchers: &[Matcher],
+    (from, until): (i64, i64),
+    step_ms: i64,
+    series: usize,
+) -> Result<f64> {
+    let selection = Selection {
+        matchers,
+        from: Timestamp(from),
+        until: Timestamp(until),
+        step_ms,
+        max_samples: usize::MAX,
+        deadline: None,
+    };
+    let mut best = f64::INFINITY;
+    for _ in 0..PASSES {
+        let (found, cost) = measure(|| Ok(reader.select(&selection)?))?;
+        anyhow::ensure!(found.len() >= series, "{} series found", found.len());
+        best = best.min(cost.ms());
+    }
+    Ok(best)
+}
+
+/// Seconds until a store whose writer was killed takes readings again.
+fn recovery(dir: &Path) -> Result<f64> {
+    let dir = dir.join(KILLED);
+    let (_, cost) = measure(|| Ok(Writer::open(&dir, &options(), Timestamp(START_MS))?))?;
+    Ok(cost.cpu.as_secs_f64())
+}
+
+/// A year of eight series every minute in bulk, and questions to one of them.
+fn bulk(dir: &Path, figures: &mut Figures) -> Result<()> {
+    let mut writer = Writer::open(dir, &options(), Timestamp(START_MS))?;
+    let mut fleet = Fleet::intern(&writer, 8, 1_000)?;
+    let minutes = 365 * 1440i64;
     let until = Timestamp(START_MS + minutes * 60_000);
     let ids = fleet.ids.clone();
-    let rows = (0..=minutes)
-        .flat_map(|m| (0..300).map(move |i| (m, i)))
-        .map(|(m, i)| SampleRow {
-            series: ids[i],
-            time: Timestamp(START_MS + m * 60_000),
-            reading: fleet.read(i),
-        });
+    let rows = (0..=minutes).flat_map(|m| (0..8).map(move |i| (m, i)));
+    let rows = rows.map(|(m, i)| SampleRow {
+        series: ids[i],
+        time: Timestamp(START_MS + m * 60_000),
+        reading: fleet.read(i),
+    });
     let (taken, cost) = measure(|| Ok(writer.backfill(rows, 60_000, until)?))?;
-    println!(
-        "bulk, 30 days of 300 series @ 1 min: {:.2} s CPU, {:.0} ns/sample",
-        cost.cpu.as_secs_f64(),
-        cost.cpu.as_nanos() as f64 / taken as f64
-    );
-    let reader = Reader::open(dir.path())?;
-    let matchers = [
-        Matcher::equal("__name__", "temperature"),
-        Matcher::equal("n", "7"),
-    ];
-    for (what, days, step_ms) in [("24 h @ 1 min", 1, 60_000), ("30 d @ 1 h", 30, 3_600_000)] {
-        let selection = Selection {
-            matchers: &matchers,
-            from: until.plus_ms(-days * 24 * HOUR_MS),
-            until,
-            step_ms,
-            max_samples: usize::MAX,
-            deadline: None,
-        };
-        let mut best = Duration::MAX;
-        for _ in 0..5 {
-            let (found, cost) = measure(|| Ok(reader.select(&selection)?))?;
-            found.first().context("no answer")?;
-            best = best.min(cost.cpu);
-        }
-        println!("  one series, {what}: {:.2} ms", best.as_secs_f64() * 1e3);
-    }
+    figures.set("bulk", cost.ns(taken as f64));
+    drop(writer);
+    let one = [Matcher::equal("__name__", "temperature")];
+    let back = |hours: i64| (until.0 - hours * HOUR_MS, until.0);
+    let reader = Reader::open(dir)?;
+    let ms = ask(&reader, &one, back(24), 60_000, 1)?;
+    figures.set("one series, 24 h @ 1 min", ms);
+    let ms = ask(&reader, &one, back(365 * 24), HOUR_MS, 1)?;
+    figures.set("one series, 1 y @ 1 h", ms);
+    drop(reader);
+    let file = std::fs::File::open(dir.join("vigie.db")).context("the store")?;
+    file.sync_all()?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    let wall = Instant::now();
+    let cold = Reader::open(dir)?;
+    let selection = Selection {
+        matchers: &one,
+        from: Timestamp(back(24).0),
+        until,
+        step_ms: 60_000,
+        max_samples: usize::MAX,
+        deadline: None,
+    };
+    cold.select(&selection)?;
+    // What is waited for is the disk: the only figure that is wall time.
+    figures.set("the same, cold", wall.elapsed().as_secs_f64() * 1e3);
     Ok(())
+}
+
+/// Two lines of 800 points, 600 × 200: measured where charts are drawn.
+fn chart(figures: &mut Figures) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let told = std::process::Command::new(cargo)
+        .args(["bench", "-q", "-p", "vigie-dashboard", "--bench", "chart"])
+        .output();
+    let text = told.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+    for line in text.unwrap_or_default().lines() {
+        let value = |name| line.strip_prefix(name)?.trim().parse().ok();
+        if let Some(ms) = value("SVG ms") {
+            figures.set("chart, SVG", ms);
+        } else if let Some(ms) = value("PNG ms") {
+            figures.set("chart, PNG", ms);
+        }
+    }
 }
 
 /// One machine: 600 series each second, a commit each second, an hour of it.
 fn at_rest() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let before_kib = rss_kib();
     let mut writer = Writer::open(dir.path(), &options(), Timestamp(START_MS))?;
     let mut fleet = Fleet::intern(&writer, 600, 1_000)?;
     let seconds = 3_600i64;
@@ -329,10 +398,9 @@ fn at_rest() -> Result<()> {
         Ok(())
     })?;
     println!(
-        "one machine, 600 series @ 1 s: {:.3} % of a core, {:.0} B written/s, {} KiB",
+        "one machine, 600 series @ 1 s: {:.3} % of a core, {:.0} B written/s",
         cost.cpu.as_secs_f64() / seconds as f64 * 100.0,
         cost.written as f64 / seconds as f64,
-        rss_kib() - before_kib.min(rss_kib()),
     );
     Ok(())
 }
