@@ -1,6 +1,7 @@
 //! What each fuzz target checks: no panic, and the contract of a record.
 
 use jiff::tz::TimeZone;
+use vigie_parsers::archives::{Damage, File};
 use vigie_parsers::formats::{self, Detector};
 use vigie_parsers::framing::Framer;
 use vigie_parsers::joining::Joining;
@@ -112,4 +113,23 @@ fn sound(record: &Record, line: &[u8]) {
         assert!(end as usize <= line.len(), "{record:?}");
     }
     assert!(record.message.start <= record.message.end, "{record:?}");
+}
+
+/// A file of old figures: read or refused, and what is read has a sound form and is no larger than
+/// the file justifies.
+pub fn archives(read: fn(&[u8]) -> Result<File, Damage>, data: &[u8]) {
+    let Ok(file) = read(data) else { return };
+    let mut slots = 0;
+    for series in &file.series {
+        assert!(series.archives.is_sorted_by(|a, b| a.step_s < b.step_s));
+        for archive in &series.archives {
+            assert!(archive.step_s > 0 && archive.per_slot > 0);
+            assert!(archive.average.iter().all(|v| !v.is_infinite()));
+            for column in [&archive.min, &archive.max, &archive.last].into_iter().flatten() {
+                assert_eq!(column.len(), archive.average.len());
+            }
+            slots += archive.average.len();
+        }
+    }
+    assert!(slots <= 64 * data.len() + 64, "{slots} slots of {} bytes", data.len());
 }

@@ -5,6 +5,9 @@
 //! it was given. Slot `i` of step `S` covers `(i·S, (i+1)·S]`, as in the store and in rrdtool.
 
 pub mod mrtg;
+pub mod mrtg_cfg;
+pub mod rrd;
+pub mod whisper;
 
 use std::fmt;
 
@@ -79,6 +82,13 @@ impl Damage {
     pub(crate) fn line(number: usize, what: impl Into<String>) -> Self {
         Self {
             place: format!("line {number}"),
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn byte(at: u64, what: impl Into<String>) -> Self {
+        Self {
+            place: format!("byte {at}"),
             what: what.into(),
         }
     }
