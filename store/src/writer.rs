@@ -252,6 +252,35 @@ impl Writer {
         changed
     }
 
+    /// Takes old series in as they are, with all their archives, in one transaction; what became of
+    /// each. Taking the same in again changes nothing; a newer state of the same file adds to it.
+    /// Readers see old figures up to the first live reading of the same name and labels.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when they would not fit, or when a counter lives under the same name; when the
+    /// disk is full or fails. Nothing was taken then.
+    pub fn import(
+        &mut self,
+        series: &[series::OldSeries<'_>],
+        now: Timestamp,
+    ) -> Result<Vec<series::Taken>> {
+        self.commit(now)?;
+        let reserved = self.series.reserved();
+        let imported = (|| {
+            let tx = self
+                .conn
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let taken = self.series.import(&tx, series, now)?;
+            tx.commit()?;
+            Ok(taken)
+        })();
+        match &imported {
+            Ok(_) => self.series.committed(),
+            Err(_) => self.series.undo_import(&self.conn, reserved)?,
+        }
+        imported
+    }
+
     /// Makes everything taken so far durable, in one transaction, and acknowledges it. After an
     /// error everything waits for the next call.
     ///

@@ -31,6 +31,14 @@ const PEERS: &[Peer] = &[
         package: "systemd-journal-remote",
     },
     Peer {
+        program: "rrdtool",
+        package: "rrdtool",
+    },
+    Peer {
+        program: "rateup",
+        package: "mrtg",
+    },
+    Peer {
         program: "logger",
         package: "bsdutils",
     },

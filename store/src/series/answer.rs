@@ -80,11 +80,11 @@ pub struct SlotSeries {
 pub(crate) struct Range {
     pub(crate) from_ms: i64,
     pub(crate) until_ms: i64,
-    step_ms: i64,
-    max_samples: usize,
-    deadline: Option<Instant>,
+    pub(super) step_ms: i64,
+    pub(super) max_samples: usize,
+    pub(super) deadline: Option<Instant>,
     /// Begin earlier where only longer distances than asked for are left.
-    sparse: bool,
+    pub(super) sparse: bool,
 }
 
 impl Range {
@@ -666,7 +666,7 @@ fn join_open(join: &mut Join<'_>, plan: &GroupPlan, lane: &LanePlan, course: &Co
     join.anchor(total);
 }
 
-fn check_samples(samples: usize, max: usize) -> Result<(), SourceError> {
+pub(super) fn check_samples(samples: usize, max: usize) -> Result<(), SourceError> {
     if samples <= max {
         return Ok(());
     }

@@ -4,13 +4,15 @@
 //! thirty days need no detour over seconds. What lies in chunks that are still open goes where live
 //! readings go; coarse chunks that are still open are derived later, from the finer pages.
 
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 use vigie_parsers::Timestamp;
 
 use super::group::{Group, Late};
 use super::ingest::Ingest;
+use super::journal::Event;
 use super::lane::{Effect, Lane, Tag, add_units, spread};
 use super::layout::{LANES, slot_of};
+use super::old::{self, OldSeries, Taken};
 use super::page::{Cell, Lanes, Page, Scratch};
 use super::registry::Place;
 use super::{journal, seal};
@@ -75,8 +77,34 @@ impl Ingest {
             }
         }
         let touched = fill.finish(&mut self.groups)?;
-        self.record_backfill(tx, &touched, until.0)?;
+        self.record_backfill(tx, &touched, Vec::new(), until.0)?;
         Ok(taken)
+    }
+
+    /// Takes old figures in as they are, archive by archive, and tells readers.
+    pub(crate) fn import(
+        &mut self,
+        tx: &Transaction<'_>,
+        series: &[OldSeries<'_>],
+        now: Timestamp,
+    ) -> Result<Vec<Taken>> {
+        self.sync();
+        let taken = old::import(tx, &self.registry, series, now)?;
+        let news = taken.iter().any(|t| *t != Taken::Same);
+        let events = news.then_some(Event::SeriesAdded).into_iter().collect();
+        self.record_backfill(tx, &[], events, now.0)?;
+        Ok(taken)
+    }
+
+    /// Bytes that are promised to figures.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.registry.reserved()
+    }
+
+    /// Starts again from what is durable, with what was promised before the transaction that failed.
+    pub(crate) fn undo_import(&mut self, conn: &Connection, reserved: u64) -> Result<()> {
+        self.registry.reserve_again(reserved);
+        self.reload(conn)
     }
 }
 

@@ -15,6 +15,7 @@ use super::group::{Group, Moment};
 use super::journal::{self, Event, Plan, Recorder, Ring};
 use super::lane::{Lane, Note, Tag};
 use super::layout::Layout;
+use super::old;
 use super::page::{self, Scratch};
 use super::registry::{
     Move, Past, Place, Registry, SeriesId, drop_pages, read_checkpoint, read_empty_groups,
@@ -63,7 +64,7 @@ pub struct Counts {
 /// The writer's side.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    registry: Registry,
+    pub(super) registry: Registry,
     pub(super) places: Vec<Option<Place>>,
     pub(super) groups: Vec<Group>,
     /// Where series were before, by their number.
@@ -324,6 +325,9 @@ impl Ingest {
             return Ok(());
         }
         self.outcome.looked = true;
+        if old::expire(tx, &self.registry, now_ms)? {
+            events.push(Event::SeriesAdded);
+        }
         let mut gone = Gone::default();
         let run_out = |group: u32, until_ms: i64| {
             until_ms < now_ms.saturating_sub(self.groups[group as usize].rings.span_ms())
@@ -586,6 +590,7 @@ impl Ingest {
         &mut self,
         tx: &Transaction<'_>,
         touched: &[usize],
+        mut events: Vec<Event>,
         now_ms: i64,
     ) -> Result<()> {
         self.outcome = Outcome {
@@ -593,7 +598,6 @@ impl Ingest {
             ..Outcome::default()
         };
         let seq = self.ring.next_seq;
-        let mut events = Vec::new();
         for &at in touched {
             self.checkpoint_as_is(tx, at, seq, &mut events)?;
         }

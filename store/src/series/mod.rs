@@ -14,6 +14,7 @@ mod lane;
 mod layout;
 #[cfg(test)]
 mod model_tests;
+mod old;
 mod page;
 mod registry;
 mod rename;
@@ -26,6 +27,7 @@ mod view;
 pub use answer::{Slot, SlotSeries};
 pub use ingest::Counts;
 pub(crate) use ingest::Ingest;
+pub use old::{OldSeries, Taken};
 pub use registry::{Population, Registry, SeriesDef, SeriesId};
 pub use rename::NewName;
 pub(crate) use rename::rename;
@@ -43,4 +45,6 @@ CREATE TABLE ts_series(
 CREATE TABLE ts_metric(name TEXT PRIMARY KEY, kind INT NOT NULL, help TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ts_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE ts_journal(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE ts_old(id INTEGER PRIMARY KEY, labels BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
+CREATE TABLE ts_old_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 ";

@@ -134,6 +134,7 @@ impl Registry {
             }
             inner.groups.push(layout);
         }
+        inner.reserved_bytes += super::old::bytes(conn)?;
         let mut taken = vec![[false; LANES]; inner.groups.len()];
         for row in read_series(conn)? {
             let at = usize::try_from(row.id.0).unwrap_or(usize::MAX);
@@ -328,6 +329,47 @@ impl Registry {
     }
 }
 
+/// What old figures ask of the series that live.
+impl Registry {
+    /// Refuses a name under which a counter lives: old figures are gauges, rates mostly.
+    pub(super) fn check_gauge(&self, labels: &Labels) -> Result<()> {
+        let inner = self.lock();
+        let id = inner.ids.get(labels);
+        let place = id.and_then(|id| inner.places.get(id.0 as usize).copied().flatten());
+        match place {
+            Some(place) if place.kind == MetricKind::Counter => Err(Error::Limit(format!(
+                "{labels} is a counter in this store, and what is imported are values or rates: \
+                 choose another name"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that are promised to figures.
+    pub(super) fn reserved(&self) -> u64 {
+        self.lock().reserved_bytes
+    }
+
+    /// Promises bytes in place of others.
+    pub(super) fn reserve(&self, before: u64, after: u64) -> Result<()> {
+        let inner = &mut *self.lock();
+        let reserved = inner.reserved_bytes.saturating_sub(before) + after;
+        if after > before && reserved > inner.budget_bytes {
+            return Err(Error::Limit(format!(
+                "old figures would not fit into {} MiB (store.series_budget): raise it, or import less",
+                inner.budget_bytes >> 20
+            )));
+        }
+        inner.reserved_bytes = reserved;
+        Ok(())
+    }
+
+    /// Promises what was promised before a transaction failed.
+    pub(super) fn reserve_again(&self, reserved: u64) {
+        self.lock().reserved_bytes = reserved;
+    }
+}
+
 impl Inner {
     fn intern(&mut self, def: &SeriesDef, archives: Option<&Archives>) -> Result<SeriesId> {
         if let Some(&id) = self.ids.get(&def.labels) {
@@ -511,7 +553,7 @@ pub(crate) fn write_labels(tx: &Transaction<'_>, id: SeriesId, labels: &Labels) 
     Ok(())
 }
 
-fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+pub(super) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     put_varint(out, labels.len() as u64);
     for (name, value) in labels.iter() {
         put_text(out, name);
@@ -613,7 +655,7 @@ pub(crate) fn read_series(conn: &Connection) -> Result<Vec<SeriesRow>> {
     Ok(series)
 }
 
-fn read_labels(input: &mut Input<'_>) -> Option<Labels> {
+pub(super) fn read_labels(input: &mut Input<'_>) -> Option<Labels> {
     let count = input.usize().filter(|&n| n <= input.0.len())?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {

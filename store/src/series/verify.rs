@@ -4,11 +4,12 @@ use rusqlite::Connection;
 
 use super::group::Group;
 use super::ingest::load;
+use super::old;
 use super::page::{Page, Scratch};
 use crate::Result;
 
 /// Damaged pages that are named; more are counted only.
-const NAMED_MAX: usize = 100;
+pub(super) const NAMED_MAX: usize = 100;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Report {
     pub damaged: u64,
     /// The first of them.
     pub damage: Vec<Damage>,
+    /// Pages of imported series that are damaged, for people.
+    pub old: Vec<String>,
     /// Groups whose open chunks could not be taken up in full.
     pub broken_groups: u64,
 }
@@ -80,6 +83,9 @@ pub(crate) fn verify(conn: &Connection) -> Result<Report> {
             }
         }
     }
+    drop(rows);
+    drop(stmt);
+    old::verify(&tx, &mut report)?;
     Ok(report)
 }
 

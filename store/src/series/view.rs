@@ -12,13 +12,14 @@ use rusqlite::{Connection, Transaction};
 use vigie_parsers::Timestamp;
 use vigie_query::{
     Labels, METRIC_NAME, MatchOp, Matcher, Metadata, MetricKind, Sample, Selection, Series,
-    SourceError, Sparse, Take,
+    SourceError, Sparse, Stretch, Take,
 };
 
 use super::answer::{GroupPlan, LanePlan, Range, Slot, SlotSeries, answer};
 use super::group::Group;
 use super::ingest::{add_lanes, load, restore};
 use super::journal::{self, Event, Next};
+use super::old::{self, Old};
 use super::page::Scratch;
 use super::registry::{Past, kind_of, read_empty_groups, read_series};
 use crate::Result;
@@ -31,6 +32,7 @@ pub(crate) struct View(Mutex<Option<State>>);
 struct State {
     series: Vec<Known>,
     by_name: HashMap<Box<str>, Vec<usize>>,
+    old: Old,
     groups: Vec<Group>,
     place: journal::Place,
 }
@@ -61,6 +63,7 @@ impl State {
         let mut state = Self {
             series: Vec::new(),
             by_name: HashMap::default(),
+            old: Old::default(),
             groups: loaded.groups,
             place: journal::Place::after(&loaded.ring),
         };
@@ -71,6 +74,7 @@ impl State {
     fn load_series(&mut self, conn: &Connection) -> Result<()> {
         self.series.clear();
         self.by_name.clear();
+        self.old = Old::load(conn)?;
         for row in read_series(conn)? {
             let group = row.place.group as usize;
             if group >= self.groups.len() {
@@ -182,6 +186,24 @@ impl State {
             });
         plans.filter(|plan| !plan.lanes.is_empty()).collect()
     }
+
+    /// The same of old figures, each up to the first live reading of its name and labels.
+    fn plan_old(&self, matchers: &[Matcher], range: Range) -> Vec<old::Plan> {
+        let live_from = |labels: &Labels| {
+            let named = self.by_name.get(labels.name());
+            let mut named = named.into_iter().flatten().map(|&at| &self.series[at]);
+            let live = named.find(|known| known.labels == *labels);
+            live.map_or(i64::MAX, |known| self.first_ms(known))
+        };
+        self.old
+            .plan(matchers, (range.from_ms, range.until_ms), live_from)
+    }
+
+    /// When the first live reading of a series was.
+    fn first_ms(&self, known: &Known) -> i64 {
+        let lane = self.groups[known.group].lanes.get(known.lane);
+        lane.map_or(i64::MAX, |lane| lane.first_ms)
+    }
 }
 
 impl View {
@@ -230,24 +252,59 @@ impl View {
         range: Range,
         take: Take,
     ) -> std::result::Result<Vec<Sparse>, SourceError> {
-        let (plans, tx) =
-            self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
         let mut series = Vec::new();
-        answer(&tx, plans, range, |lane, slots, stretches| {
-            let total = lane.kind == MetricKind::Counter && take != Take::Count;
-            let sample = |s: &Slot| Sample {
-                time: s.time,
-                value: if total { s.total } else { s.take(take) },
-            };
-            let samples = slots.iter().map(sample).collect();
-            let labels = lane.labels;
-            let found = Sparse {
-                series: Series { labels, samples },
-                stretches,
-            };
-            series.push((lane.order, found));
+        let mixed = self.gather(
+            conn,
+            selection,
+            range,
+            |(order, labels), kind, slots, stretches| {
+                let total = kind == MetricKind::Counter && take != Take::Count;
+                let sample = |s: &Slot| Sample {
+                    time: s.time,
+                    value: if total { s.total } else { s.take(take) },
+                };
+                let samples = slots.iter().map(sample).collect();
+                let found = Sparse {
+                    series: Series { labels, samples },
+                    stretches,
+                };
+                series.push((order, found));
+            },
+        )?;
+        Ok(in_order(series, mixed, |s| &s.series.labels))
+    }
+
+    /// Hands over each series of an answer, old figures and live ones in one, with its place among the
+    /// live ones. Whether there are others.
+    fn gather(
+        &self,
+        conn: &Connection,
+        selection: &Selection<'_>,
+        range: Range,
+        mut each: impl FnMut((usize, Labels), MetricKind, &[Slot], Vec<Stretch>),
+    ) -> std::result::Result<bool, SourceError> {
+        let ((plans, old), tx) = self.at_present(conn, |state, _| {
+            let old = state.plan_old(selection.matchers, range);
+            Ok((state.plan(selection.matchers, range), old))
         })?;
-        Ok(in_order(series))
+        let mut older = old::read(&tx, old, range)?;
+        answer(&tx, plans, range, |lane, slots, stretches| {
+            let gauge = |_: &old::Found| lane.kind == MetricKind::Gauge;
+            let kind = lane.kind;
+            match older.remove(&lane.labels).filter(gauge) {
+                Some((mut all, mut sparse)) => {
+                    all.extend_from_slice(slots);
+                    sparse.extend(stretches);
+                    each((lane.order, lane.labels), kind, &all, sparse);
+                }
+                None => each((lane.order, lane.labels), kind, slots, stretches),
+            }
+        })?;
+        let mixed = !older.is_empty();
+        for (labels, (slots, stretches)) in older {
+            each((usize::MAX, labels), MetricKind::Gauge, &slots, stretches);
+        }
+        Ok(mixed)
     }
 
     pub(crate) fn slots(
@@ -255,19 +312,22 @@ impl View {
         conn: &Connection,
         selection: &Selection<'_>,
     ) -> std::result::Result<Vec<SlotSeries>, SourceError> {
-        let range = Range::of(selection);
-        let (plans, tx) =
-            self.at_present(conn, |state, _| Ok(state.plan(selection.matchers, range)))?;
         let mut series = Vec::new();
-        answer(&tx, plans, range, |lane, slots: &[Slot], _| {
-            let found = SlotSeries {
-                labels: lane.labels,
-                kind: lane.kind,
-                slots: slots.to_vec(),
-            };
-            series.push((lane.order, found));
-        })?;
-        Ok(in_order(series))
+        let mixed = self.gather(
+            conn,
+            selection,
+            Range::of(selection),
+            |(order, labels), kind, slots, _| {
+                let slots = slots.to_vec();
+                let found = SlotSeries {
+                    labels,
+                    kind,
+                    slots,
+                };
+                series.push((order, found));
+            },
+        )?;
+        Ok(in_order(series, mixed, |s| &s.labels))
     }
 
     pub(crate) fn series(
@@ -285,13 +345,12 @@ impl View {
                 })
             };
             let matching = state.matching(matchers);
-            Ok(matching
-                .iter()
-                .filter(lived)
-                .map(|k| k.labels.clone())
-                .collect::<Vec<_>>())
+            let live = matching.iter().filter(lived).map(|k| k.labels.clone());
+            let old = state.old.living(matchers, (from.0, until.0));
+            Ok(live.chain(old).collect::<Vec<_>>())
         })?;
         labels.sort_unstable();
+        labels.dedup();
         Ok(labels)
     }
 
@@ -315,9 +374,13 @@ impl View {
     }
 }
 
-/// Sorted by labels.
-fn in_order<T>(mut found: Vec<(usize, T)>) -> Vec<T> {
-    found.sort_unstable_by_key(|(order, _)| *order);
+/// Sorted by labels: by their known order, unless others are among them.
+fn in_order<T>(mut found: Vec<(usize, T)>, mixed: bool, labels: fn(&T) -> &Labels) -> Vec<T> {
+    if mixed {
+        found.sort_unstable_by(|(_, a), (_, b)| labels(a).cmp(labels(b)));
+    } else {
+        found.sort_unstable_by_key(|(order, _)| *order);
+    }
     found.into_iter().map(|(_, series)| series).collect()
 }
 
