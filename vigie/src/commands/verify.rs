@@ -26,6 +26,12 @@ fn run(cx: &Context, _matches: &ArgMatches) -> Result<Outcome> {
         .iter()
         .map(|d| format!("figures: page {} of group {} is damaged", d.row, d.group))
         .collect();
+    damage.extend(
+        series
+            .old
+            .iter()
+            .map(|d| format!("figures: {d} is damaged")),
+    );
     damage.extend(events.damage.iter().map(|d| format!("events: {d}")));
     for line in damage.iter().take(NAMED_MAX) {
         println!("{}", output::printable(line.as_bytes()));

@@ -1,116 +1,407 @@
-//! `vigie import mrtg`: old figures into the store.
+//! `vigie import rrd|mrtg|whisper`: old figures into the store.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use vigie_parsers::Timestamp;
-use vigie_parsers::archives::{self, mrtg};
-use vigie_query::{Labels, MetricKind, SeriesSource as _};
-use vigie_store::{Reading, SampleRow, SeriesDef, SeriesId, Writer};
+use vigie_parsers::archives::{File, Series, mrtg, mrtg_cfg, rrd, whisper};
+use vigie_query::Labels;
+use vigie_store::Writer;
+use vigie_store::series::{OldSeries, Taken};
 
+use super::files::{Found, find};
+use super::names::{self, Place, Wishes};
+use super::report::Report;
 use crate::commands::{Entry, Outcome};
 use crate::context::Context;
 use crate::output;
 
-pub(super) const MRTG: Entry = Entry {
-    name: "mrtg",
-    about: "Takes in MRTG's logs: two curves each, at four resolutions.",
+pub(super) const RRD: Entry = Entry {
+    name: "rrd",
+    about: "Takes in files of rrdtool, of any machine, and its XML dumps.",
     flags,
-    run,
+    run: |cx, matches| {
+        run(
+            cx,
+            matches,
+            &Format {
+                endings: &["rrd", "xml"],
+                expand: as_it_is,
+                read: read_rrd,
+            },
+        )
+    },
 };
 
-/// A log has 100 KiB; more than this is something else.
-const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The distance of MRTG's readings.
-const STEP_MS: i64 = 300_000;
+pub(super) const MRTG: Entry = Entry {
+    name: "mrtg",
+    about: "Takes in MRTG's logs; with mrtg.cfg, all that it names, with their titles.",
+    flags,
+    run: |cx, matches| {
+        run(
+            cx,
+            matches,
+            &Format {
+                endings: &["log"],
+                expand: logs_of_config,
+                read: read_mrtg,
+            },
+        )
+    },
+};
+
+pub(super) const WHISPER: Entry = Entry {
+    name: "whisper",
+    about: "Takes in Graphite's whisper files.",
+    flags,
+    run: |cx, matches| {
+        run(
+            cx,
+            matches,
+            &Format {
+                endings: &["wsp"],
+                expand: as_it_is,
+                read: read_whisper,
+            },
+        )
+    },
+};
+
+/// A file has as many bytes at most: ten thousand archives of a decade.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Values that one transaction takes: enough to make its cost small, little enough to hold.
+const VALUES_PER_COMMIT: usize = 1 << 20;
+
+/// A kind of file.
+struct Format {
+    /// How they end, in folders.
+    endings: &'static [&'static str],
+    /// The files that one stands for.
+    expand: fn(Found) -> Result<Vec<Source>>,
+    /// What is in a file, with names.
+    read: fn(&[u8], &Source, &Wishes) -> Result<Content>,
+}
+
+/// A file to be read.
+struct Source {
+    found: Found,
+    /// What `mrtg.cfg` says of it.
+    target: Option<mrtg_cfg::Target>,
+}
+
+/// What was in a file.
+struct Content {
+    file: File,
+    labels: Vec<Labels>,
+    help: Vec<String>,
+}
 
 fn flags(command: Command) -> Command {
-    command.arg(
-        Arg::new("paths")
-            .value_name("PATH")
-            .required(true)
-            .action(ArgAction::Append)
-            .num_args(1..)
-            .value_parser(value_parser!(PathBuf))
-            .help("The files"),
-    )
+    command
+        .arg(
+            Arg::new("paths")
+                .value_name("PATH")
+                .required(true)
+                .action(ArgAction::Append)
+                .num_args(1..)
+                .value_parser(value_parser!(PathBuf))
+                .help("Files, folders with all below them, or patterns such as 'rrd/*/cpu*.rrd'"),
+        )
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .help("The metric's name [default: from the path and the data source]; with several data sources in a file, NAME_SOURCE"),
+        )
+        .arg(
+            Arg::new("label")
+                .long("label")
+                .value_name("NAME=VALUE")
+                .action(ArgAction::Append)
+                .value_parser(label)
+                .help("A label for all that is imported, in place of one of that name; with no value, without it"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .short('n')
+                .action(ArgAction::SetTrue)
+                .help("Read only, and say what the series would be called"),
+        )
 }
 
-fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
-    let mut writer = Writer::open(&cx.data, &cx.config.store_options(), cx.now)
-        .context("an import writes to the store itself")?;
-    let mut outcome = Outcome::Fine;
+fn label(text: &str) -> Result<(String, String), String> {
+    let form = "write it as NAME=VALUE, the name of letters, digits and _";
+    let (name, value) = text.split_once('=').ok_or(form)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let sound = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(fits)
+        && name != "__name__";
+    if sound {
+        Ok((name.to_owned(), value.to_owned()))
+    } else {
+        Err(form.to_owned())
+    }
+}
+
+fn run(cx: &Context, matches: &ArgMatches, format: &Format) -> Result<Outcome> {
+    let wishes = Wishes {
+        name: matches.get_one::<String>("name").cloned(),
+        labels: matches
+            .get_many("label")
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+    };
+    let mut report = Report::new(cx);
+    let mut sources = Vec::new();
     for path in matches.get_many::<PathBuf>("paths").expect("required") {
-        if let Err(e) = import(cx, &mut writer, path) {
-            eprintln!("vigie: {}: {e:#}", printable(path));
-            outcome = Outcome::Trouble;
+        match find(path, format.endings).and_then(|found| expand(format, found)) {
+            Ok(more) => sources.extend(more),
+            Err(e) => report.failed(path, &e),
         }
     }
-    Ok(outcome)
-}
-
-fn import(cx: &Context, writer: &mut Writer, path: &Path) -> Result<()> {
-    let file = mrtg::read(&read(path)?)?;
-    let target = path.file_stem().unwrap_or_default().to_string_lossy();
-    for series in &file.series {
-        let name = format!("mrtg_{}", series.name);
-        let labels = Labels::metric(&name, &[("target", &target)]);
-        if is_known(cx, &labels)? {
-            println!("{}: {labels} is there already", printable(path));
-            continue;
+    let writer = if matches.get_flag("dry-run") {
+        None
+    } else {
+        Some(open(cx)?)
+    };
+    report.begin(sources.len());
+    let mut import = Import {
+        cx,
+        writer,
+        report,
+        named: HashMap::new(),
+        held: Vec::new(),
+        values: 0,
+    };
+    for source in &sources {
+        if let Err(e) = import.take(format, source, &wishes) {
+            import.report.failed(&source.found.path, &e);
         }
-        let id = writer.registry().intern(&SeriesDef {
-            labels: labels.clone(),
-            kind: MetricKind::Gauge,
-            help: "",
-            step_ms: STEP_MS,
-        })?;
-        let taken = writer.backfill(rows(id, &series.archives).into_iter(), STEP_MS, cx.now)?;
-        println!("{}: {labels}: {taken} values", printable(path));
     }
-    for reason in &file.left_out {
-        println!("{}: not taken: {reason}", printable(path));
-    }
-    Ok(())
+    import.commit();
+    Ok(import.report.end())
 }
 
-/// The finest value for each time.
-fn rows(series: SeriesId, archives: &[archives::Archive]) -> Vec<SampleRow> {
-    let mut rows: Vec<SampleRow> = Vec::new();
-    for archive in archives {
-        let before = rows.first().map_or(i64::MAX, |r| r.time.0);
-        let slots = (archive.first + 1..).zip(&archive.average);
-        let rows_of = slots
-            .map(|(end, &value)| (end * archive.step_s * 1000, value))
-            .filter(|&(time_ms, value)| time_ms < before && value.is_finite())
-            .map(|(time_ms, value)| SampleRow {
-                series,
-                time: Timestamp(time_ms),
-                reading: Reading::Gauge(value),
-            });
-        rows.splice(0..0, rows_of.collect::<Vec<_>>());
+fn expand(format: &Format, found: Vec<Found>) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for one in found {
+        sources.extend((format.expand)(one)?);
     }
-    rows
+    Ok(sources)
 }
 
-fn is_known(cx: &Context, labels: &Labels) -> Result<bool> {
-    let matchers: Vec<_> = labels
-        .iter()
-        .map(|(name, value)| vigie_query::Matcher::equal(name, value))
-        .collect();
-    let (from, until) = (Timestamp(i64::MIN), Timestamp(i64::MAX));
-    Ok(!cx.reader()?.series(&matchers, from, until)?.is_empty())
+fn open(cx: &Context) -> Result<Writer> {
+    Writer::open(&cx.data, &cx.config.store_options(), cx.now).map_err(|e| match e {
+        vigie_store::Error::Locked { path, pid } => anyhow!(
+            "{}: vigie (pid {pid}) is running, and one process at a time writes to a store. Stop it \
+             for the import (systemctl stop vigie) and start it again afterwards; --dry-run needs \
+             no store",
+            path.display()
+        ),
+        e => e.into(),
+    })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let size = std::fs::metadata(path)?.len();
-    if size > FILE_BYTES_MAX {
-        bail!("{} is too large for a log of MRTG", output::bytes(size));
+/// An import on its way.
+struct Import<'a> {
+    cx: &'a Context,
+    writer: Option<Writer>,
+    report: Report,
+    /// Which file has which name.
+    named: HashMap<Labels, PathBuf>,
+    /// What waits for the next transaction.
+    held: Vec<(PathBuf, Content)>,
+    values: usize,
+}
+
+impl Import<'_> {
+    fn take(&mut self, format: &Format, source: &Source, wishes: &Wishes) -> Result<()> {
+        let path = &source.found.path;
+        let bytes = read_file(path)?;
+        let content = (format.read)(&bytes, source, wishes)?;
+        for labels in &content.labels {
+            if let Some(other) = self.named.get(labels) {
+                bail!(
+                    "{labels} is what {} is called already: give one of them another --label",
+                    output::printable(other.as_os_str().as_encoded_bytes())
+                );
+            }
+        }
+        for labels in &content.labels {
+            self.named.insert(labels.clone(), path.clone());
+        }
+        self.report.read(path, &content.file);
+        self.values += content
+            .file
+            .series
+            .iter()
+            .flat_map(|s| &s.archives)
+            .map(|a| a.average.len())
+            .sum::<usize>();
+        self.held.push((path.clone(), content));
+        if self.values >= VALUES_PER_COMMIT {
+            self.commit();
+        }
+        Ok(())
+    }
+
+    /// Takes what is held in one transaction. If that cannot be, file by file: one may be to blame.
+    fn commit(&mut self) {
+        self.values = 0;
+        let held = std::mem::take(&mut self.held);
+        let Some(writer) = &mut self.writer else {
+            for (path, content) in &held {
+                self.report.would_take(path, &content.labels);
+            }
+            return;
+        };
+        let all: Vec<OldSeries<'_>> = held
+            .iter()
+            .flat_map(|(_, content)| content.series())
+            .collect();
+        if let Ok(taken) = writer.import(&all, self.cx.now) {
+            let mut taken = taken.into_iter();
+            for (_, content) in &held {
+                let own: Vec<Taken> = taken.by_ref().take(content.labels.len()).collect();
+                self.report.taken(&content.labels, &content.file, &own);
+            }
+            return;
+        }
+        for (path, content) in &held {
+            let series: Vec<OldSeries<'_>> = content.series().collect();
+            match writer.import(&series, self.cx.now) {
+                Ok(taken) => self.report.taken(&content.labels, &content.file, &taken),
+                Err(e) => self.report.failed(path, &e.into()),
+            }
+        }
+    }
+}
+
+impl Content {
+    fn series(&self) -> impl Iterator<Item = OldSeries<'_>> {
+        let series = self.labels.iter().zip(&self.file.series).zip(&self.help);
+        series.map(|((labels, series), help)| OldSeries {
+            labels,
+            help,
+            archives: &series.archives,
+            last_update_s: self.file.last_update_s,
+        })
+    }
+
+    fn new(file: File, name: impl Fn(&Series) -> Labels, help: impl Fn(&Series) -> String) -> Self {
+        let labels = file.series.iter().map(&name).collect();
+        let help = file.series.iter().map(help).collect();
+        Self { file, labels, help }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let meta = std::fs::metadata(path)?;
+    if !meta.is_file() {
+        bail!("no plain file");
+    }
+    if meta.len() > FILE_BYTES_MAX {
+        let (size, most) = (output::bytes(meta.len()), output::bytes(FILE_BYTES_MAX));
+        bail!("{size}; files up to {most} are read");
     }
     Ok(std::fs::read(path)?)
 }
 
-fn printable(path: &Path) -> String {
-    output::printable(path.as_os_str().as_encoded_bytes()).into_owned()
+fn as_it_is(found: Found) -> Result<Vec<Source>> {
+    let target = None;
+    Ok(vec![Source { found, target }])
+}
+
+fn read_rrd(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> {
+    let file = rrd::read(bytes)?;
+    let place = Place::new(&source.found.path, source.found.root.as_deref());
+    let all = file.series.clone();
+    let name = |one: &Series| names::rrd(&place, &all, one, wishes);
+    let help = |one: &Series| format!("{} of {}, from rrdtool", one.kind, one.name);
+    Ok(Content::new(file, name, help))
+}
+
+fn read_whisper(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> {
+    let file = whisper::read(bytes)?;
+    let place = Place::new(&source.found.path, source.found.root.as_deref());
+    let name = |one: &Series| names::whisper(&place, one, wishes);
+    let help = |one: &Series| format!("from Graphite, aggregated by {}", one.kind);
+    Ok(Content::new(file, name, help))
+}
+
+/// A log is itself; a configuration stands for the logs of its targets.
+fn logs_of_config(found: Found) -> Result<Vec<Source>> {
+    if found.path.extension().is_none_or(|e| e != "cfg") {
+        return as_it_is(found);
+    }
+    let config = mrtg_cfg::read(&read_file(&found.path)?)?;
+    let own = || found.path.parent().unwrap_or(Path::new("")).to_owned();
+    // A relative folder is meant from where mrtg ran, which the file does not say.
+    let dir = config
+        .log_dir
+        .as_ref()
+        .map_or_else(own, |dir| own().join(dir));
+    for include in &config.includes {
+        eprintln!(
+            "vigie: {}: Include: {include} is not followed; name that file, too",
+            found.path.display()
+        );
+    }
+    let mut sources = Vec::new();
+    for target in config.targets {
+        let path = dir
+            .join(&target.directory)
+            .join(format!("{}.log", target.name));
+        let lower = dir
+            .join(&target.directory)
+            .join(format!("{}.log", target.name.to_lowercase()));
+        let path = if path.exists() { path } else { lower };
+        sources.push(Source {
+            found: Found { path, root: None },
+            target: Some(target),
+        });
+    }
+    Ok(sources)
+}
+
+fn read_mrtg(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> {
+    let mut file = mrtg::read(bytes)?;
+    let stem = source
+        .found
+        .path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let title = source.target.as_ref().map_or("", |t| t.title.as_str());
+    let max = source.target.as_ref().map_or([None; 2], |t| t.max);
+    for (at, name) in ["max_in", "max_out"].into_iter().enumerate() {
+        if let (Some(max), Some(curve)) = (max[at], file.series.get(at)) {
+            #[expect(clippy::cast_precision_loss, reason = "a line's bytes a second")]
+            let constant = constant(curve, name, max as f64);
+            file.series.push(constant);
+        }
+    }
+    let name = |one: &Series| names::mrtg(&stem, title, one, wishes);
+    let help = |one: &Series| match one.name.as_str() {
+        "in" | "out" => "what MRTG drew: bytes a second, or units of its own".to_owned(),
+        _ => "MaxBytes of mrtg.cfg".to_owned(),
+    };
+    Ok(Content::new(file, name, help))
+}
+
+/// A series of one value, as long as another.
+fn constant(like: &Series, name: &str, value: f64) -> Series {
+    let mut series = Series {
+        name: name.to_owned(),
+        ..like.clone()
+    };
+    for archive in &mut series.archives {
+        archive.average.fill(value);
+        (archive.min, archive.max, archive.last) = (None, None, None);
+    }
+    series
 }

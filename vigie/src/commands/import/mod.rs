@@ -8,6 +8,9 @@ use super::{Entry, Outcome};
 use crate::context::Context;
 
 mod figures;
+mod files;
+mod names;
+mod report;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "import",
@@ -17,7 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 /// What can be imported, in the order of `--help`.
-const KINDS: &[Entry] = &[figures::MRTG];
+const KINDS: &[Entry] = &[figures::RRD, figures::MRTG, figures::WHISPER];
 
 fn flags(command: Command) -> Command {
     let command = command
