@@ -82,10 +82,13 @@ fn depart(cx: &mut Context, line: &[u8], format: &'static Format) -> Option<Depa
                 return None;
             }
             let last = record.fields.last().map_or(0, |span| span.end);
-            let at = last.max(record.time_span.end) as usize;
+            let at = (last.max(record.time_span.end) as usize).min(line.len());
+            // What closes a piece is part of it.
+            let rest = line.get(at..).unwrap_or_default();
+            let closing = rest.iter().take_while(|b| b"\"'])} \t".contains(b));
             Some(Departure {
                 format,
-                at: at.min(line.len()),
+                at: at + closing.count(),
                 expected: None,
             })
         }

@@ -68,33 +68,77 @@ fn every_format_reads_its_samples_as_recorded() {
     }
 }
 
+/// A stack as its owner saw it on a terminal, which has cut and wrapped the lines: each of them.
 #[test]
-fn the_first_users_compose_log_makes_sense() {
+fn the_first_users_compose_log_is_read_line_by_line() {
     let Some(path) = vigie_testkit::shared("data/user-logs/compose-vote.log") else {
         return;
     };
-    let mut seen = Vec::new();
     let mut detector = Detector::default();
+    let mut counts = std::collections::BTreeMap::<(String, bool, String), usize>::new();
+    let mut levels = Vec::new();
     for line in lines(&path) {
         let mut record = Record::default();
         let format = detector.parse(&mut context(), &line, &mut record).name;
-        let line_text = String::from_utf8_lossy(&line).into_owned();
-        if line_text.starts_with("esiea-") {
-            assert_eq!(format, "compose", "{line_text}");
-            assert!(record.find("container").is_some());
+        let text = String::from_utf8_lossy(&line).into_owned();
+        let (container, inside) = text.split_once(" |").expect("each line has its container");
+        let inside = inside.strip_prefix(' ').unwrap_or(inside);
+        assert_eq!(format, "compose", "{text}");
+        let field = |name: &str| {
+            let span = record.find(name)?;
+            Some(String::from_utf8_lossy(&span.value(&line)).into_owned())
+        };
+        assert_eq!(field("container").as_deref(), Some(container), "{text}");
+        assert!(inside.ends_with(&message(&record, &line)), "{text}");
+        // By what starts it: a time of its own, or none.
+        let digits = inside.bytes().take_while(u8::is_ascii_digit).count();
+        let timed = match container.split('-').nth(1) {
+            Some("db") => inside.starts_with("2024-"),
+            Some("redis") => inside.get(digits..).is_some_and(|t| t.starts_with(':')),
+            Some("vote") => inside.contains("[06/Jan") || inside.starts_with("[2024"),
+            _ => false,
+        };
+        assert_eq!(record.time.is_some(), timed, "{text}");
+        if timed {
+            let wanted: &[&str] = match container.split('-').nth(1) {
+                Some("db") => &["pid", "level"],
+                Some("redis") => &["pid", "role", "level"],
+                _ if inside.starts_with('[') => &["level", "module"],
+                _ => &["ip", "method", "path", "protocol", "status"],
+            };
+            for name in wanted {
+                assert!(field(name).is_some(), "{name}: {text}");
+            }
         }
-        if record.time.is_some() {
-            seen.push((record.severity.map(|s| s.as_str()), message(&record, &line)));
-        }
+        let level = record.severity.map_or("none", |s| s.as_str());
+        levels.push((message(&record, &line), level));
+        *counts
+            .entry((container.to_owned(), timed, level.to_owned()))
+            .or_default() += 1;
     }
-    let find = |text: &str| {
-        seen.iter()
-            .find(|(_, m)| m.contains(text))
-            .and_then(|(s, _)| *s)
+    let of = |text: &str| {
+        let found: Vec<_> = levels
+            .iter()
+            .filter(|(m, _)| m.contains(text))
+            .map(|(_, l)| *l)
+            .collect();
+        assert!(!found.is_empty(), "{text}");
+        found
     };
-    assert_eq!(find("duplicate key value"), Some("err"));
-    assert_eq!(find("Memory overcommit"), Some("warn"));
-    assert_eq!(find("Received vote for a"), Some("info"));
-    assert_eq!(find("POST / HTTP/1.1"), Some("info"));
-    assert!(seen.len() >= 35, "{} lines with a time", seen.len());
+    assert_eq!(of("duplicate key value"), ["err"]);
+    assert_eq!(of("Key (id)="), ["info"]);
+    assert_eq!(of("INSERT INTO votes"), ["info"]);
+    assert_eq!(of("Memory overcommit"), ["warn"]);
+    assert_eq!(of("no config file specified"), ["warn"]);
+    assert_eq!(of("Ready to accept connections"), ["notice"]);
+    assert_eq!(of("Received vote for a"), ["info"]);
+    assert_eq!(of("This is a development server"), ["warn"]);
+    assert_eq!(of("HTTP/1.1"), ["info"; 8]);
+    assert_eq!(of("nodemon"), ["none"; 5]);
+    let timed: usize = counts
+        .iter()
+        .filter(|((_, timed, _), _)| *timed)
+        .map(|(_, n)| n)
+        .sum();
+    assert_eq!((timed, levels.len()), (37, 59), "{counts:#?}");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use memchr::{memchr, memchr_iter, memrchr};
-use vigie_parsers::formats::Detector;
+use vigie_parsers::formats::{Detector, Format};
 use vigie_parsers::{Context, Event, Origin, Record, Timestamp};
 use vigie_query::log::Prefilter;
 
@@ -22,6 +22,7 @@ pub(super) type Each<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
 /// Reads the lines of one file in order.
 pub(super) struct Lines {
     context: Context,
+    format: Option<&'static Format>,
     detector: Detector,
     event: Event,
     scratch: Record,
@@ -36,6 +37,8 @@ pub(super) struct Lines {
     /// The rest of a line that was cut goes.
     skipping: bool,
     at_start: bool,
+    /// The file begins with a line of a header, as W3C logs do.
+    headed: bool,
 }
 
 impl Lines {
@@ -52,6 +55,7 @@ impl Lines {
         };
         Self {
             context: Context::new(modified, zone),
+            format: None,
             detector: Detector::default(),
             event,
             scratch: Record::default(),
@@ -61,7 +65,13 @@ impl Lines {
             cut: 0,
             skipping: false,
             at_start: true,
+            headed: false,
         }
+    }
+
+    /// Lines are of this format; those that are not are recognised.
+    pub(super) fn set_format(&mut self, format: Option<&'static Format>) {
+        self.format = format;
     }
 
     /// Where the lines come from.
@@ -126,6 +136,7 @@ impl Lines {
             if buffer.starts_with(b"\xef\xbb\xbf") {
                 start = 3;
             }
+            self.headed = buffer[start..].starts_with(b"#");
         }
         let end = match memrchr(b'\n', &buffer[start..]) {
             _ if at_end => buffer.len(),
@@ -156,12 +167,14 @@ impl Lines {
                     Some(hit) => memrchr(b'\n', &text[at..hit]).map_or(at, |n| at + n + 1),
                     None => {
                         self.number += count_lines(&text[at..]);
+                        self.heed(&text[at..]);
                         self.last = self.time_before(text, at, text.len());
                         break;
                     }
                 },
             };
             self.number += count_lines(&text[at..start]);
+            self.heed(&text[at..start]);
             let end = memchr(b'\n', &text[start..]).map_or(text.len(), |n| start + n);
             let line = &text[start..end];
             self.number += 1;
@@ -177,6 +190,19 @@ impl Lines {
         ControlFlow::Continue(())
     }
 
+    /// The lines that are left out may name the columns of those that follow.
+    fn heed(&mut self, skipped: &[u8]) {
+        if !self.headed {
+            return;
+        }
+        for at in memchr::memmem::find_iter(skipped, b"#Fields:") {
+            if at == 0 || skipped[at - 1] == b'\n' {
+                let end = memchr(b'\n', &skipped[at..]).map_or(skipped.len(), |n| at + n);
+                self.detector.heed(&skipped[at..end]);
+            }
+        }
+    }
+
     /// Reads a line into the event; whether it has a time of its own.
     fn parse(&mut self, line: &[u8]) -> bool {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -186,8 +212,13 @@ impl Lines {
         let event = &mut self.event;
         event.line.clear();
         event.line.extend_from_slice(kept);
-        let detector = &mut self.detector;
-        let format = detector.parse(&mut self.context, kept, &mut event.record);
+        event.record.clear();
+        let format = match self.format {
+            Some(format) if format.parse(&mut self.context, kept, &mut event.record) => format,
+            _ => self
+                .detector
+                .parse(&mut self.context, kept, &mut event.record),
+        };
         if event.format.as_ref() != format.name {
             event.format = Arc::from(format.name);
         }

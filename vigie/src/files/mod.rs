@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use vigie_parsers::Event;
+use vigie_parsers::formats::Format;
 use vigie_query::log::{Groups, Prefilter};
 use vigie_query::{EventSource, GroupBy, Grouped, Order, Scan, ScanStats, SourceError};
 
@@ -35,6 +36,8 @@ const CHECK_EVERY: u64 = 4096;
 pub(crate) struct Files {
     paths: Vec<PathBuf>,
     zone: TimeZone,
+    /// What the lines are, where the caller knows.
+    format: Option<&'static Format>,
     /// A copy of standard input, for queries that read more than once.
     spool: Option<File>,
     /// When lines that matched happened, if someone wants to know.
@@ -55,9 +58,16 @@ impl Files {
             spool: (piped && again).then(spool).transpose()?,
             paths,
             zone,
+            format: None,
             histogram: RefCell::default(),
             counted: Cell::default(),
         })
+    }
+
+    /// Lines are of this format; those that are not are recognised.
+    pub(crate) fn with_format(mut self, format: Option<&'static Format>) -> Self {
+        self.format = format;
+        self
     }
 
     /// Counts the lines that match by time.
@@ -91,6 +101,7 @@ impl Files {
         for path in &self.paths {
             let mut input = self.open(path)?;
             let mut lines = Lines::new(path, input.modified, self.zone.clone(), number);
+            lines.set_format(self.format);
             let origin = lines.origin();
             let own = |f: &(String, String)| f.1.as_bytes().to_vec();
             let texts = origin

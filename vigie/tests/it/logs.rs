@@ -247,3 +247,87 @@ fn the_store_is_followed_and_late_lines_are_shown() {
     assert!(said.contains("has no end"), "{said}");
     assert!(daemon.terminate().success());
 }
+
+#[test]
+fn a_servers_own_definition_of_its_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = "192.0.2.1|GET /a?b HTTP/1.1|200|0.5\n192.0.2.2|GET / HTTP/1.1|502|1.5\nother\n";
+    std::fs::write(dir.path().join("a.log"), lines).unwrap();
+    let nginx = "nginx: $remote_addr|$request|$status|$request_time";
+    let apache = r"apache: %h|%r|%>s|%{s}T";
+    for format in [nginx, apache] {
+        let found = raw(
+            dir.path(),
+            &["--file", "a.log", "--log-format", format, "status>=500"],
+        );
+        assert_eq!(found, ["192.0.2.2|GET / HTTP/1.1|502|1.5"], "{format}");
+    }
+    let wrong = logs(
+        dir.path(),
+        &[
+            "--file",
+            "a.log",
+            "--log-format",
+            "nginx: $remote_addr$status",
+        ],
+    );
+    assert_eq!(wrong.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(
+        said.contains("column 8: `$remote_addr` ends nowhere"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_columns_of_a_w3c_log_are_known_wherever_the_hits_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log =
+        "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status\n".to_owned();
+    for n in 0..50 {
+        log.push_str(&format!(
+            "2026-11-20 10:00:{n:02} 192.0.2.{n} GET /p{n} 200\n"
+        ));
+    }
+    std::fs::write(dir.path().join("iis.log"), log).unwrap();
+    let found = raw(dir.path(), &["--file", "iis.log", "path=/p42"]);
+    assert_eq!(found, ["2026-11-20 10:00:42 192.0.2.42 GET /p42 200"]);
+}
+
+#[test]
+fn explain_shows_what_is_read_and_where_it_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let log =
+        format!("{NGINX}192.0.2.9 - - [20/Nov/2026:10:00:09 +0000] \"GET /e HTTP/1.1\" abc 5\n");
+    std::fs::write(dir.path().join("a.log"), log).unwrap();
+    let out = logs(dir.path(), &["--file", "a.log", "--explain"]);
+    let said = text(&out);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    for part in [
+        "a.log: 6 lines, 2 kinds",
+        "combined: 5 lines, the first is line 1",
+        "    path                 /\n",
+        "raw: 1 line, the first is line 6",
+        "^ column 62: combined goes no further",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let out = logs(
+        dir.path(),
+        &[
+            "--file",
+            "a.log",
+            "--explain",
+            "--log-format",
+            r#"apache: %h %l %u %t "%r" %>s %b "%{Referer}i""#,
+        ],
+    );
+    let said = text(&out);
+    for part in [
+        "^ column 72: apache: %h %l %u %t \"%r\" %>s %b \"%{Referer}i\" expects the end of the line",
+        "^ column 62: ",
+        "expects a status of three digits (`%>s`)",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `vigie logs`: searches the store, or files directly.
 
 mod bars;
+mod explain;
 mod follow;
 mod show;
 pub(crate) mod words;
@@ -75,6 +76,22 @@ fn flags(command: Command) -> Command {
                 .help("Read these files (gzip, zstd, - too) instead of the store"),
         )
         .arg(
+            Arg::new("log-format")
+                .long("log-format")
+                .value_name("FORMAT")
+                .requires("file")
+                .value_parser(|text: &str| vigie_parsers::formats::named(text).map(|f| f.name))
+                .help("What the lines of the files are: a name, or 'nginx: $remote_addr …', 'apache: %h …'"),
+        )
+        .arg(
+            Arg::new("explain")
+                .long("explain")
+                .requires("file")
+                .conflicts_with_all(["query", "follow", "context"])
+                .action(ArgAction::SetTrue)
+                .help("Show what each kind of line is read as, and where the others go wrong"),
+        )
+        .arg(
             Arg::new("context")
                 .short('C')
                 .long("context")
@@ -108,11 +125,22 @@ fn flags(command: Command) -> Command {
              vigie logs 'level>=err @30m | patterns'\n  \
              vigie logs --since 2h app:nginx timeout -healthcheck\n  \
              vigie logs -f 'status>=500'\n  \
-             vigie logs --file /var/log/syslog* 'level>=warn' -C 3",
+             vigie logs --file /var/log/syslog* 'level>=warn' -C 3\n  \
+             vigie logs --file access.log --explain",
         )
 }
 
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    let name = matches.get_one::<&'static str>("log-format");
+    let format = name.and_then(|name| vigie_parsers::formats::find(name));
+    if matches.get_flag("explain") {
+        let paths: Vec<PathBuf> = matches
+            .get_many("file")
+            .unwrap_or_default()
+            .cloned()
+            .collect();
+        return explain::run(cx, &paths, format);
+    }
     let mut query = parse(matches)?;
     let mut context = run_context(cx);
     context.limits.rows = *matches.get_one::<usize>("lines").expect("has a default");
@@ -130,7 +158,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     match &paths {
         Some(paths) => {
             let again = query.pipes.iter().any(Pipe::reads_again);
-            let mut files = Files::new(paths.clone(), cx.tz.clone(), again)?;
+            let mut files = Files::new(paths.clone(), cx.tz.clone(), again)?.with_format(format);
             if bars {
                 files = files.with_histogram();
             }
