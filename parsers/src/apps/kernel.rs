@@ -1,43 +1,16 @@
 //! The kernel: memory, disks, networks, crashes.
 
-use std::ops::Range;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
 use super::pairs;
 use crate::record::{Field, Kind, Record};
-use crate::scan::Scan;
+use crate::scan::{Scan, find};
 use crate::{Context, Severity};
 
-/// What is looked for in every message, so the searches are prepared.
-const TEXTS: [&str; 9] = [
-    "ut of memory: Kill",
-    " invoked oom-killer",
-    " SRC=",
-    "segfault at",
-    " error",
-    " (device ",
-    "Disk failure on ",
-    "SYN flooding on port ",
-    "ink ",
-];
-static FINDERS: LazyLock<[Finder<'static>; TEXTS.len()]> = LazyLock::new(|| TEXTS.map(Finder::new));
-const KILL: usize = 0;
-const INVOKED: usize = 1;
-const SRC: usize = 2;
-const SEGFAULT: usize = 3;
-const ERROR: usize = 4;
-const DEVICE: usize = 5;
-const FAILURE: usize = 6;
-const FLOOD: usize = 7;
-const LINK: usize = 8;
-
-/// Where one of [`TEXTS`] begins, and where it ends.
-fn seek(text: usize, hay: &[u8]) -> Option<(usize, usize)> {
-    let at = FINDERS.get(text)?.find(hay)?;
-    Some((at, at + TEXTS.get(text)?.len()))
-}
+/// The one text that is looked for in every message; all else is known by how it begins.
+static LINK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("ink "));
 
 pub(crate) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(text);
@@ -53,11 +26,9 @@ pub(crate) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
 }
 
 /// `Out of memory: Killed process 12 (java) total-vm:…`, also of a control group;
-/// `oom-kill:constraint=…,task=java,pid=12,uid=0`.
+/// `oom-kill:constraint=…,task=java,pid=12,uid=0`; `java invoked oom-killer: …`.
 fn memory(mut s: Scan<'_>, out: &mut Record) -> bool {
-    let rest = s.rest();
-    if let Some((_, end)) = seek(KILL, rest) {
-        s.skip(end);
+    if s.eat_all(b"Out of memory: Kill") || s.eat_all(b"Memory cgroup out of memory: Kill") {
         // `Killed process`, `Kill process`
         s.word();
         if !s.eat_all(b" process ") {
@@ -81,8 +52,9 @@ fn memory(mut s: Scan<'_>, out: &mut Record) -> bool {
         out.worsen(Some(Severity::Err));
         return true;
     }
-    if let Some((at, _)) = seek(INVOKED, rest) {
-        pairs::named(out, "oom.invoker", s.at()..s.at() + at);
+    let name = s.word();
+    if s.eat_all(b" invoked oom-killer") {
+        pairs::named(out, "oom.invoker", name);
         out.worsen(Some(Severity::Err));
         return true;
     }
@@ -91,12 +63,14 @@ fn memory(mut s: Scan<'_>, out: &mut Record) -> bool {
 
 /// netfilter's `[prefix] IN=eth0 OUT= MAC=… SRC=… DST=… PROTO=TCP SPT=… DPT=…`.
 fn filter(mut s: Scan<'_>, out: &mut Record) -> bool {
-    if seek(SRC, s.rest()).is_none() {
-        return false;
-    }
-    let Some(at) = crate::scan::find(s.rest(), b"IN=") else {
+    // `IN=` comes first of all, so no other pair is before it.
+    let Some(at) = memchr::memchr(b'=', s.rest()).and_then(|at| at.checked_sub(2)) else {
         return false;
     };
+    let pairs = s.rest().get(at..).unwrap_or_default();
+    if !pairs.starts_with(b"IN=") || find(pairs, b" SRC=").is_none() {
+        return false;
+    }
     s.skip(at);
     pairs::read(&mut s, b"", out, |key, at, out| match key {
         b"SRC" => out.push(Field::Ip, at.start, at.end, Kind::Plain),
@@ -113,16 +87,17 @@ fn filter(mut s: Scan<'_>, out: &mut Record) -> bool {
 
 /// `app[12]: segfault at …`, `traps: app[12] general protection …`, `INFO: task app:12 blocked for more`.
 fn crash(mut s: Scan<'_>, out: &mut Record) -> bool {
-    let rest = s.rest();
     let hung = s.eat_all(b"INFO: task ");
-    if !hung && seek(SEGFAULT, rest).is_none() && !s.eat_all(b"traps: ") {
-        return false;
-    }
+    let trap = !hung && s.eat_all(b"traps: ");
     let name = s.run(|b| !matches!(b, b'[' | b':' | b' '));
-    if !s.eat(b'[') && !s.eat(b':') {
+    let next = if hung { b':' } else { b'[' };
+    if !s.eat(next) {
         return false;
     }
     let pid = s.digits();
+    if !hung && !trap && !s.rest().starts_with(b"]: segfault at") {
+        return false;
+    }
     pairs::named(out, "process", name);
     pairs::named(out, "process_pid", pid);
     out.worsen(Some(Severity::Err));
@@ -131,38 +106,42 @@ fn crash(mut s: Scan<'_>, out: &mut Record) -> bool {
 
 /// The device in what drivers and file systems say of it.
 fn disk(mut s: Scan<'_>, out: &mut Record) -> bool {
-    let base = s.at();
-    let rest = s.rest();
-    let word = |at: usize| -> Range<usize> {
-        let tail = rest.get(at..).unwrap_or_default();
-        let end = tail
-            .iter()
-            .position(|b| matches!(b, b' ' | b',' | b')' | b':' | b']'));
-        base + at..base + at + end.unwrap_or(tail.len())
-    };
-    // `I/O error, dev sda, …`, `Buffer I/O error on dev sda1, …`, `critical medium error, dev sda, …`
-    if let Some((_, end)) = seek(ERROR, rest) {
+    // `I/O error, dev sda, …`, `blk_update_request: critical medium error, dev sda, …`
+    let mut probe = s;
+    probe.eat_all(b"blk_update_request: ");
+    for error in [
+        &b"I/O error"[..],
+        b"Buffer I/O error",
+        b"critical medium error",
+        b"critical target error",
+    ] {
+        if probe.eat_all(error) {
+            let _ = probe.eat(b',') || probe.eat_all(b" on");
+            if !probe.eat_all(b" dev ") && !probe.eat_all(b" device ") {
+                return false;
+            }
+            out.worsen(Some(Severity::Err));
+            return device(&mut probe, out);
+        }
+    }
+    // `EXT4-fs error (device sda1): …`, `BTRFS info (device sda1): …`
+    if s.rest().starts_with(b"EXT4-fs ") || s.rest().starts_with(b"BTRFS") {
         let mut probe = s;
-        probe.skip(end);
-        let _ = probe.eat(b',') || probe.eat_all(b" on");
-        if probe.eat_all(b" dev ") || probe.eat_all(b" device ") {
-            out.worsen(Some(Severity::Err));
-            pairs::named(out, "device", word(probe.at() - base));
-            return true;
+        let head = probe.run(|b| b != b'(');
+        if probe.eat_all(b"(device ") {
+            if s.text(head).ends_with(b"error ") {
+                out.worsen(Some(Severity::Err));
+            }
+            return device(&mut probe, out);
         }
     }
-    // `EXT4-fs error (device sda1): …`
-    if let Some((at, end)) = seek(DEVICE, rest) {
-        if rest.get(..at).is_some_and(|head| head.ends_with(b"error")) {
-            out.worsen(Some(Severity::Err));
-        }
-        pairs::named(out, "device", word(end));
-        return true;
-    }
-    if let Some((_, end)) = seek(FAILURE, rest) {
+    // `md/raid1:md0: Disk failure on sdb1, …`
+    if s.rest().starts_with(b"md/")
+        && let Some(at) = find(s.rest(), b"Disk failure on ")
+    {
+        s.skip(at + 16);
         out.worsen(Some(Severity::Err));
-        pairs::named(out, "device", word(end));
-        return true;
+        return device(&mut s, out);
     }
     if s.eat_all(b"EXT4-fs (") || s.eat_all(b"XFS (") {
         let device = s.run(|b| b != b')');
@@ -180,9 +159,9 @@ fn disk(mut s: Scan<'_>, out: &mut Record) -> bool {
         return false;
     }
     // `nvme nvme0: I/O 12 QID 4 timeout`, `ata1.00: failed command`
-    if s.eat_all(b"nvme ")
-        || rest.starts_with(b"ata") && rest.get(3).is_some_and(u8::is_ascii_digit)
-    {
+    let rest = s.rest();
+    let ata = rest.starts_with(b"ata") && rest.get(3).is_some_and(u8::is_ascii_digit);
+    if s.eat_all(b"nvme ") || ata {
         let device = s.run(|b| b.is_ascii_alphanumeric() || b == b'.');
         if s.peek() != Some(b':') {
             return false;
@@ -191,6 +170,13 @@ fn disk(mut s: Scan<'_>, out: &mut Record) -> bool {
         return true;
     }
     false
+}
+
+/// The word that comes next.
+fn device(s: &mut Scan<'_>, out: &mut Record) -> bool {
+    let name = s.run(|b| !matches!(b, b' ' | b',' | b')' | b':' | b']'));
+    pairs::named(out, "device", name);
+    true
 }
 
 /// The interface whose link went up or down; a port that is flooded; a table that is full.
@@ -209,21 +195,20 @@ fn network(mut s: Scan<'_>, out: &mut Record) -> bool {
         out.worsen(Some(Severity::Err));
         return true;
     }
-    if let Some((_, end)) = seek(FLOOD, rest) {
-        let port = rest.get(end..).unwrap_or_default();
+    if rest.starts_with(b"TCP: ")
+        && let Some(at) = find(rest, b"SYN flooding on port ")
+    {
+        s.skip(at + 21);
         // `port 80.`, since 6.0 `port 192.0.2.1:80.`
-        let len = port
-            .iter()
-            .take_while(|b| !matches!(b, b' ' | b','))
-            .count();
-        let dot = port.get(..len).is_some_and(|p| p.ends_with(b"."));
-        let start = base + end;
-        pairs::named(out, "dpt", start..start + len - usize::from(dot));
+        let port = s.run(|b| !matches!(b, b' ' | b','));
+        let dot = usize::from(s.text(port.clone()).ends_with(b"."));
+        pairs::named(out, "dpt", port.start..port.end - dot);
         return true;
     }
-    let Some((link, end)) = seek(LINK, rest) else {
+    let Some(link) = LINK.find(rest) else {
         return false;
     };
+    let end = link + 4;
     let state = rest.get(end..).unwrap_or_default();
     if !state.starts_with(b"is ") && !state.starts_with(b"becomes ") {
         return false;

@@ -29,21 +29,6 @@ const VERBS: &[&[u8]] = &[
     b"Deactivated",
     b"Failed",
 ];
-/// What the names of units end with.
-const SUFFIXES: &[&[u8]] = &[
-    b".service",
-    b".socket",
-    b".mount",
-    b".target",
-    b".timer",
-    b".path",
-    b".slice",
-    b".scope",
-    b".device",
-    b".swap",
-    b".automount",
-];
-
 pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(text);
     let first = s.word();
@@ -112,10 +97,25 @@ fn of_unit(s: Scan<'_>, out: &mut Record) {
     }
 }
 
+/// `name.service` and the like.
 fn is_unit(name: &[u8]) -> bool {
-    SUFFIXES
-        .iter()
-        .any(|s| name.len() > s.len() && name.ends_with(s))
+    let Some(dot) = memchr::memrchr(b'.', name).filter(|&at| at > 0) else {
+        return false;
+    };
+    matches!(
+        name.get(dot + 1..).unwrap_or_default(),
+        b"service"
+            | b"socket"
+            | b"mount"
+            | b"target"
+            | b"timer"
+            | b"path"
+            | b"slice"
+            | b"scope"
+            | b"device"
+            | b"swap"
+            | b"automount"
+    )
 }
 
 /// `New session 3 of user alice.`, `Session 3 logged out. …`, `Removed session 3.`
