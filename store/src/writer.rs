@@ -128,6 +128,20 @@ impl Writer {
         self.pending.done.extend(batch.done);
     }
 
+    /// Repairs the blocks of log lines that are damaged: the lines that can still be put together
+    /// are written anew, with their filter; what cannot be read goes.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn repair_events(&mut self) -> Result<events::EventRepair> {
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let repair = self.events.repair(&tx)?;
+        tx.commit()?;
+        Ok(repair)
+    }
+
     /// Seals the open blocks of events at the next commit, however small they are.
     pub fn seal_events(&mut self) {
         self.events.seal_all();

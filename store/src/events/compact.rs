@@ -9,7 +9,7 @@ use super::open::{Line, OpenBlock};
 use super::rebuild::{self, Block, Places, StreamName};
 use super::sealed::{SealedBlock, Stored};
 use super::table::{ROWS_MAX, severity_of};
-use super::template::{MILLIS, NAMED, Part, TIME, VARIABLE};
+use super::template::{MILLIS, NAMED, Part, TIME, Template, VARIABLE};
 use super::{Fault, evict};
 use crate::Result;
 
@@ -68,7 +68,7 @@ pub(super) fn run(
             filter: None,
         };
         let block = SealedBlock::open(segments, Arc::clone(name));
-        match block.and_then(|block| take(&block, &mut merged)) {
+        match block.and_then(|block| take(&block, &mut merged, Left::All)) {
             Ok(()) => {}
             // A damaged block stays as it is: what is left of it may be repaired.
             Err(Fault::Damaged) => return Ok(None),
@@ -81,8 +81,21 @@ pub(super) fn run(
     Ok(Some((first, seal(&merged.table, key, name))))
 }
 
+/// What to take of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// All rows, or none.
+    All,
+    /// The rows all of whose columns can be read.
+    Whatever,
+}
+
 /// Appends the rows of a block, template by template and value by value.
-pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result<(), Fault> {
+pub(super) fn take(
+    block: &dyn Block,
+    to: &mut OpenBlock,
+    left: Left,
+) -> std::result::Result<(), Fault> {
     let places = Places::new(block);
     let rows = block.rows();
     let (times, recvs, seqs) = (block.times()?, block.recvs()?, block.seqs()?);
@@ -95,9 +108,13 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
     let mut templates: Vec<Option<Option<u32>>> = vec![None; block.templates().len()];
     let (mut bytes, mut values) = (Vec::new(), Vec::new());
     to.table.overflow |= block.overflow();
+    let readable = readable(block, left);
     for row in 0..rows.len() {
         let number = rows.templates[row] as usize;
         let old = &block.templates()[number];
+        if !readable[number] {
+            continue;
+        }
         let template = *templates[number].get_or_insert_with(|| {
             let text = renamed(&old.text, &old.parts, &columns)?;
             to.template(&text)
@@ -134,9 +151,24 @@ pub(super) fn take(block: &dyn Block, to: &mut OpenBlock) -> std::result::Result
         };
         let origin = origins[rows.origins[row] as usize];
         to.push_row(&line, origin, template, (&bytes, &values));
+        if left == Left::Whatever {
+            bytes.clear();
+            rebuild::line(block, &places, row, &mut bytes)?;
+            to.table.raw_bytes += bytes.len() as u64;
+        }
     }
-    to.table.raw_bytes += block.raw_bytes();
+    if left == Left::All {
+        to.table.raw_bytes += block.raw_bytes();
+    }
     Ok(())
+}
+
+/// Of which templates rows are taken: a damaged column is found once, not for each row.
+fn readable(block: &dyn Block, left: Left) -> Vec<bool> {
+    let whole = |t: &Template| {
+        left == Left::All || t.columns.iter().all(|&column| block.column(column).is_ok())
+    };
+    block.templates().iter().map(whole).collect()
 }
 
 /// The text of a template with the numbers that its named columns have in the merged block.

@@ -11,7 +11,7 @@ use super::encode::{SEGMENTS_MAX, Sealed, seal};
 use super::evict::{Limits, Room};
 use super::open::{Line, OpenBlock};
 use super::rebuild::StreamName;
-use super::{FILTER_CHUNKS_MAX, counts, journal_id, replay};
+use super::{EventRepair, FILTER_CHUNKS_MAX, counts, journal_id, repair, replay};
 use crate::{EventBatch, Options, Result};
 
 /// An open block is sealed when it is older than this…
@@ -311,6 +311,14 @@ impl Ingest {
                 stream.rotate(self.key);
             }
         }
+    }
+
+    /// Writes what is left of damaged blocks anew; see [`EventRepair`].
+    pub(crate) fn repair(&self, tx: &Transaction<'_>) -> Result<EventRepair> {
+        let names = self.streams.iter().map(|s| (s.id, Arc::clone(&s.name)));
+        repair::run(tx, &names.collect(), self.key, |told, sealed| {
+            write_block(tx, told.stream, told.id, sealed)
+        })
     }
 
     /// Seals all open blocks.

@@ -12,11 +12,14 @@ mod counts;
 mod encode;
 mod evict;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod groups;
 mod hash;
 mod ingest;
 mod open;
 mod rebuild;
+mod repair;
 mod replay;
 mod scan;
 mod sealed;
@@ -41,6 +44,7 @@ use crate::Result;
 
 pub use counts::EventCount;
 pub(crate) use ingest::Ingest;
+pub use repair::EventRepair;
 pub use verify::EventReport;
 pub(crate) use view::View;
 

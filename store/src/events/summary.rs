@@ -25,6 +25,8 @@ const COUNT_MAX: usize = 1 << 16;
 
 const OPAQUE: u8 = 1;
 const MANY_ORIGINS: u8 = 2;
+/// A CRC-32C of all before follows: so it does since version 3 of the blocks.
+const SUMMED: u8 = 0x80;
 
 const NOTHING: u8 = 0;
 const VALUES: u8 = 1;
@@ -35,7 +37,7 @@ pub(super) fn write(table: &Table, format: &str) -> Vec<u8> {
     let raw = |t: &super::template::Template| t.is_raw() && format != "raw";
     let opaque = table.overflow || table.templates.iter().any(raw);
     let many = table.origins.len() > ORIGINS_MAX;
-    let mut out = vec![(u8::from(opaque) * OPAQUE) | (u8::from(many) * MANY_ORIGINS)];
+    let mut out = vec![SUMMED | (u8::from(opaque) * OPAQUE) | (u8::from(many) * MANY_ORIGINS)];
     let fields = table
         .origins
         .iter()
@@ -52,7 +54,23 @@ pub(super) fn write(table: &Table, format: &str) -> Vec<u8> {
             write_column(column, name.kind, &mut out);
         }
     }
+    let crc = crc32c::crc32c(&out);
+    out.extend_from_slice(&crc.to_le_bytes());
     out
+}
+
+/// What stands before the sum; `None` if that is wrong.
+fn without_sum(data: &[u8]) -> Option<&[u8]> {
+    if data.first()? & SUMMED == 0 {
+        return Some(data);
+    }
+    let (body, crc) = data.split_last_chunk::<4>()?;
+    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some(body)
+}
+
+/// Whether a summary is as it was written, as far as that can be told.
+pub(super) fn is_whole(data: &[u8]) -> bool {
+    without_sum(data).is_some()
 }
 
 fn write_column(column: &Column, kind: Kind, out: &mut Vec<u8>) {
@@ -157,8 +175,8 @@ impl Summary<'_> {
 
     /// `None` if the summary is not to be read.
     fn columns(&self, wanted: &str, test: &Test) -> Option<Verdict> {
-        let mut bytes = Bytes(self.data);
-        let flags = bytes.byte()?;
+        let mut bytes = Bytes(without_sum(self.data)?);
+        let flags = bytes.byte()? & !SUMMED;
         if flags != 0 {
             return Some(Verdict::May);
         }

@@ -217,6 +217,31 @@ proptest! {
         check(&sealed, &samples);
     }
 
+    /// As the fuzz target, from blocks that were whole: bytes of their segments changed.
+    #[test]
+    fn any_segments_are_survived(
+        samples in vec(sample(), 1..20),
+        query in "(a|b1|host:a|pid>3|n:1|not \"10.0 ab\"| \\*7\\* ){0,3}",
+        changes in vec((any::<usize>(), any::<u8>()), 0..3),
+    ) {
+        let mut block = OpenBlock::new(7);
+        push(&mut block, &samples, 0);
+        let sealed = seal(&block.table, 7, &place());
+        let mut data = query.into_bytes();
+        data.push(b'\n');
+        let first = data.len();
+        for segment in &sealed.segments {
+            let raw = unpack(segment).expect("whole");
+            data.extend_from_slice(&u16::try_from(raw.len()).unwrap_or(u16::MAX).to_le_bytes());
+            data.extend_from_slice(&raw[..raw.len().min(65_535)]);
+        }
+        for (at, value) in changes {
+            let at = first + at % (data.len() - first);
+            data[at] = value;
+        }
+        super::fuzz::block(&data);
+    }
+
     #[test]
     fn damaged_blocks_are_refused_or_read(
         samples in vec(sample(), 1..20), at in any::<usize>(), value in any::<u8>(),

@@ -270,10 +270,11 @@ pub(super) fn filter(
         }
     }
     let row = |row: &[[u32; SALTS.len()]]| {
-        row.as_flattened()
-            .iter()
-            .flat_map(|l| l.to_le_bytes())
-            .collect()
+        let lanes = row.as_flattened().iter();
+        let mut row: Vec<u8> = lanes.flat_map(|l| l.to_le_bytes()).collect();
+        let crc = crc32c::crc32c(&row);
+        row.extend_from_slice(&crc.to_le_bytes());
+        row
     };
     lanes.chunks(per_chunk).map(row).collect()
 }
@@ -306,8 +307,27 @@ fn bits(h: u64) -> impl Iterator<Item = (usize, usize)> {
         .map(move |(lane, salt)| (lane, (low.wrapping_mul(*salt) >> 27) as usize))
 }
 
-/// Whether a filter row may hold the word of that hash.
+/// The blocks of a filter row, whose CRC-32C follows them; `None` if it is damaged. Rows of blocks of
+/// version 2 have no sum.
+fn blocks_of(row: &[u8]) -> Option<&[u8]> {
+    if row.len().is_multiple_of(BLOCK_BYTES) {
+        return Some(row);
+    }
+    let (blocks, crc) = row.split_last_chunk::<4>()?;
+    let whole = crc32c::crc32c(blocks) == u32::from_le_bytes(*crc);
+    (whole && blocks.len().is_multiple_of(BLOCK_BYTES)).then_some(blocks)
+}
+
+/// Whether a filter row is as it was written, as far as that can be told.
+pub(super) fn is_whole_row(row: &[u8]) -> bool {
+    blocks_of(row).is_some_and(|blocks| !blocks.is_empty())
+}
+
+/// Whether a filter row may hold the word of that hash: a damaged one may hold all.
 pub(super) fn may_hold(row: &[u8], h: u64) -> bool {
+    let Some(row) = blocks_of(row) else {
+        return true;
+    };
     let block = block_of(h, row.len() / BLOCK_BYTES) * BLOCK_BYTES;
     bits(h).all(|(lane, bit)| {
         row.get(block + lane * 4 + bit / 8)
@@ -419,6 +439,21 @@ mod tests {
         check("1.2..3.4 1.2.3", &[]);
         check("1.2.3.4567", &["4567"]);
         check("é10ü", &["10"]);
+    }
+
+    #[test]
+    fn damaged_rows_may_hold_anything() {
+        let mut row = vec![0; BLOCK_BYTES];
+        let crc = crc32c::crc32c(&row);
+        assert!(!may_hold(&row, 7));
+        row.extend_from_slice(&crc.to_le_bytes());
+        assert!(is_whole_row(&row) && !may_hold(&row, 7));
+        for at in 0..row.len() {
+            row[at] ^= 4;
+            assert!(!is_whole_row(&row) && may_hold(&row, 7), "{at}");
+            row[at] ^= 4;
+        }
+        assert!(!is_whole_row(&[]) && may_hold(&row[..9], 7));
     }
 
     #[test]

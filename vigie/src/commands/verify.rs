@@ -1,7 +1,8 @@
 //! `vigie verify`: reads every block and every ring, and says what is damaged.
 
-use anyhow::Result;
-use clap::{ArgMatches, Command};
+use anyhow::{Context as _, Result};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use vigie_store::Writer;
 
 use super::{Entry, Outcome};
 use crate::context::Context;
@@ -10,14 +11,40 @@ use crate::output;
 pub(super) const ENTRY: Entry = Entry {
     name: "verify",
     about: "Reads every block and ring of the store and says what is damaged.",
-    flags: |command: Command| command,
+    flags,
     run,
 };
 
 /// Damages that are named one by one; the rest is counted.
 const NAMED_MAX: usize = 20;
 
-fn run(cx: &Context, _matches: &ArgMatches) -> Result<Outcome> {
+fn flags(command: Command) -> Command {
+    command.arg(
+        Arg::new("repair")
+            .long("repair")
+            .action(ArgAction::SetTrue)
+            .help(
+                "Write what is left of damaged blocks of log lines anew; the daemon must not run",
+            ),
+    )
+}
+
+/// Repairs first what then is read.
+fn repair(cx: &Context) -> Result<()> {
+    let mut writer = Writer::open(&cx.data, &cx.config.store_options(), cx.now)
+        .context("a repair writes to the store itself")?;
+    let repair = writer.repair_events()?;
+    println!(
+        "repaired: {} blocks, {} lines of them are kept, {} are lost",
+        repair.blocks, repair.kept, repair.lost
+    );
+    Ok(())
+}
+
+fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    if matches.get_flag("repair") {
+        repair(cx)?;
+    }
     let reader = cx.reader()?;
     let series = reader.verify_series()?;
     let events = reader.verify_events()?;
