@@ -1,6 +1,7 @@
 //! vigie's own figures: what its sources brought and dropped, and what the process costs.
 
 use vigie_parsers::Timestamp;
+use vigie_store::series::Population;
 use vigie_store::{Registry, SampleBatch, SourceReport};
 
 use crate::sources::emitter::{Emitter, Metric, metric};
@@ -49,9 +50,31 @@ const STARTED: Metric = metric(
     "When vigie started, in unix time.",
     &["job"],
 );
+const SERIES: Metric = metric("vigie_series", "Series in the store.", &[]);
+const REFUSED: Metric = metric(
+    "vigie_series_refused_total",
+    "New series refused, because of store.series_max or store.series_budget.",
+    &[],
+);
+const RESERVED: Metric = metric(
+    "vigie_series_reserved_bytes",
+    "What the rings of all series may occupy once they are full.",
+    &[],
+);
+const SAMPLES: Metric = metric(
+    "vigie_samples_total",
+    "Readings by what became of them.",
+    &["result"],
+);
+const COUNTER_EVENTS: Metric = metric(
+    "vigie_counter_events_total",
+    "What counters did besides growing.",
+    &["event"],
+);
 const JOB: &[u8] = b"vigie";
 
 pub(crate) struct Own {
+    registry: Registry,
     out: Emitter,
     started: Option<Timestamp>,
     last: i64,
@@ -59,8 +82,10 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn new(registry: Registry, host: &str) -> Self {
-        let intern = move |def: &_| registry.intern(def).ok();
+        let series = registry.clone();
+        let intern = move |def: &_| series.intern(def).ok();
         Self {
+            registry,
             out: Emitter::new(Box::new(intern), host, STEP_MS),
             started: None,
             last: i64::MIN,
@@ -94,8 +119,22 @@ impl Own {
                 out.counter(&DROPPED, &[source, why.as_bytes()], *n);
             }
         }
+        store(&self.registry.population(), out);
         process(out);
         out.finish()
+    }
+}
+
+/// What the store says of figures.
+fn store(population: &Population, out: &mut Emitter) {
+    out.gauge(&SERIES, &[], gauge(population.series as u64));
+    out.counter(&REFUSED, &[], population.refused);
+    out.gauge(&RESERVED, &[], gauge(population.reserved_bytes));
+    for (result, n) in population.counts.readings() {
+        out.counter(&SAMPLES, &[result.as_bytes()], n);
+    }
+    for (event, n) in population.counts.counters() {
+        out.counter(&COUNTER_EVENTS, &[event.as_bytes()], n);
     }
 }
 

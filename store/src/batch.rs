@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use vigie_parsers::{Name, Origin, Record, Severity, Span, Timestamp};
 
+use crate::series::Reason;
 use crate::{Result, SeriesId, SourceReport};
 
 /// Called once, when the batch is durable (`Ok`) or the store has closed without it.
@@ -265,4 +266,9 @@ pub enum Reading {
     FloatCounter(f64),
     /// Units counted since the last such reading, at this time.
     Increase(f64),
+    /// No reading, and why. Of a run of unknown slots the first word is kept.
+    Unknown(Reason),
+    /// The counter has counted from zero since then: its source says when it started. What it counted
+    /// between its last reading and then is unknown; what it shows next, it counted since.
+    Restarted(Timestamp),
 }

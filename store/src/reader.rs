@@ -129,6 +129,18 @@ impl Reader {
         self.series.slots(&self.conn, selection)
     }
 
+    /// Where the series that match are unknown in the selection's range, and why: what a hole in a chart
+    /// says when one points at it. Series without a gap are left out.
+    ///
+    /// # Errors
+    /// When a limit is passed (`max_samples` counts gaps) or the store cannot be read.
+    pub fn gaps(
+        &self,
+        selection: &Selection<'_>,
+    ) -> std::result::Result<Vec<series::SeriesGaps>, SourceError> {
+        self.series.gaps(&self.conn, selection)
+    }
+
     /// What the store holds and occupies.
     ///
     /// # Errors

@@ -88,6 +88,14 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    /// The same with all that came before.
+    pub(super) fn since_ever(self) -> Self {
+        Self {
+            from_ms: i64::MIN,
+            ..self
+        }
+    }
+
     /// With [`answer`] telling where slots are longer than asked for, and reaching back from there.
     pub(crate) fn sparse(selection: &Selection<'_>) -> Self {
         Self {
@@ -118,12 +126,15 @@ pub(crate) struct LanePlan {
     pub(crate) order: usize,
     /// Which part this is of a series that was moved; `None` when it never was.
     pub(super) part: Option<usize>,
-    lane: usize,
-    first_ms: i64,
-    last_ms: i64,
+    /// Whether nothing of the series comes after it.
+    pub(super) last_part: bool,
+    pub(super) lane: usize,
+    pub(super) heartbeat_ms: i64,
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
     decimals: u8,
     /// Slots of the finest archive that are in no page, chunk after chunk; NaN where nothing is known.
-    open: Vec<f64>,
+    pub(super) open: Vec<f64>,
     /// A counter's total before them.
     total: f64,
     late: Vec<(i64, Late)>,
@@ -134,7 +145,7 @@ impl LanePlan {
         group: &Group,
         lane: usize,
         (order, labels, kind): (usize, Labels, MetricKind),
-        part: Option<usize>,
+        (part, last_part): (Option<usize>, bool),
     ) -> Self {
         let state = group.lanes[lane];
         let slots = group.chunks.values().map(Chunk::slots).sum();
@@ -156,7 +167,9 @@ impl LanePlan {
             kind,
             order,
             part,
+            last_part,
             lane,
+            heartbeat_ms: group.heartbeat_ms.get(lane).copied().unwrap_or(0),
             first_ms: state.first_ms,
             last_ms: state.last_ms,
             decimals: state.decimals,
@@ -169,20 +182,20 @@ impl LanePlan {
 
 /// A group of an answer.
 pub(crate) struct GroupPlan {
-    rings: Rings,
+    pub(super) rings: Rings,
     /// For each archive, from when to when its pages reach.
     reach: Vec<(i64, i64)>,
     /// The first slot of each open chunk and how many were reached.
-    open: Vec<(i64, usize)>,
+    pub(super) open: Vec<(i64, usize)>,
     pub(crate) lanes: Vec<LanePlan>,
 }
 
 /// A part of the range that one archive answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Window {
-    archive: usize,
-    from_ms: i64,
-    until_ms: i64,
+pub(super) struct Window {
+    pub(super) archive: usize,
+    pub(super) from_ms: i64,
+    pub(super) until_ms: i64,
 }
 
 impl Window {
@@ -269,20 +282,20 @@ fn stretches(plan: &GroupPlan, lane: &LanePlan, windows: &[Window], target: usiz
 }
 
 /// What one group is asked for.
-struct Course {
-    range: Range,
+pub(super) struct Course {
+    pub(super) range: Range,
     target: usize,
     /// Length of the slots that come out, unless those that are left are longer.
     step_ms: i64,
     from_ms: i64,
     until_ms: i64,
-    windows: Vec<Window>,
+    pub(super) windows: Vec<Window>,
     /// From when on nothing is in a page.
-    open_from_ms: i64,
+    pub(super) open_from_ms: i64,
 }
 
 impl Course {
-    fn of(plan: &GroupPlan, mut range: Range) -> Self {
+    pub(super) fn of(plan: &GroupPlan, mut range: Range) -> Self {
         let rings = &plan.rings;
         let target = plan.archive_for(range.step_ms);
         if range.sparse {
@@ -526,7 +539,7 @@ pub(crate) fn answer(
 }
 
 /// Reads the pages of a window, each once for all lanes.
-fn read_window(
+pub(super) fn read_window(
     tx: &Transaction<'_>,
     rings: &Rings,
     window: Window,

@@ -7,14 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::codec::{Input, put_varint, put_zigzag, unscaled};
-use super::lane::{Effect, Lane, Note, Tag, add_units, spread};
+use super::lane::{Effect, Lane, Note, Tag, Told, add_units, spread};
 use super::layout::{LANES, Layout, Rings, slot_of};
-use super::page::{Scratch, get_raw, put_raw};
+use super::page::{Scratch, get_raw, get_unknown, put_raw};
+use super::reason::Reason;
 use crate::Reading;
 
 const CHECKPOINT_VERSION: u8 = 1;
 /// Late slots of a group that wait at most, in a checkpoint: a bound for damaged ones.
 const LATE_MAX: usize = 1 << 20;
+
+/// Slots that one word may explain: the rest of its gap follows from the first of them.
+const MARK_SLOTS_MAX: i64 = 64;
 
 /// Slots of a block of an open chunk.
 const BLOCK_SLOTS: usize = 16;
@@ -186,6 +190,46 @@ impl Group {
         }
     }
 
+    /// A source says why there is no reading.
+    pub(crate) fn tell(&mut self, lane: usize, told: Told, moment: &Moment) {
+        let state = &mut self.lanes[lane];
+        let last_ms = state.last_ms;
+        match told {
+            Told::Unknown(reason) => {
+                let near = moment.time_ms.saturating_sub(self.heartbeat_ms[lane]);
+                self.mark(lane, (last_ms.max(near), moment.time_ms), reason);
+            }
+            Told::Restarted(since_ms) => {
+                let since_ms = since_ms.min(moment.time_ms);
+                if state.restart(since_ms) {
+                    let near = since_ms.saturating_sub(self.heartbeat_ms[lane]);
+                    self.mark(lane, (last_ms.max(near), since_ms), Reason::Reset);
+                }
+            }
+        }
+    }
+
+    /// Says of the unknown slots in `(from_ms, until_ms]` why they are. What is in a page already stays
+    /// as it is: nobody waits for it any more.
+    fn mark(&mut self, lane: usize, (from_ms, until_ms): (i64, i64), reason: Reason) {
+        let step_ms = self.step_ms();
+        let last = slot_of(until_ms, step_ms);
+        let first = from_ms.div_euclid(step_ms).max(last - MARK_SLOTS_MAX);
+        for slot in first..=last {
+            let chunk = self.rings.chunk_of(0, slot);
+            if self.sealed.first().is_none_or(|&sealed| chunk < sealed) {
+                continue;
+            }
+            let offset = slot - self.rings.first_slot(0, chunk);
+            let offset = usize::try_from(offset).unwrap_or(0);
+            let cell = self.chunks.entry(chunk).or_default().cell(offset, lane);
+            if cell.is_nan() {
+                *cell = reason.unknown();
+                self.newest = self.newest.max(slot);
+            }
+        }
+    }
+
     /// Where a moment lies.
     pub(crate) fn moment(&self, time_ms: i64) -> Moment {
         let slot = slot_of(time_ms, self.step_ms());
@@ -209,7 +253,11 @@ impl Group {
         let last_ms = state.last_ms;
         let (effect, note) = state.take(reading, time_ms, self.heartbeat_ms[lane]);
         match effect {
-            Effect::None => {}
+            Effect::None => {
+                if let Some(reason) = note.reason() {
+                    self.mark(lane, (last_ms, time_ms), reason);
+                }
+            }
             Effect::Set(value) => {
                 // The slot already holds a later reading.
                 if time_ms >= last_ms || slot != slot_of(last_ms, step_ms) {
@@ -374,7 +422,7 @@ impl Group {
                 values.clear();
                 bytes.clear();
                 open.copy_lane(lane, &mut values);
-                put_raw(&mut bytes, &values, None, 52, scratch);
+                put_raw(&mut bytes, &values, None, (52, true), scratch);
                 put_varint(&mut out, bytes.len() as u64);
                 out.extend_from_slice(&bytes);
             }
@@ -424,11 +472,16 @@ impl Group {
             let mut open = Chunk::of(slots);
             for lane in 0..lanes {
                 let len = input.usize()?;
-                let mut bytes = Input(input.bytes(len)?);
+                let bytes = input.bytes(len)?;
                 if len > 0 {
-                    get_raw(&mut bytes, slots, scratch, |s, c| {
+                    get_raw(&mut Input(bytes), slots, scratch, |s, c| {
                         *open.cell(s, lane) = c.last
                     })?;
+                    get_unknown(bytes, slots, |from, until, reason| {
+                        for slot in from..until {
+                            *open.cell(slot, lane) = reason.unknown();
+                        }
+                    });
                 }
             }
             new.chunks.insert(chunk, open);

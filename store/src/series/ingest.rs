@@ -13,10 +13,11 @@ use vigie_query::{Labels, MetricKind};
 use super::codec::Input;
 use super::group::{Group, Moment};
 use super::journal::{self, Event, Plan, Recorder, Ring};
-use super::lane::{Lane, Note, Tag};
+use super::lane::{Lane, Note, Tag, Told};
 use super::layout::Layout;
 use super::old;
 use super::page::{self, Scratch};
+use super::pauses;
 use super::registry::{
     Move, Past, Place, Registry, SeriesId, drop_pages, read_checkpoint, read_empty_groups,
     read_series, write_labels, write_place,
@@ -39,6 +40,8 @@ const FORGET_MS: i64 = 24 * 3_600_000;
 pub struct Counts {
     /// Readings taken.
     pub taken: u64,
+    /// Words in place of a reading: why there is none, or that a counter began again.
+    pub told: u64,
     /// Readings that were there already.
     pub duplicate: u64,
     /// Counter readings older than the last one.
@@ -59,6 +62,34 @@ pub struct Counts {
     pub resets: u64,
     /// Counters that jumped out of proportion: the growth is unknown.
     pub jumps: u64,
+}
+
+impl Counts {
+    /// Those of readings by what became of them, with the words that figures and pages use.
+    #[must_use]
+    pub fn readings(&self) -> [(&'static str, u64); 8] {
+        [
+            ("taken", self.taken),
+            ("told", self.told),
+            ("duplicate", self.duplicate),
+            ("out_of_order", self.out_of_order),
+            ("future", self.future),
+            ("too_old", self.too_old),
+            ("not_finite", self.not_finite),
+            ("misfit", self.misfit),
+        ]
+    }
+
+    /// Those of what counters did.
+    #[must_use]
+    pub fn counters(&self) -> [(&'static str, u64); 4] {
+        [
+            ("gap", self.gaps),
+            ("wrap", self.wraps),
+            ("reset", self.resets),
+            ("jump", self.jumps),
+        ]
+    }
 }
 
 /// The writer's side.
@@ -120,6 +151,8 @@ pub(crate) struct Loaded {
     pub(crate) ring: Ring,
     /// Groups that could not be taken up in full.
     pub(crate) broken: Vec<u32>,
+    /// When the last record was written; 0 if there is none.
+    pub(crate) last_ms: i64,
 }
 
 /// Reads checkpoints and journal.
@@ -155,6 +188,7 @@ pub(crate) fn load(conn: &Connection) -> Result<Loaded> {
         groups,
         ring: content.ring,
         broken,
+        last_ms: now_ms,
     })
 }
 
@@ -206,9 +240,12 @@ impl Ingest {
         conn: &Connection,
         registry: &Registry,
         _options: &Options,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Self> {
         let loaded = load(conn)?;
+        if loaded.last_ms > 0 {
+            pauses::note(conn, loaded.last_ms, now.0)?;
+        }
         let mut groups = loaded.groups;
         for group in &mut groups {
             group.frozen = false;
@@ -466,6 +503,7 @@ impl Ingest {
 
     /// The transaction of the last `write` is durable.
     pub(crate) fn committed(&mut self) {
+        self.registry.tell(self.counts);
         let outcome = std::mem::take(&mut self.outcome);
         if outcome.looked {
             self.forget_at = outcome.now_ms.saturating_add(FORGET_MS);
@@ -705,7 +743,7 @@ impl Ingest {
         let group = &mut self.groups[at];
         let moment = group.moment(first.time.0);
         let untimely = untimely(group, &moment, now_ms);
-        let (late, taken) = (group.late.len(), self.counts.taken);
+        let (late, taken) = (group.late.len(), self.counts.taken + self.counts.told);
         for row in run {
             let Some(place) = places.of(row) else {
                 continue;
@@ -722,7 +760,11 @@ impl Ingest {
             let to = (number, place.lane);
             self.recorder
                 .push(to, lane, moment.time_ms, reading, rebase);
-            let note = if rebase {
+            let note = if let Some(told) = Told::of(reading) {
+                group.tell(place.lane, told, &moment);
+                self.counts.told += 1;
+                continue;
+            } else if rebase {
                 let bits = journal::bits_of(reading);
                 group.rebase(place.lane, Tag::of(&reading), bits, &moment)
             } else {
@@ -737,7 +779,7 @@ impl Ingest {
                 Note::Jump => self.counts.jumps += 1,
             }
         }
-        if self.counts.taken == taken {
+        if self.counts.taken + self.counts.told == taken {
             return;
         }
         group.dirty_since.get_or_insert(self.ring.next_seq);
@@ -804,7 +846,7 @@ fn normalised(reading: Reading) -> Reading {
         Reading::Gauge(v) => Reading::Gauge(v + 0.0),
         Reading::FloatCounter(v) => Reading::FloatCounter(v + 0.0),
         Reading::Increase(v) => Reading::Increase(v + 0.0),
-        Reading::Counter(_) => reading,
+        Reading::Counter(_) | Reading::Unknown(_) | Reading::Restarted(_) => reading,
     }
 }
 
@@ -841,6 +883,7 @@ fn admit(
             return Err(|c| &mut c.not_finite);
         }
         Reading::Gauge(_) => MetricKind::Gauge,
+        Reading::Unknown(_) | Reading::Restarted(_) => place.kind,
         _ => MetricKind::Counter,
     };
     if counter != place.kind {
@@ -850,6 +893,15 @@ fn admit(
         return Err(refusal);
     }
     let tag = Tag::of(&reading);
+    if tag == Tag::None {
+        // Before its first reading there is nothing to explain.
+        let began = lane.tag != Tag::None && time_ms >= lane.last_ms;
+        return if began {
+            Ok(false)
+        } else {
+            Err(|c| &mut c.out_of_order)
+        };
+    }
     if lane.tag != tag {
         return Ok(true);
     }

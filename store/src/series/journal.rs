@@ -9,9 +9,10 @@
 //! 3     series were added
 //! 4     series are gone or elsewhere, groups are others: read all again
 //! ```
-//! Nibbles: 0 no reading, 1 the expected value, 2–9 one to eight bytes of difference to it, 12 the
-//! lane's first reading, 13 a new base, each a tag and eight bytes, 15 eight bytes. What is expected follows from the lane, so a record can be read
-//! only after those before it; each group starts from its checkpoint.
+//! Nibbles: 0 no reading, 1 the expected value, 2–9 one to eight bytes of difference to it, 11 the
+//! counter began again (eight bytes: when), 12 the lane's first reading, 13 a new base, each a tag and
+//! eight bytes, 14 no reading for a reason (a byte), 15 eight bytes. What is expected follows from the
+//! lane, so a record can be read only after those before it; each group starts from its checkpoint.
 //!
 //! A row may be overwritten once every group that has readings in its record has a later checkpoint.
 //! Whoever is in the way gets one in the same transaction, so the writer never waits.
@@ -22,7 +23,8 @@ use super::codec::{
     Input, POW10, nearest, put_varint, put_zigzag, scaled, short_len, unscaled, unzigzag, zigzag,
 };
 use super::group::{Group, Moment};
-use super::lane::{Lane, Note, Tag};
+use super::lane::{Lane, Note, Tag, Told};
+use super::reason::Reason;
 use crate::{Reading, Result};
 
 /// Two rows fill an 8 KiB page of SQLite, one a 4 KiB page.
@@ -45,6 +47,8 @@ const SERIES_FORGOTTEN: u8 = 4;
 const SAME: u8 = 1;
 const FIRST: u8 = 12;
 const RETAG: u8 = 13;
+const RESTARTED: u8 = 11;
+const UNKNOWN: u8 = 14;
 const WHOLE: u8 = 15;
 
 /// What a record says besides readings.
@@ -93,6 +97,19 @@ impl Recorder {
         }
         let first = self.run.map_or(lane_no, |run| run.2);
         self.codes.resize(lane_no - first, 0);
+        match Told::of(reading) {
+            None => {}
+            Some(Told::Unknown(reason)) => {
+                self.codes.push(UNKNOWN);
+                self.payload.push(reason as u8);
+                return;
+            }
+            Some(Told::Restarted(since_ms)) => {
+                self.codes.push(RESTARTED);
+                self.payload.extend(since_ms.to_le_bytes());
+                return;
+            }
+        }
         if rebase {
             self.codes
                 .push(if lane.tag == Tag::None { FIRST } else { RETAG });
@@ -177,6 +194,8 @@ pub(crate) fn bits_of(reading: Reading) -> u64 {
         Reading::Gauge(value) | Reading::FloatCounter(value) | Reading::Increase(value) => {
             value.to_bits()
         }
+        Reading::Unknown(reason) => u64::from(reason as u8),
+        Reading::Restarted(since) => since.0.cast_unsigned(),
     }
 }
 
@@ -197,6 +216,7 @@ fn difference(lane: &Lane, reading: Reading) -> Option<i64> {
         Reading::Gauge(v) | Reading::FloatCounter(v) | Reading::Increase(v) => {
             scaled(v, lane.decimals)?
         }
+        Reading::Unknown(_) | Reading::Restarted(_) => return None,
     };
     Some(new.wrapping_sub(expected(lane)))
 }
@@ -298,6 +318,17 @@ fn replay_one(
             return Some(());
         }
         WHOLE => (None, input.u64()?),
+        UNKNOWN | RESTARTED => {
+            let told = match code {
+                UNKNOWN => Told::Unknown(Reason::from_u8(input.u8()?)),
+                _ => Told::Restarted(input.i64()?),
+            };
+            if wanted {
+                group.lanes.get(lane)?;
+                group.tell(lane, told, moment);
+            }
+            return Some(());
+        }
         _ => return None,
     };
     if wanted {

@@ -13,6 +13,7 @@
 //!   under the same rule; and unknown when even that is out of proportion.
 
 use super::codec::{DECIMALS_MAX, POW10, decimals_of, nearest, scaled};
+use super::reason::Reason;
 use crate::Reading;
 
 /// A counter's readings in fractions are taken to at most so many decimals: nanoseconds.
@@ -46,6 +47,7 @@ impl Tag {
             Reading::Counter(_) => Self::Counter,
             Reading::FloatCounter(_) => Self::FloatCounter,
             Reading::Increase(_) => Self::Increase,
+            Reading::Unknown(_) | Reading::Restarted(_) => Self::None,
         }
     }
 
@@ -126,7 +128,47 @@ pub(crate) enum Note {
     Jump,
 }
 
+impl Note {
+    /// Why what came to nothing did.
+    pub(crate) fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Jump => Some(Reason::OutOfRange),
+            Self::Reset | Self::Wrap => Some(Reason::Reset),
+            Self::Plain | Self::Gap => None,
+        }
+    }
+}
+
+/// What a source says in place of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Unknown(Reason),
+    /// Counters count from zero since then.
+    Restarted(i64),
+}
+
+impl Told {
+    pub(crate) fn of(reading: Reading) -> Option<Self> {
+        match reading {
+            Reading::Unknown(reason) => Some(Self::Unknown(reason)),
+            Reading::Restarted(since) => Some(Self::Restarted(since.0)),
+            _ => None,
+        }
+    }
+}
+
 impl Lane {
+    /// The counter began again at zero then. `false` when that is no news.
+    pub(crate) fn restart(&mut self, since_ms: i64) -> bool {
+        let counts = matches!(self.tag, Tag::Counter | Tag::FloatCounter);
+        let news = counts && since_ms > self.last_ms;
+        if news {
+            // Zero, as a whole number and as a float.
+            (self.last, self.last_ms) = (0, since_ms);
+        }
+        news
+    }
+
     /// Takes a reading as the new base and draws nothing from it.
     pub(crate) fn rebase(&mut self, tag: Tag, bits: u64, time_ms: i64) {
         if self.tag != tag {
@@ -191,6 +233,7 @@ impl Lane {
                 };
                 self.advance(value.to_bits(), time_ms, units, note)
             }
+            Reading::Unknown(_) | Reading::Restarted(_) => (Effect::None, Note::Plain),
         }
     }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod backfill;
 mod codec;
+mod gaps;
 mod group;
 mod ingest;
 mod journal;
@@ -16,6 +17,8 @@ mod layout;
 mod model_tests;
 mod old;
 mod page;
+mod pauses;
+mod reason;
 mod registry;
 mod rename;
 mod retention;
@@ -25,9 +28,11 @@ mod verify;
 mod view;
 
 pub use answer::{Slot, SlotSeries};
+pub use gaps::{Gap, SeriesGaps};
 pub use ingest::Counts;
 pub(crate) use ingest::Ingest;
 pub use old::{OldSeries, Taken};
+pub use reason::Reason;
 pub use registry::{Population, Registry, SeriesDef, SeriesId};
 pub use rename::NewName;
 pub(crate) use rename::rename;

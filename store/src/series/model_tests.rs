@@ -35,6 +35,7 @@ impl Rig {
         conn.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;")
             .unwrap();
         conn.execute_batch(SCHEMA).unwrap();
+        conn.execute_batch(crate::state::SCHEMA).unwrap();
         Self::start(dir, conn, Retention::default())
     }
 

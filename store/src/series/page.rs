@@ -3,16 +3,19 @@
 //! ```text
 //! header   'V' version archive 0 | n u16 | lanes u16 | chunk i64 | crc32c u32    little endian
 //! lengths  u16 for each lane; 0: nothing known
-//! raw lane      flags [total f64] [bitmap] values
-//! coarse lane   flags [total f64] [bitmap] counts, then minima, maxima, last values, sums
+//! raw lane      flags [total f64] [bitmap] [reasons] values
+//! coarse lane   flags [total f64] [bitmap] [reasons] counts, then minima, maxima, last values, sums
 //! ```
 //! `flags`: bits 0–3 decimals of the scaled integers, 15 for floats; bit 4 a bitmap says which slots
-//! are known, else all are; bit 5 the counter's total before the chunk's first slot follows. The CRC
+//! are known, else all are; bit 5 the counter's total before the chunk's first slot follows; bit 6 a byte for
+//! each run of unknown slots says why. The CRC
 //! covers everything else: a flipped bit costs this chunk, and is told.
 
 use super::codec::{
     Input, POW10, float_to_int, get_ints, int_to_float, put_ints, scale_all, scaled, unscaled,
 };
+
+use super::reason::Reason;
 
 const MAGIC: u8 = b'V';
 const VERSION: u8 = 1;
@@ -21,6 +24,7 @@ const CRC_AT: usize = 16;
 const FLOATS: u8 = 15;
 const BITMAP: u8 = 0x10;
 const TOTAL: u8 = 0x20;
+const REASONS: u8 = 0x40;
 /// Slots of a chunk at most: a page cannot ask for more memory than this.
 const SLOTS_MAX: usize = 1024;
 
@@ -61,6 +65,22 @@ impl Cell {
             all.last = value;
         }
         if all.count == 0 { Self::default() } else { all }
+    }
+
+    /// A slot that is unknown for a reason.
+    pub(crate) fn unknown(reason: Reason) -> Self {
+        Self {
+            last: reason.unknown(),
+            ..Self::default()
+        }
+    }
+
+    /// Its value to the eye of a bitmap: NaN with the reason, or a number.
+    fn mark(&self) -> f64 {
+        match self.count {
+            0 => Reason::of(self.last).unknown(),
+            _ => 0.0,
+        }
     }
 
     /// Takes in a later slot.
@@ -125,7 +145,10 @@ pub(crate) fn encode(
     cap: usize,
     scratch: &mut Scratch,
 ) -> Option<Vec<u8>> {
-    for (i, precision) in PRECISIONS.into_iter().enumerate() {
+    // Reasons go before digits do.
+    let tries = [(PRECISIONS[0], true)].into_iter();
+    let tries = tries.chain(PRECISIONS.map(|precision| (precision, false)));
+    for (i, (precision, reasons)) in tries.enumerate() {
         let mut page = start(archive, n, totals.len(), chunk);
         let mut known = false;
         for (lane, total) in totals.iter().enumerate() {
@@ -136,12 +159,12 @@ pub(crate) fn encode(
                     slots.clear();
                     slots.extend(rows.iter().skip(lane).step_by(stride).take(n));
                     slots.resize(n, f64::NAN);
-                    put_raw(&mut page, &slots, *total, precision.1, scratch);
+                    put_raw(&mut page, &slots, *total, (precision.1, reasons), scratch);
                     scratch.dense = slots;
                 }
                 Lanes::Coarse { cells } => {
                     let cells = &cells[lane * n..(lane + 1) * n];
-                    put_coarse(&mut page, cells, *total, precision, scratch);
+                    put_coarse(&mut page, cells, *total, (precision, reasons), scratch);
                 }
             }
             let len = page.len() - from;
@@ -152,7 +175,7 @@ pub(crate) fn encode(
         if !known {
             return None;
         }
-        if page.len() <= cap || i == PRECISIONS.len() - 1 {
+        if page.len() <= cap || i == PRECISIONS.len() {
             let crc = checksum(&page);
             page[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
             return Some(page);
@@ -176,11 +199,13 @@ fn checksum(page: &[u8]) -> u32 {
     crc32c::crc32c_append(head, &page[HEADER_BYTES..])
 }
 
+/// Writes flags, total, which slots are known, and why others are not: these are NaN.
 fn put_head(
     out: &mut Vec<u8>,
     n: usize,
-    known: impl Iterator<Item = bool> + Clone,
+    slots: impl Iterator<Item = f64> + Clone,
     total: Option<f64>,
+    reasons: bool,
 ) {
     let at = out.len();
     out.push(0);
@@ -188,14 +213,31 @@ fn put_head(
         out[at] |= TOTAL;
         out.extend(total.to_le_bytes());
     }
-    if known.clone().any(|k| !k) {
-        out[at] |= BITMAP;
-        let bitmap = out.len();
-        out.resize(bitmap + n.div_ceil(8), 0);
-        for (slot, known) in known.enumerate() {
-            out[bitmap + slot / 8] |= u8::from(known) << (slot % 8);
+    if !slots.clone().any(f64::is_nan) {
+        return;
+    }
+    out[at] |= BITMAP;
+    let bitmap = out.len();
+    out.resize(bitmap + n.div_ceil(8), 0);
+    for (slot, value) in slots.clone().enumerate() {
+        out[bitmap + slot / 8] |= u8::from(!value.is_nan()) << (slot % 8);
+    }
+    if reasons && slots.clone().any(|v| Reason::of(v) != Reason::Silent) {
+        out[at] |= REASONS;
+        let mut run: Option<Reason> = None;
+        for value in slots.chain([0.0]) {
+            if value.is_nan() {
+                run = Some(run.unwrap_or_default().or(Reason::of(value)));
+            } else if let Some(reason) = run.take() {
+                out.push(reason as u8);
+            }
         }
     }
+}
+
+/// Whether there is anything to write of slots of which none is known.
+fn has_reason(mut slots: impl Iterator<Item = f64>) -> bool {
+    slots.any(|v| Reason::of(v) != Reason::Silent)
 }
 
 /// Appends a raw lane; nothing when no slot is known.
@@ -203,16 +245,16 @@ pub(crate) fn put_raw(
     out: &mut Vec<u8>,
     slots: &[f64],
     total: Option<f64>,
-    mantissa: u8,
+    (mantissa, reasons): (u8, bool),
     scratch: &mut Scratch,
 ) {
     let known = slots.iter().filter(|v| !v.is_nan());
     let count = known.clone().count();
-    if count == 0 {
+    if count == 0 && !(reasons && has_reason(slots.iter().copied())) {
         return;
     }
     let at = out.len();
-    put_head(out, slots.len(), slots.iter().map(|v| !v.is_nan()), total);
+    put_head(out, slots.len(), slots.iter().copied(), total, reasons);
     let values = if count == slots.len() {
         slots
     } else {
@@ -277,15 +319,16 @@ fn put_coarse(
     out: &mut Vec<u8>,
     cells: &[Cell],
     total: Option<f64>,
-    (extrema, sums): (u8, u8),
+    ((extrema, sums), reasons): ((u8, u8), bool),
     scratch: &mut Scratch,
 ) {
     let known = || cells.iter().filter(|c| c.count > 0);
-    if known().next().is_none() {
+    let marks = cells.iter().map(Cell::mark);
+    if known().next().is_none() && !(reasons && has_reason(marks.clone())) {
         return;
     }
     let at = out.len();
-    put_head(out, cells.len(), cells.iter().map(|c| c.count > 0), total);
+    put_head(out, cells.len(), marks, total, reasons);
     let [counts, mins, maxs, lasts, totals] = &mut scratch.ints;
     counts.clear();
     counts.extend(known().map(|c| i64::from(c.count)));
@@ -472,6 +515,24 @@ impl<'a> Page<'a> {
         Some((head, &scratch.dense))
     }
 
+    /// Tells the runs of unknown slots of a lane and why they are: `each(from, until, reason)`. Nothing
+    /// when nothing at all is written of the lane.
+    pub(crate) fn unknown(&self, lane: usize, each: impl FnMut(usize, usize, Reason)) {
+        if let Some(bytes) = self.lane(lane) {
+            get_unknown(bytes, self.n, each);
+        }
+    }
+
+    /// Whether anything is written of a lane.
+    pub(crate) fn has(&self, lane: usize) -> bool {
+        self.lane(lane).is_some()
+    }
+
+    /// Slots of the page.
+    pub(crate) fn slots(&self) -> usize {
+        self.n
+    }
+
     /// How many slots are known, if all lanes decode to their last byte: for `verify`.
     pub(crate) fn known(&self, scratch: &mut Scratch) -> Option<u64> {
         let mut known = 0;
@@ -519,12 +580,45 @@ fn get_head<'a>(
         None => n,
         Some(bits) => bits.iter().map(|b| b.count_ones() as usize).sum(),
     };
+    if flags & REASONS != 0 {
+        input.bytes(unknown_runs(bitmap?, n).count())?;
+    }
     let decimals = flags & 0x0f;
     let head = LaneHead {
         decimals: (decimals != FLOATS).then_some(decimals),
         total,
     };
     (count <= n).then_some((head, decimals, bitmap, count))
+}
+
+/// The runs of unknown slots.
+fn unknown_runs(bitmap: &[u8], n: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let unknown = move |slot: &usize| bitmap[slot / 8] >> (slot % 8) & 1 == 0;
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let from = (at..n).find(unknown)?;
+        at = (from..n).find(|slot| !unknown(slot)).unwrap_or(n);
+        Some((from, at))
+    })
+}
+
+/// Tells why slots of a lane are unknown; nothing of bytes that no encoder wrote.
+pub(crate) fn get_unknown(bytes: &[u8], n: usize, mut each: impl FnMut(usize, usize, Reason)) {
+    let mut input = Input(bytes);
+    let Some(flags) = input.u8() else { return };
+    if flags & TOTAL != 0 && input.f64().is_none() || flags & BITMAP == 0 {
+        return;
+    }
+    let Some(bitmap) = input.bytes(n.div_ceil(8)) else {
+        return;
+    };
+    for (from, until) in unknown_runs(bitmap, n) {
+        let reason = match flags & REASONS {
+            0 => Some(0),
+            _ => input.u8(),
+        };
+        each(from, until, Reason::from_u8(reason.unwrap_or(0)));
+    }
 }
 
 /// The numbers of the known slots.
@@ -723,6 +817,44 @@ mod tests {
         }
 
         #[test]
+        fn unknown_slots_know_why(
+            slots in prop::collection::vec((prop::bool::ANY, 0..8u8), 1..40), coarse in prop::bool::ANY,
+        ) {
+            let n = slots.len();
+            let value = |&(known, reason): &(bool, u8)| match known {
+                true => 1.0,
+                false => Reason::from_u8(reason).unknown(),
+            };
+            let values: Vec<f64> = slots.iter().map(value).collect();
+            let cells: Vec<Cell> = slots.iter().map(|&(known, reason)| match known {
+                true => Cell::of(1.0),
+                false => Cell::unknown(Reason::from_u8(reason)),
+            }).collect();
+            let lanes = match coarse {
+                true => Lanes::Coarse { cells: &cells },
+                false => Lanes::Raw { rows: &values, stride: 1 },
+            };
+            let scratch = &mut Scratch::default();
+            let page = encode((usize::from(coarse), n, 3), lanes, &[None], usize::MAX, scratch);
+            let mut why = vec![None; n];
+            let mut known = vec![false; n];
+            if let Some(bytes) = &page {
+                let page = Page::open(bytes).unwrap();
+                prop_assert!(page.known(scratch).is_some());
+                page.unknown(0, |from, until, reason| why[from..until].fill(Some(reason)));
+                page.read(0, scratch, |slot, _| known[slot] = true).unwrap();
+            }
+            for run in values.chunk_by(|a, b| a.is_nan() == b.is_nan()) {
+                let at = (run.as_ptr() as usize - values.as_ptr() as usize) / 8;
+                let first = run.iter().fold(Reason::Silent, |r, v| r.or(Reason::of(*v)));
+                for slot in at..at + run.len() {
+                    prop_assert_eq!(known[slot], !run[0].is_nan());
+                    prop_assert_eq!(why[slot].unwrap_or_default(), first);
+                }
+            }
+        }
+
+        #[test]
         fn the_cap_is_hard(lanes in prop::collection::vec(prop::collection::vec(prop::num::f64::NORMAL, 120), 8)) {
             let cap = 8 * (120 * 3 + 16);
             let bytes = raw_page(120, &lanes, cap).unwrap();
@@ -743,6 +875,7 @@ mod tests {
             let scratch = &mut Scratch::default();
             let _ = get_raw(&mut Input(&bytes), n, scratch, |_, _| ());
             let _ = get_coarse(&mut Input(&bytes), n, scratch, |_, _| ());
+            get_unknown(&bytes, n, |from, until, _| assert!(from < until && until <= n));
             let _ = Page::open(&bytes);
         }
     }

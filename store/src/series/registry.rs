@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use vigie_query::{Labels, MetricKind};
 
 use super::codec::{Input, put_text, put_varint, put_zigzag};
+use super::ingest::Counts;
 use super::layout::{LANES, Layout};
 use super::rename::Renamed;
 use super::retention::{Archives, Pattern, Retention};
@@ -49,6 +50,10 @@ pub struct Population {
     pub refused: u64,
     /// The metric of which most were refused, and how many.
     pub worst: Option<(String, u64)>,
+    /// Series that keep old archives, because those that the rules want would not fit.
+    pub unmoved: u64,
+    /// What became of readings, since the start.
+    pub counts: Counts,
 }
 
 /// Where a series is kept.
@@ -102,6 +107,7 @@ struct Inner {
     /// Series that keep their old archives because others would not fit.
     unmoved: u64,
     offenders: HashMap<Box<str>, u64>,
+    counts: Counts,
     unwritten: Unwritten,
     /// How much of `unwritten` the running transaction holds.
     writing: [usize; 4],
@@ -200,7 +206,14 @@ impl Registry {
             reserved_bytes: inner.reserved_bytes,
             refused: inner.refused,
             worst: worst.map(|(name, n)| (name.to_string(), *n)),
+            unmoved: inner.unmoved,
+            counts: inner.counts,
         }
+    }
+
+    /// What became of readings so far, for everybody to see.
+    pub(crate) fn tell(&self, counts: Counts) {
+        self.lock().counts = counts;
     }
 
     /// Where the series are that are new since `known` were.

@@ -10,6 +10,7 @@ use super::group::{Group, Late};
 use super::lane::settled;
 use super::layout::{LANES, Rings, page_bytes_max};
 use super::page::{Cell, Lanes, Page, Scratch, encode};
+use super::reason::Reason;
 use crate::Result;
 
 /// A chunk stays open this part of its length longer, for readings that are a little late and for
@@ -116,6 +117,14 @@ fn derive(
                 totals[lane] = head.total;
                 decimals[lane] = head.decimals;
             }
+            page.unknown(lane, |begin, end, reason| {
+                for slot in begin..end {
+                    let at = first + i64::try_from(slot).unwrap_or(0);
+                    if at < from || at >= until {
+                        explain(&mut cells[lane * n + slot], reason);
+                    }
+                }
+            });
         }
     }
     let ratio = rings.archive(a - 1).ratio;
@@ -146,6 +155,18 @@ fn derive(
                 }
                 decimals[lane] = decimals[lane].zip(head.decimals).map(|(a, b)| a.max(b));
             }
+            page.unknown(lane, |begin, end, reason| {
+                // A slot longer than the finest is unknown when all of it is.
+                let slot =
+                    |s: usize| (fine_first + i64::try_from(s).unwrap_or(0)).div_euclid(ratio);
+                for at in slot(begin)..=slot(end - 1) {
+                    if (from..until).contains(&at)
+                        && let Some(at) = place(at)
+                    {
+                        explain(&mut cells[lane * n + at], reason);
+                    }
+                }
+            });
         }
     }
     for (lane, decimals) in decimals.iter().enumerate() {
@@ -158,6 +179,13 @@ fn derive(
     let lanes = group.lanes.len();
     let coarse = Lanes::Coarse { cells: &cells };
     write_page(tx, rings, (a, chunk), coarse, &totals[..lanes], scratch)
+}
+
+/// Says of an unknown slot why it is.
+fn explain(cell: &mut Cell, reason: Reason) {
+    if cell.count == 0 && reason != Reason::Silent {
+        *cell = Cell::unknown(Reason::of(cell.last).or(reason));
+    }
 }
 
 /// Brings late slots into their raw pages and into the coarse slots above them.
@@ -215,6 +243,11 @@ fn change_raw(
         for (lane, total) in totals.iter_mut().enumerate() {
             let head = page.read(lane, scratch, |s, cell| rows[s * LANES + lane] = cell.last);
             *total = head.and_then(|h| h.total);
+            page.unknown(lane, |from, until, reason| {
+                for slot in from..until {
+                    rows[slot * LANES + lane] = reason.unknown();
+                }
+            });
         }
     }
     let first = rings.first_slot(0, chunk);

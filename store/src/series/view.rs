@@ -16,11 +16,13 @@ use vigie_query::{
 };
 
 use super::answer::{GroupPlan, LanePlan, Range, Slot, SlotSeries, answer};
+use super::gaps::{SeriesGaps, gaps};
 use super::group::Group;
 use super::ingest::{add_lanes, load, restore};
 use super::journal::{self, Event, Next};
 use super::old::{self, Old};
 use super::page::Scratch;
+use super::pauses;
 use super::registry::{Past, kind_of, read_empty_groups, read_series};
 use crate::Result;
 
@@ -178,7 +180,8 @@ impl State {
                 let lanes = lanes.iter().filter_map(|&((part, (_, lane)), known)| {
                     let state = group.lanes.get(lane)?;
                     let lived = state.first_ms <= range.until_ms && state.last_ms >= range.from_ms;
-                    let part = (!known.past.is_empty()).then_some(part);
+                    let last = part == known.past.len();
+                    let part = ((!known.past.is_empty()).then_some(part), last);
                     let what = (known.order, known.labels.clone(), known.kind);
                     lived.then(|| LanePlan::new(group, lane, what, part))
                 });
@@ -328,6 +331,20 @@ impl View {
             },
         )?;
         Ok(in_order(series, mixed, |s| &s.labels))
+    }
+
+    pub(crate) fn gaps(
+        &self,
+        conn: &Connection,
+        selection: &Selection<'_>,
+    ) -> std::result::Result<Vec<SeriesGaps>, SourceError> {
+        let range = Range::of(selection);
+        // A series that fell silent before the range has a gap all over it.
+        let (plans, tx) = self.at_present(conn, |state, _| {
+            Ok(state.plan(selection.matchers, Range::since_ever(range)))
+        })?;
+        let pauses = pauses::read(&tx)?;
+        gaps(&tx, plans, range, &pauses)
     }
 
     pub(crate) fn series(

@@ -1,11 +1,13 @@
 //! `vigie query`: figures, asked in PromQL.
 
 use anyhow::{Result, bail};
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value as Json, json};
 use vigie_parsers::Timestamp;
 use vigie_query::promql::{self, Value};
-use vigie_query::{Labels, Sample};
+use vigie_query::{Labels, Sample, Selection};
+use vigie_store::Reader;
+use vigie_store::series::Gap;
 
 use super::{Entry, Outcome, format, since, until};
 use crate::context::Context;
@@ -40,6 +42,12 @@ fn flags(command: Command) -> Command {
                 .value_name("DURATION")
                 .help("Distance of the points [default: 250 over the range, 10s at least]"),
         )
+        .arg(
+            Arg::new("gaps")
+                .long("gaps")
+                .action(ArgAction::SetTrue)
+                .help("Of a selector: where its series are unknown, and why"),
+        )
         .arg(format(&["table", "json", "csv"]))
 }
 
@@ -47,6 +55,9 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let reader = cx.reader()?;
     let text = matches.get_one::<String>("promql").expect("required");
     let expr = promql::parse(text)?;
+    if matches.get_flag("gaps") {
+        return gaps(cx, matches, &reader, &expr);
+    }
     let params = promql::Params::default();
     let ranged = matches.contains_id("since") || matches.contains_id("step");
     let at = cx.time(matches, "at", cx.now)?;
@@ -73,6 +84,78 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
+/// Gaps that one answer names.
+const GAPS_MAX: usize = 100_000;
+
+/// `--gaps`: of the last hour, if nothing else is asked for.
+fn gaps(
+    cx: &Context,
+    matches: &ArgMatches,
+    reader: &Reader,
+    expr: &promql::Expr,
+) -> Result<Outcome> {
+    let selectors = promql::selectors(expr);
+    let [selector] = &selectors[..] else {
+        bail!("--gaps is about the series of one selector, as node_load1{{instance=\"web1\"}}");
+    };
+    if matches.contains_id("at") {
+        bail!("--at asks for one time, --gaps for a range: use --since and --until");
+    }
+    let (from, until, step_ms) = range(cx, matches)?;
+    let found = reader.gaps(&Selection {
+        matchers: &selector.matchers,
+        from,
+        until,
+        step_ms,
+        max_samples: GAPS_MAX,
+        deadline: None,
+    })?;
+    let rows = found
+        .iter()
+        .flat_map(|s| s.gaps.iter().map(move |gap| (&s.labels, gap)));
+    match matches.get_one::<String>("format").map(String::as_str) {
+        Some("json") => {
+            let gap = |g: &Gap| json!({"from": seconds(g.from), "until": seconds(g.until), "reason": g.reason.as_str()});
+            let series = found.iter().map(|s| {
+                json!({"metric": labels(&s.labels), "gaps": s.gaps.iter().map(gap).collect::<Vec<_>>()})
+            });
+            println!("{}", Json::Array(series.collect()));
+        }
+        Some("csv") => {
+            println!("series,from,until,reason");
+            for (labels, gap) in rows {
+                let (from, until) = (
+                    times::rfc3339(gap.from, &cx.tz),
+                    times::rfc3339(gap.until, &cx.tz),
+                );
+                println!(
+                    "{},{from},{until},{}",
+                    quoted(&labels.to_string()),
+                    gap.reason
+                );
+            }
+        }
+        _ => {
+            let row = |(labels, gap): (&Labels, &Gap)| {
+                vec![
+                    labels.to_string(),
+                    times::show(gap.from, &cx.tz),
+                    times::show(gap.until, &cx.tz),
+                    output::duration(gap.until.since_ms(gap.from)),
+                    gap.reason.to_string(),
+                ]
+            };
+            let header = ["series", "after", "until", "lasting", "reason"];
+            print!("{}", output::table(&header, &[], rows.map(row).collect()));
+        }
+    }
+    Ok(if found.is_empty() {
+        Outcome::Fine
+    } else {
+        Outcome::Trouble
+    })
+}
+
 /// `--since`, `--until`, `--step` with their defaults.
 pub(super) fn range(cx: &Context, matches: &ArgMatches) -> Result<(Timestamp, Timestamp, i64)> {
     let until = cx.time(matches, "until", cx.now)?;
@@ -92,8 +175,6 @@ pub(super) fn range(cx: &Context, matches: &ArgMatches) -> Result<(Timestamp, Ti
 
 /// Prometheus' `data` object.
 fn data(value: &Value, at: Timestamp) -> Json {
-    let labels =
-        |l: &Labels| Json::Object(l.iter().map(|(n, v)| (n.to_owned(), json!(v))).collect());
     match value {
         Value::Scalar(s) => {
             json!({"resultType": "scalar", "result": pair(&Sample { time: at, value: *s })})
@@ -119,15 +200,25 @@ fn data(value: &Value, at: Timestamp) -> Json {
     }
 }
 
+fn labels(labels: &Labels) -> Json {
+    let pairs = labels.iter().map(|(n, v)| (n.to_owned(), json!(v)));
+    Json::Object(pairs.collect())
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "milliseconds of this era fit a double"
 )]
+fn seconds(time: Timestamp) -> f64 {
+    time.0 as f64 / 1000.0
+}
+
 fn pair(sample: &Sample) -> Json {
-    json!([
-        sample.time.0 as f64 / 1000.0,
-        promql::format_value(sample.value)
-    ])
+    json!([seconds(sample.time), promql::format_value(sample.value)])
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 /// Rows of series, time and value, whatever the kind of the answer.
@@ -152,13 +243,12 @@ fn rows(value: &Value, at: Timestamp) -> Vec<(String, Timestamp, f64)> {
 }
 
 fn csv(cx: &Context, value: &Value, at: Timestamp) -> String {
-    let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let mut out = "series,time,value\n".to_owned();
     for (series, time, value) in rows(value, at) {
         let time = times::rfc3339(time, &cx.tz);
         out.push_str(&format!(
             "{},{time},{}\n",
-            quote(&series),
+            quoted(&series),
             promql::format_value(value)
         ));
     }

@@ -3,9 +3,10 @@
 //! Ticks report the same series in the same order as long as no device comes or goes. So the nth
 //! reading is compared with the nth of the last tick; only where they differ is anything looked up.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use vigie_parsers::Timestamp;
 use vigie_query::{Labels, METRIC_NAME, MetricKind};
+use vigie_store::series::Reason;
 use vigie_store::{Reading, SampleBatch, SampleRow, SeriesDef, SeriesId};
 
 /// Series of devices that are gone are forgotten beyond this many, and looked up again if they return.
@@ -42,6 +43,8 @@ pub(crate) struct Emitter {
     rows: Vec<SampleRow>,
     slots: Vec<Slot>,
     cursor: usize,
+    /// Series that others have the place of in this tick.
+    replaced: Vec<SeriesId>,
     known: HashMap<(&'static str, Vec<u8>), Option<SeriesId>>,
 }
 
@@ -64,6 +67,7 @@ impl Emitter {
             rows: Vec::new(),
             slots: Vec::new(),
             cursor: 0,
+            replaced: Vec::new(),
             known: HashMap::default(),
         }
     }
@@ -75,15 +79,32 @@ impl Emitter {
         self.rows = Vec::with_capacity(self.slots.len());
     }
 
-    /// The rows of the tick.
+    /// The rows of the tick. Series of the tick before that are not in it get a word instead: what
+    /// they were read from is gone.
     pub(crate) fn finish(&mut self) -> SampleBatch {
-        self.slots.truncate(self.cursor);
+        self.replaced
+            .extend(self.slots.drain(self.cursor..).filter_map(|s| s.id));
+        if !self.replaced.is_empty() {
+            self.tell_gone();
+        }
         if self.known.len() > self.slots.len() + FORGOTTEN_MAX {
             self.known.clear();
         }
         SampleBatch {
             rows: std::mem::take(&mut self.rows),
         }
+    }
+
+    #[cold]
+    fn tell_gone(&mut self) {
+        let here: HashSet<SeriesId> = self.rows.iter().map(|row| row.series).collect();
+        let time = self.time;
+        let gone = self.replaced.drain(..).filter(|id| !here.contains(id));
+        self.rows.extend(gone.map(|series| SampleRow {
+            series,
+            time,
+            reading: Reading::Unknown(Reason::NoSuchObject),
+        }));
     }
 
     /// A value that goes up and down.
@@ -140,7 +161,7 @@ impl Emitter {
         let (name, values) = key;
         let slot = Slot { name, values, id };
         match self.slots.get_mut(self.cursor) {
-            Some(old) => *old = slot,
+            Some(old) => self.replaced.extend(std::mem::replace(old, slot).id),
             None => self.slots.push(slot),
         }
         id
@@ -225,6 +246,8 @@ pub(crate) mod tests {
                     Reading::Gauge(v) => format!("{v}"),
                     Reading::Counter(v) => format!("{v} c"),
                     Reading::FloatCounter(v) | Reading::Increase(v) => format!("{v} c"),
+                    Reading::Unknown(reason) => format!("unknown: {reason}"),
+                    Reading::Restarted(since) => format!("restarted at {}", since.0),
                 };
                 text.push_str(&format!("{labels} {value}\n"));
             }
@@ -250,9 +273,16 @@ pub(crate) mod tests {
         assert_eq!(tick(&["a", "b"]), (ab.to_owned(), 4));
         assert_eq!(
             tick(&["b"]).0,
+            "m{device=\"b\"} 1\nn_y_x{device=\"b\"} 2 c\n\
+             m{device=\"a\"} unknown: no such object\nn_y_x{device=\"a\"} unknown: no such object\n",
+            "what went away is told once"
+        );
+        assert_eq!(
+            tick(&["b"]).0,
             "m{device=\"b\"} 1\nn_y_x{device=\"b\"} 2 c\n"
         );
         assert_eq!(tick(&["c", "a"]).1, 6);
+        assert!(tick(&["a", "b"]).0.starts_with(ab));
         assert_eq!(tick(&["a", "b"]), (ab.to_owned(), 6));
     }
 
