@@ -179,8 +179,7 @@ pub(super) fn seal(table: &Table, key: u64, place: &StreamName) -> Sealed {
 
 /// What a row of that size takes in the file, at worst: large ones have pages of their own.
 fn occupied(len: usize) -> usize {
-    /// SQLite's page, see `file.rs`.
-    const PAGE: usize = 8192;
+    const PAGE: usize = crate::file::PAGE_BYTES as usize;
     if len < PAGE / 4 {
         len + 64
     } else {

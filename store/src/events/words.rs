@@ -14,7 +14,7 @@ use super::rebuild::StreamName;
 use super::table::Table;
 use super::template::{Template, is_word};
 
-/// Blocks of one filter row: it fits in one 8 KiB page with SQLite's own bytes.
+/// Blocks of one filter row: with SQLite's own bytes it fills two pages of 4 KiB.
 const CHUNK_BLOCKS: usize = 253;
 const BLOCK_BYTES: usize = 32;
 /// Smaller numbers are left out where they are codes of a column of many: in a block of 65,536 lines

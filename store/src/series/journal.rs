@@ -27,7 +27,7 @@ use super::lane::{Lane, Note, Tag, Told};
 use super::reason::Reason;
 use crate::{Reading, Result};
 
-/// Two rows fill an 8 KiB page of SQLite, one a 4 KiB page.
+/// A row fills a page of SQLite.
 const ROW_BYTES: usize = 4048;
 const HEAD_BYTES: usize = 18;
 const PAYLOAD_BYTES: usize = ROW_BYTES - HEAD_BYTES;

@@ -32,7 +32,7 @@ impl Rig {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let conn = Self::connect(&dir);
-        conn.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;")
+        conn.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL;")
             .unwrap();
         conn.execute_batch(SCHEMA).unwrap();
         conn.execute_batch(crate::state::SCHEMA).unwrap();
