@@ -92,6 +92,7 @@ pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
     if user_version(&conn)? == 0 {
         create(&conn)?;
     }
+    conn.execute_batch(series::OLD_SCHEMA)?;
     Ok(conn)
 }
 

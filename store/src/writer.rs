@@ -4,6 +4,7 @@
 //! commit succeeds, so a full disk delays batches and never loses or doubles one: the same pending
 //! bytes are offered again a second later, and nothing is acknowledged meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,7 +191,12 @@ impl Writer {
         let found = self.registry.find(pattern);
         let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
         self.change_series(|series, tx| series.delete(tx, &ids, now.0))?;
-        Ok(ids.len())
+        let mut names: BTreeSet<_> = found.into_iter().map(|(_, labels)| labels).collect();
+        self.change_series(|series, tx| {
+            names.extend(series.delete_old(tx, pattern, now.0)?);
+            Ok(())
+        })?;
+        Ok(names.len())
     }
 
     /// Renames the series that a pattern means: name and labels that `to` gives replace those that
@@ -209,11 +215,16 @@ impl Writer {
         let found = self.registry.find(pattern);
         let renamed = series::rename(&self.registry, found, to)?;
         let rows: Vec<_> = renamed.iter().map(|r| (r.id, r.new.clone())).collect();
+        let mut names: BTreeSet<_> = renamed.iter().map(|r| r.old.clone()).collect();
+        self.change_series(|series, tx| {
+            names.extend(series.rename_old(tx, (pattern, to), now.0)?);
+            Ok(())
+        })?;
         if !rows.is_empty() {
             self.change_series(|series, tx| series.rename(tx, &rows, now.0))?;
             self.registry.rename(renamed);
         }
-        Ok(rows.len())
+        Ok(names.len())
     }
 
     /// Does what was asked; how many series it concerned.

@@ -252,6 +252,27 @@ mod tests {
     }
 
     #[test]
+    fn what_the_library_wrote_is_read_as_it_reads_it() {
+        let file = read(include_bytes!("../../../samples/whisper/average.wsp")).unwrap();
+        let golden = include_str!("../../../samples/whisper/average.golden");
+        let archives = &file.series[0].archives;
+        for (line, archive) in golden.lines().filter(|l| !l.starts_with('#')).zip(archives) {
+            let mut words = line.split(' ');
+            let mut number = || words.next().unwrap().parse::<i64>().unwrap();
+            let (step_s, from_s) = (number(), number());
+            assert_eq!(archive.step_s, step_s);
+            for (slot, word) in (from_s / step_s..).zip(words) {
+                let at = usize::try_from(slot - archive.first).ok();
+                let value = at
+                    .and_then(|at| archive.average.get(at))
+                    .filter(|v| !v.is_nan());
+                assert_eq!(value.copied(), word.parse().ok(), "{step_s} {slot}");
+            }
+        }
+        assert_eq!(file.last_update_s, 1_700_000_400);
+    }
+
+    #[test]
     fn former_turns_of_the_ring_are_unknown() {
         // The ring has gone round: 900 stands where 600 stood, and 660 of the turn before is left.
         let bytes = write(

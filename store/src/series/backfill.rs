@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, Transaction};
 use vigie_parsers::Timestamp;
+use vigie_query::Labels;
 
 use super::group::{Group, Late};
 use super::ingest::Ingest;
@@ -15,6 +16,8 @@ use super::layout::{LANES, slot_of};
 use super::old::{self, OldSeries, Taken};
 use super::page::{Cell, Lanes, Page, Scratch};
 use super::registry::Place;
+use super::rename::NewName;
+use super::retention::Pattern;
 use super::{journal, seal};
 use crate::{Reading, Result, SampleRow};
 
@@ -94,6 +97,35 @@ impl Ingest {
         let events = news.then_some(Event::SeriesAdded).into_iter().collect();
         self.record_backfill(tx, &[], events, now.0)?;
         Ok(taken)
+    }
+
+    /// Erases old figures, and tells readers; of which series.
+    pub(crate) fn delete_old(
+        &mut self,
+        tx: &Transaction<'_>,
+        pattern: &Pattern,
+        now_ms: i64,
+    ) -> Result<Vec<Labels>> {
+        let gone = old::delete(tx, &self.registry, pattern)?;
+        self.tell(tx, &gone, now_ms)?;
+        Ok(gone)
+    }
+
+    /// Renames old figures, and tells readers; of which series.
+    pub(crate) fn rename_old(
+        &mut self,
+        tx: &Transaction<'_>,
+        (pattern, to): (&Pattern, &NewName),
+        now_ms: i64,
+    ) -> Result<Vec<Labels>> {
+        let renamed = old::rename(tx, &self.registry, pattern, to)?;
+        self.tell(tx, &renamed, now_ms)?;
+        Ok(renamed)
+    }
+
+    fn tell(&mut self, tx: &Transaction<'_>, changed: &[Labels], now_ms: i64) -> Result<()> {
+        let event = (!changed.is_empty()).then_some(Event::SeriesAdded);
+        self.record_backfill(tx, &[], event.into_iter().collect(), now_ms)
     }
 
     /// Bytes that are promised to figures.

@@ -41,6 +41,13 @@ pub(crate) use verify::verify;
 pub use verify::{Damage, Report};
 pub(crate) use view::View;
 
+/// The tables of imported figures; stores from before there was an import get them when they are
+/// opened.
+pub(crate) const OLD_SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS ts_old(id INTEGER PRIMARY KEY, labels BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ts_old_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+";
+
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE ts_layout(id INTEGER PRIMARY KEY, spec BLOB NOT NULL);
 CREATE TABLE ts_group(grp INTEGER PRIMARY KEY, layout INT NOT NULL, open BLOB NOT NULL);
@@ -50,6 +57,4 @@ CREATE TABLE ts_series(
 CREATE TABLE ts_metric(name TEXT PRIMARY KEY, kind INT NOT NULL, help TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ts_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE ts_journal(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE ts_old(id INTEGER PRIMARY KEY, labels BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
-CREATE TABLE ts_old_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 ";

@@ -11,7 +11,8 @@ use vigie_query::{Labels, Matcher, MetricKind, Selection};
 
 use super::layout::slot_of;
 use super::{
-    Archives, Ingest, Pattern, Registry, Retention, SCHEMA, SeriesDef, SeriesId, SlotSeries, View,
+    Archives, Ingest, OLD_SCHEMA, Pattern, Registry, Retention, SCHEMA, SeriesDef, SeriesId,
+    SlotSeries, View,
 };
 use crate::{Options, Reading, SampleBatch, SampleRow};
 
@@ -36,6 +37,7 @@ impl Rig {
             .unwrap();
         conn.execute_batch(SCHEMA).unwrap();
         conn.execute_batch(crate::state::SCHEMA).unwrap();
+        conn.execute_batch(OLD_SCHEMA).unwrap();
         Self::start(dir, conn, Retention::default())
     }
 

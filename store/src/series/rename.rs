@@ -62,7 +62,7 @@ impl FromStr for NewName {
 }
 
 impl NewName {
-    fn of(&self, old: &Labels) -> Labels {
+    pub(super) fn of(&self, old: &Labels) -> Labels {
         let given = |name: &str| self.pairs.iter().any(|(n, _)| n == name);
         let kept = old.iter().filter(|(name, _)| !given(name));
         let new = self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()));

@@ -11,6 +11,7 @@
 //! is long. The time between the last update and the import does not count, so that a file which lay
 //! in a drawer for years does not vanish at once.
 
+mod change;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use super::page::{Lanes, Page, Scratch, encode};
 use super::registry::read_labels;
 use crate::Result;
 
+pub(crate) use change::{delete, rename};
 pub(crate) use read::{Found, Old, Plan, read};
 pub use write::Taken;
 pub(crate) use write::expire;

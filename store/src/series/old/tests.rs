@@ -316,3 +316,36 @@ fn a_damaged_page_is_named_and_comes_in_again() {
     assert_eq!(read(&reader, (0, 1 << 30), 300).len(), 1500);
     assert_eq!(reader.verify_series().unwrap().damaged, 0);
 }
+
+#[test]
+fn old_series_are_renamed_and_deleted_as_living_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let names = ["1", "2"].map(|port| Labels::metric("line", &[("port", port)]));
+    let archives = [archive(300, 1, 1000, vec![1.0, 2.0])];
+    let both = names.each_ref().map(|labels| series(labels, &archives, 0));
+    writer.import(&both, NOW).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let count = || read(&reader, (0, 1 << 30), 300).len();
+    let rename = |writer: &mut Writer, pattern: &str, to: &str| {
+        writer.rename_series(&pattern.parse().unwrap(), &to.parse().unwrap(), NOW)
+    };
+    let said = rename(&mut writer, "line", "traffic{port=\"\"}")
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("would be called traffic"), "{said}");
+    assert_eq!(count(), 0);
+    assert_eq!(
+        rename(&mut writer, "line{port=\"1\"}", "traffic").unwrap(),
+        1
+    );
+    assert_eq!(count(), 2);
+    assert_eq!(
+        writer
+            .delete_series(&"*{port=~\"1|2\"}".parse().unwrap(), NOW)
+            .unwrap(),
+        2
+    );
+    assert_eq!(count(), 0);
+    assert_eq!(writer.registry().population().reserved_bytes, 0);
+}

@@ -258,7 +258,7 @@ fn shifted(columns: &Columns, offset: i64) -> Columns {
     page
 }
 
-fn drop_pages(tx: &Transaction<'_>, id: i64, archives: Range<usize>) -> Result<()> {
+pub(super) fn drop_pages(tx: &Transaction<'_>, id: i64, archives: Range<usize>) -> Result<()> {
     tx.prepare_cached("DELETE FROM ts_old_page WHERE id >= ?1 AND id < ?2")?
         .execute([
             page_row(id, archives.start, 0),
