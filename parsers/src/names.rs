@@ -67,6 +67,14 @@ impl Names {
         same
     }
 
+    /// Adds a name that is none of the vocabulary.
+    pub(crate) fn push_own(&mut self, name: &'static str) {
+        self.forget();
+        self.text.push_str(name);
+        self.ends.push(offset(self.text.len()));
+        self.used += 1;
+    }
+
     /// Adds a name; what is not UTF-8 in it is replaced.
     pub(crate) fn push(&mut self, parts: &[&[u8]]) {
         self.forget();

@@ -241,6 +241,23 @@ impl Record {
         self.push_span(Name::Dynamic(index), at.start, at.end, kind);
     }
 
+    /// Adds a piece under a name that a parser gives, which is none of the vocabulary.
+    #[inline]
+    pub(crate) fn push_own(&mut self, name: &'static str, at: Range<usize>, kind: Kind) {
+        debug_assert!(Field::from_name(name).is_none(), "{name} has a field");
+        if at.is_empty() {
+            return;
+        }
+        let Ok(index) = u16::try_from(self.names.len()) else {
+            self.flags.fields_dropped = true;
+            return;
+        };
+        if !self.names.again(&[name.as_bytes()]) {
+            self.names.push_own(name);
+        }
+        self.push_span(Name::Dynamic(index), at.start, at.end, kind);
+    }
+
     /// Gives the first piece of that name another one, of several parts: a better one has come.
     pub(crate) fn rename(&mut self, field: Field, parts: &[&[u8]]) {
         let from = Name::Known(field);

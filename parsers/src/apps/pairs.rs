@@ -42,8 +42,8 @@ pub(super) fn read(
 }
 
 /// Adds `name` as a field of its own.
-pub(super) fn named(out: &mut Record, name: &str, at: Range<usize>) {
-    out.push_named(&[name.as_bytes()], at, Kind::Plain);
+pub(super) fn named(out: &mut Record, name: &'static str, at: Range<usize>) {
+    out.push_own(name, at, Kind::Plain);
 }
 
 /// `name[address]` or `name[address]:port`: where the address is.
