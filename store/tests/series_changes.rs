@@ -209,3 +209,40 @@ fn series_are_renamed_and_deleted_while_the_writer_runs() {
     feed(&mut writer, both, end, end + 60_000);
     assert_eq!(values(&reader, "g", (START_MS, end + 60_000), 0).len(), 7);
 }
+
+#[test]
+fn the_shortest_ring_takes_what_is_an_hour_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&["1s for 1m", "1m for 14d"]);
+    let mut writer = Writer::open(dir.path(), &options, Timestamp(START_MS)).unwrap();
+    let gauge = intern(&writer, "g", MetricKind::Gauge);
+    let reader = Reader::open(dir.path()).unwrap();
+    let end = START_MS + 3 * HOUR_MS;
+    let mut read = |now_ms: i64, time_ms: i64| {
+        let mut batch = Batch::default();
+        batch.samples.rows.push(SampleRow {
+            series: gauge,
+            time: Timestamp(time_ms),
+            reading: Reading::Gauge(7.0),
+        });
+        writer.apply(batch);
+        writer.commit(Timestamp(now_ms)).unwrap();
+        writer.series_counts()
+    };
+    for now_ms in (START_MS..=end).step_by(60_000) {
+        read(now_ms, now_ms);
+    }
+    let late = end - HOUR_MS + 500;
+    read(end, late);
+    // The same once more changes nothing.
+    let counts = read(end + 61_000, late);
+    let counts = (
+        counts.too_old,
+        read(end + 130_000, end - 3 * HOUR_MS).too_old,
+    );
+    assert_eq!(counts, (0, 1), "refused with its reason");
+    let around = (late - 400, late + 600);
+    assert_eq!(values(&reader, "g", around, 0), [(late + 500, 7.0)]);
+    let minutes = values(&reader, "g", (late - 60_000, late + 60_000), 60_000);
+    assert!(minutes.iter().all(|(_, v)| *v == 7.0) && minutes.len() >= 2);
+}

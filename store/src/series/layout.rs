@@ -20,6 +20,8 @@ const COARSE_SLOTS: i64 = 60;
 const RAW_BYTES_MAX: usize = 3;
 /// Bytes a consolidated slot (count, sum, min, max, last) may cost.
 const COARSE_BYTES_MAX: usize = 9;
+/// Readings that come so late at least are taken: collectors replay what they kept in an outage.
+const LATE_MS: i64 = 3_600_000;
 /// Archives of one layout at most; the page number has four bits for it.
 pub(crate) const ARCHIVES_MAX: usize = 8;
 /// A day: longer slots would be of no zone's days.
@@ -47,8 +49,9 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Rings for a list of archives. A chunk holds whole slots of the next archive, and a ring has
-    /// the chunks from which one of the next archive's is made, and two more: so an archive that is
-    /// very short for its slots reaches back a little farther than it was asked to.
+    /// the chunks from which one of the next archive's is made, and two more; the finest has room for
+    /// readings that are an hour late. So an archive that is very short for its slots reaches back a
+    /// little farther than it was asked to.
     pub(crate) fn new(id: u32, archives: &Archives) -> Self {
         let list = archives.list();
         let ratio = |i: usize| {
@@ -63,10 +66,17 @@ impl Layout {
             let n = chunk(i);
             let one_of_next = list.get(i + 1).map(|_| chunk(i + 1) * ratio(i));
             let wanted = list[i].length_ms / list[i].step_ms;
+            let late = if i == 0 {
+                ceil(LATE_MS, list[i].step_ms)
+            } else {
+                0
+            };
             Archive {
                 step_ms: list[i].step_ms,
                 n,
-                ring: (ceil(wanted, n) + 1).max(one_of_next.map_or(0, |slots| ceil(slots, n) + 2)),
+                ring: (ceil(wanted, n) + 1)
+                    .max(one_of_next.map_or(0, |slots| ceil(slots, n) + 2))
+                    .max(ceil(late, n) + 2),
                 ratio: ratio(i),
             }
         };
