@@ -12,6 +12,8 @@ use vigie_store::{Batch, Handle, Options, Reader, Reading, SampleRow, SeriesDef,
 
 use crate::{App, Config, Pool, serve};
 
+mod prometheus;
+
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
 const HOSTILE: &str = "<script>alert(1)</script> \x1b[31m \u{202e}needle";
 

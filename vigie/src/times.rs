@@ -6,8 +6,7 @@ use jiff::{ToSpan, Zoned};
 use vigie_parsers::Timestamp;
 
 /// What may be typed, for error messages and help.
-pub(crate) const FORMS: &str =
-    "2h, 7d, now, now-90m, today, yesterday, 2026-11-21, 2026-11-21T06:00, RFC 3339, unix seconds";
+pub(crate) const FORMS: &str = "2h, 7d, now, now-90m, now+1d, today, yesterday, 2026-11-21, 2026-11-21T06:00, RFC 3339, unix seconds";
 
 /// Reads a point in time. A bare duration means so long before `now`.
 pub(crate) fn point(text: &str, now: Timestamp, tz: &TimeZone) -> Result<Timestamp, String> {
@@ -28,6 +27,9 @@ pub(crate) fn point(text: &str, now: Timestamp, tz: &TimeZone) -> Result<Timesta
     }
     if let Some(back) = text.strip_prefix("now-") {
         return duration_ms(back).map(|ms| now.plus_ms(-ms)).ok_or_else(bad);
+    }
+    if let Some(ahead) = text.strip_prefix("now+") {
+        return duration_ms(ahead).map(|ms| now.plus_ms(ms)).ok_or_else(bad);
     }
     if let Some(ms) = duration_ms(text) {
         return Ok(now.plus_ms(-ms));

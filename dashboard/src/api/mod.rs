@@ -35,6 +35,14 @@ pub(crate) fn routes() -> Router<App> {
         )
         .route("/api/v1/label/{name}/values", get(prometheus::label_values))
         .route("/api/v1/metadata", get(prometheus::metadata))
+        .route(
+            "/api/v1/format_query",
+            get(prometheus::format_query).post(prometheus::format_query),
+        )
+        .route(
+            "/api/v1/query_exemplars",
+            get(prometheus::exemplars).post(prometheus::exemplars),
+        )
         .route("/api/v1/status/buildinfo", get(prometheus::buildinfo))
         .route("/api/v1/logs", get(logs::logs))
         .route("/api/v1/logs/histogram", get(logs::histogram))

@@ -6,8 +6,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
+use serde_json::Value as Json;
 use vigie_parsers::Timestamp;
-use vigie_query::promql::{self, Error, Limits, Params};
+use vigie_query::promql::{self, Answer, Error, Limits, Params, Value};
 use vigie_query::{Labels, MetricKind, SourceError};
 
 use super::{failure, first, pairs};
@@ -141,11 +142,7 @@ pub(crate) async fn query(
         let expr = promql::parse(text)?;
         let at = time(&given, "time")?.unwrap_or(now);
         let answer = promql::instant(source.figures(), &expr, at, &params(&given, bounds)?)?;
-        let data = serde_json::to_value(Data {
-            answer: &answer,
-            at: at.0,
-        });
-        Ok(Success::new(data.map_err(|e| Refused::bad(e.to_string()))?).noting(answer.warnings))
+        answered(&given, answer, at)
     });
     answer(result.await, &headers)
 }
@@ -191,11 +188,7 @@ pub(crate) async fn query_range(
             step,
             &params(&given, bounds)?,
         )?;
-        let data = serde_json::to_value(Data {
-            answer: &answer,
-            at: until.0,
-        });
-        Ok(Success::new(data.map_err(|e| Refused::bad(e.to_string()))?).noting(answer.warnings))
+        answered(&given, answer, until)
     });
     answer(result.await, &headers)
 }
@@ -229,20 +222,58 @@ fn selected(
     Ok(out)
 }
 
-fn limited<T>(given: &Pairs, all: Vec<T>) -> Success<Vec<T>> {
-    let limit = first(given, "limit")
-        .and_then(|l| l.parse::<usize>().ok())
-        .filter(|l| *l > 0);
-    let cut = limit.is_some_and(|l| all.len() > l);
-    let mut out = Success::new(match limit {
-        Some(limit) => all.into_iter().take(limit).collect(),
-        None => all,
-    });
-    if cut {
-        out.warnings
-            .push("results truncated due to limit".to_owned());
+/// What Prometheus says when a limit has cut an answer.
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// `limit`: 0 and nothing are none.
+fn limit(given: &Pairs) -> Result<usize, Refused> {
+    let Some(text) = first(given, "limit") else {
+        return Ok(usize::MAX);
+    };
+    match text.parse() {
+        Ok(0) => Ok(usize::MAX),
+        Ok(limit) => Ok(limit),
+        Err(_) => Err(Refused::bad(format!(
+            "invalid parameter \"limit\": cannot parse {text:?} to a whole number"
+        ))),
     }
-    out
+}
+
+fn limited<T>(given: &Pairs, mut all: Vec<T>) -> Result<Success<Vec<T>>, Refused> {
+    let limit = limit(given)?;
+    let cut = all.len() > limit;
+    all.truncate(limit);
+    let mut out = Success::new(all);
+    if cut {
+        out.warnings.push(TRUNCATED.to_owned());
+    }
+    Ok(out)
+}
+
+/// The answer to a query, of so many series at most.
+fn answered(given: &Pairs, mut answer: Answer, at: Timestamp) -> Result<Success<Json>, Refused> {
+    let limit = limit(given)?;
+    let cut = match &mut answer.value {
+        Value::Vector(rows) => cut(rows, limit),
+        Value::Matrix(series) => cut(series, limit),
+        Value::Scalar(_) | Value::String(_) => false,
+    };
+    let data = serde_json::to_value(Data {
+        answer: &answer,
+        at: at.0,
+    });
+    let data = data.map_err(|e| Refused::bad(e.to_string()))?;
+    let mut out = Success::new(data).noting(answer.warnings);
+    if cut {
+        out.warnings.push(TRUNCATED.to_owned());
+    }
+    Ok(out)
+}
+
+fn cut<T>(all: &mut Vec<T>, limit: usize) -> bool {
+    let cut = all.len() > limit;
+    all.truncate(limit);
+    cut
 }
 
 /// `GET|POST /api/v1/series`.
@@ -258,7 +289,7 @@ pub(crate) async fn series(
         let objects = all
             .iter()
             .map(|l| serde_json::to_value(Metric(l)).unwrap_or_default());
-        Ok(limited(&given, objects.collect()))
+        limited(&given, objects.collect())
     });
     answer(result.await, &headers)
 }
@@ -278,7 +309,7 @@ pub(crate) async fn labels(
             .flat_map(Labels::iter)
             .map(|(n, _)| n.to_owned())
             .collect();
-        Ok(limited(&given, names.into_iter().collect()))
+        limited(&given, names.into_iter().collect())
     });
     answer(result.await, &headers)
 }
@@ -292,13 +323,16 @@ pub(crate) async fn label_values(
 ) -> Response {
     let (given, now) = (pairs(uri.query().unwrap_or_default()), app.now());
     let result = read(&app, move |source, _| {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Refused::bad(format!("invalid label name: {name:?}")));
+        }
         let all = selected(source, &given, now, false)?;
         let values: BTreeSet<String> = all
             .iter()
             .filter_map(|l| l.get(&name))
             .map(str::to_owned)
             .collect();
-        Ok(limited(&given, values.into_iter().collect()))
+        limited(&given, values.into_iter().collect())
     });
     answer(result.await, &headers)
 }
@@ -309,9 +343,7 @@ pub(crate) async fn metadata(State(app): State<App>, headers: HeaderMap, uri: Ur
     let result = read(&app, move |source, _| {
         let all = source.metadata()?;
         let wanted = first(&given, "metric");
-        let limit = first(&given, "limit")
-            .and_then(|l| l.parse().ok())
-            .unwrap_or(usize::MAX);
+        let limit = limit(&given)?;
         let found = all
             .iter()
             .filter(|m| wanted.is_none_or(|w| w == m.name))
@@ -338,13 +370,34 @@ pub(crate) async fn metadata(State(app): State<App>, headers: HeaderMap, uri: Ur
     answer(result.await, &headers)
 }
 
-/// `GET /api/v1/status/buildinfo`: Grafana asks for it to learn what it may ask.
+/// The version of Prometheus whose API this is.
+const API_VERSION: &str = "3.5.0";
+
+/// `GET /api/v1/status/buildinfo`: Grafana asks for it to learn what it may ask, and goes by the
+/// version: below 2.24 it would not send `match[]` with requests for labels.
 pub(crate) async fn buildinfo(headers: HeaderMap) -> Response {
+    let own = concat!("vigie ", env!("CARGO_PKG_VERSION"));
     let data = serde_json::json!({
-        "version": env!("CARGO_PKG_VERSION"), "revision": "", "branch": "", "buildUser": "",
-        "buildDate": "", "goVersion": "",
+        "version": API_VERSION, "revision": own, "branch": "", "buildUser": "", "buildDate": "",
+        "goVersion": "",
     });
     respond::json(StatusCode::OK, &Success::new(data), &headers)
+}
+
+/// `GET|POST /api/v1/format_query`: the expression, laid out.
+pub(crate) async fn format_query(headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
+    let given = parameters(&uri, &body);
+    let text = first(&given, "query").unwrap_or_default();
+    let laid_out = promql::prettify(text).map(Success::new);
+    answer(laid_out.map_err(Refused::from), &headers)
+}
+
+/// `GET|POST /api/v1/query_exemplars`: no sample has any, but Grafana asks.
+pub(crate) async fn exemplars(headers: HeaderMap, uri: Uri, body: Bytes) -> Response {
+    let given = parameters(&uri, &body);
+    let parsed = promql::parse(first(&given, "query").unwrap_or_default());
+    let none = parsed.map(|_| Success::new(Vec::<Json>::new()));
+    answer(none.map_err(Refused::from), &headers)
 }
 
 /// A time parameter: seconds since 1970 or RFC 3339.

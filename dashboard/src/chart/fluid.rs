@@ -113,16 +113,16 @@ impl Plane<'_> {
 
     fn curves(&self, out: &mut String) {
         let stack = self.spec.shape == Shape::Stack;
-        for (k, line) in self.spec.lines.iter().enumerate() {
-            if !stack && line.kind != Kind::Area {
+        let mut below: Option<&Column> = None;
+        for (line, column) in self.spec.lines.iter().zip(&self.spec.stacked) {
+            let stacked = stack && line.kind != Kind::Dash;
+            if !stacked && line.kind != Kind::Area {
                 continue;
             }
-            let base = (stack && k > 0)
-                .then(|| self.spec.stacked.get(k - 1))
-                .flatten();
-            let Some(column) = self.spec.stacked.get(k) else {
-                continue;
-            };
+            let base = below.filter(|_| stacked);
+            if stacked {
+                below = Some(column);
+            }
             let opacity = if stack { ".32" } else { ".2" };
             let _ = write!(
                 out,
@@ -178,12 +178,7 @@ impl Plane<'_> {
 
     fn rules(&self, out: &mut String) {
         for limit in &self.spec.limits {
-            self.rule(
-                out,
-                limit.value,
-                limit.level.color(),
-                " stroke-dasharray=\"5 4\"",
-            );
+            self.rule(out, limit.value, limit.color(), " stroke-dasharray=\"5 4\"");
         }
         for mark in &self.spec.marks {
             let _ = write!(
@@ -383,11 +378,10 @@ mod tests {
     #[test]
     fn hostile_words_are_escaped() {
         let mut draft = draft(&[Some(1.0)]);
-        draft.limits.push(super::super::Limit {
-            value: 1.0,
-            label: "<script>".to_owned(),
-            level: super::super::Level::Warn,
-        });
+        let level = super::super::Level::Warn;
+        draft
+            .limits
+            .push(super::super::Limit::new(1.0, "<script>", level));
         let html = fluid(&draft.finish(&TimeZone::UTC), 134);
         assert!(!html.contains("<script>") && html.contains("&lt;script&gt;"));
     }

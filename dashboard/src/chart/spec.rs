@@ -83,6 +83,15 @@ impl Level {
     }
 }
 
+/// Between what the values of each cell lie.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Envelope {
+    /// The lower border.
+    pub low: Column,
+    /// The upper border.
+    pub high: Column,
+}
+
 /// One series of a chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
@@ -94,9 +103,34 @@ pub struct Line {
     pub kind: Kind,
     /// Its values.
     pub ys: Column,
+    /// Tinted around the line.
+    pub envelope: Option<Envelope>,
+    /// Its figures, where they are known better than by the cells.
+    pub figures: Option<Stats>,
 }
 
-/// A value that should not be passed.
+impl Line {
+    /// A line of its cells alone.
+    #[must_use]
+    pub fn new(label: &str, color: Color, kind: Kind, ys: Column) -> Self {
+        Self {
+            label: label.to_owned(),
+            color,
+            kind,
+            ys,
+            envelope: None,
+            figures: None,
+        }
+    }
+
+    /// Its statistics, if anything of it is known.
+    #[must_use]
+    pub fn stats(&self) -> Option<Stats> {
+        self.figures.or_else(|| Stats::of(&self.ys))
+    }
+}
+
+/// A value that should not be passed, or is worth a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// Where.
@@ -105,6 +139,38 @@ pub struct Limit {
     pub label: String,
     /// How bad passing it is.
     pub level: Level,
+    /// The colour of the series it belongs to, if it is of one.
+    pub of: Option<Color>,
+}
+
+impl Limit {
+    /// A limit of all series.
+    #[must_use]
+    pub fn new(value: f64, label: &str, level: Level) -> Self {
+        Self {
+            value,
+            label: label.to_owned(),
+            level,
+            of: None,
+        }
+    }
+
+    /// The colour it is drawn in.
+    #[must_use]
+    pub fn color(&self) -> Color {
+        self.of.unwrap_or_else(|| self.level.color())
+    }
+}
+
+/// What the value axis is told; else it begins at 0 and ends above the largest value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scale {
+    /// It begins here.
+    pub min: Option<f64>,
+    /// It ends here.
+    pub max: Option<f64>,
+    /// Each decade is as high as the next; what is not positive has no place.
+    pub log: bool,
 }
 
 /// A time during which something lasted.
@@ -159,12 +225,13 @@ impl Stats {
     /// The statistics of a column, if anything in it is known.
     #[must_use]
     pub fn of(ys: &[Option<f64>]) -> Option<Self> {
-        let mut known: Vec<f64> = ys
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|v| v.is_finite())
-            .collect();
+        Self::of_values(ys.iter().flatten().copied())
+    }
+
+    /// The statistics of values in the order of time.
+    #[must_use]
+    pub fn of_values(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut known: Vec<f64> = values.filter(|v| v.is_finite()).collect();
         let last = *known.last()?;
         known.sort_unstable_by(f64::total_cmp);
         let (min, max) = (*known.first()?, *known.last()?);
@@ -205,6 +272,8 @@ pub struct Draft {
     pub shape: Shape,
     /// The value that is all there is: the axis ends there.
     pub cap: Option<f64>,
+    /// What the value axis is told.
+    pub scale: Scale,
     /// Limits.
     pub limits: Vec<Limit>,
     /// What lasted.
@@ -215,6 +284,8 @@ pub struct Draft {
     pub value_ticks: u8,
     /// At most so many ticks on the time axis.
     pub time_ticks: u8,
+    /// What comes after is future: nothing is missing there.
+    pub horizon: Option<Timestamp>,
 }
 
 impl Draft {
@@ -239,11 +310,13 @@ impl Draft {
             lines: Vec::new(),
             shape: Shape::Plain,
             cap: None,
+            scale: Scale::default(),
             limits: Vec::new(),
             spans: Vec::new(),
             marks: Vec::new(),
             value_ticks: 4,
             time_ticks: 6,
+            horizon: None,
         }
     }
 
@@ -251,13 +324,37 @@ impl Draft {
     #[must_use]
     pub fn line(mut self, label: &str, kind: Kind, ys: Column) -> Self {
         let color = Color::series(self.lines.len());
-        self.lines.push(Line {
-            label: label.to_owned(),
-            color,
-            kind,
-            ys,
-        });
+        self.lines.push(Line::new(label, color, kind, ys));
         self
+    }
+
+    fn value_axis(&self, stacked: &[Column]) -> ValueAxis {
+        let bands = self.lines.iter().filter_map(|l| l.envelope.as_ref());
+        let borders = bands.flat_map(|e| [&e.low, &e.high]);
+        let values = || {
+            let columns = stacked.iter().chain(borders.clone());
+            let values = columns.flatten().flatten().copied();
+            values.filter(|v| v.is_finite())
+        };
+        let limits = || self.limits.iter().map(|l| l.value);
+        let cap = self.scale.max.or(self.cap);
+        if self.scale.log {
+            let positive = || values().chain(limits()).filter(|v| *v > 0.0);
+            let least = self.scale.min.filter(|v| *v > 0.0);
+            ValueAxis::log(
+                self.unit,
+                least.unwrap_or_else(|| positive().fold(f64::INFINITY, f64::min)),
+                cap.unwrap_or_else(|| positive().fold(0.0, f64::max)),
+            )
+        } else {
+            let extent = Extent {
+                max: values().chain(limits()).fold(0.0, f64::max),
+                min: values().fold(0.0, f64::min),
+                cap,
+                floor: self.scale.min,
+            };
+            ValueAxis::new(self.unit, extent, self.value_ticks)
+        }
     }
 
     /// Decides axes, ticks and gaps.
@@ -267,25 +364,14 @@ impl Draft {
             line.ys.resize(self.grid.len, None);
         }
         let stacked = stacked(&self.lines, self.shape);
-        let values = || {
-            stacked
-                .iter()
-                .flatten()
-                .flatten()
-                .copied()
-                .filter(|v| v.is_finite())
-        };
-        let limits = self.limits.iter().map(|l| l.value);
-        let extent = Extent {
-            max: values().chain(limits).fold(0.0, f64::max),
-            min: values().fold(0.0, f64::min),
-            cap: self.cap,
-        };
-        let y = ValueAxis::new(self.unit, extent, self.value_ticks);
+        let y = self.value_axis(&stacked);
         let x = ticks(self.from, self.to, zone, self.time_ticks);
         let gaps = match self.shape {
             Shape::Bars => Vec::new(),
-            _ => gaps(&self.lines, &self.grid, self.from, self.to),
+            _ => {
+                let to = self.horizon.map_or(self.to, |h| h.min(self.to));
+                gaps(&self.lines, &self.grid, self.from, to)
+            }
         };
         ChartSpec {
             draft: self,
@@ -359,6 +445,12 @@ impl ChartSpec {
         draft.finish(zone)
     }
 
+    /// What it was made of.
+    #[cfg(test)]
+    pub(crate) fn clone_draft(&self) -> Draft {
+        self.draft.clone()
+    }
+
     /// Tells the chart apart from others on a page.
     pub(crate) fn rename(&mut self, id: &str) {
         id.clone_into(&mut self.draft.id);
@@ -367,7 +459,7 @@ impl ChartSpec {
     /// The statistics of series `i`.
     #[must_use]
     pub fn stats(&self, i: usize) -> Option<Stats> {
-        Stats::of(&self.lines.get(i)?.ys)
+        self.lines.get(i)?.stats()
     }
 
     /// The chart in words, for those who do not see it.
@@ -382,7 +474,7 @@ impl ChartSpec {
         for line in &self.lines {
             out.push(' ');
             out.push_str(&line.label);
-            match Stats::of(&line.ys) {
+            match line.stats() {
                 Some(s) => {
                     let f = |v| self.unit.format(v);
                     let words = format!(
@@ -405,7 +497,8 @@ fn stacked(lines: &[Line], shape: Shape) -> Vec<Column> {
     lines
         .iter()
         .map(|line| {
-            if shape == Shape::Plain {
+            // Dashed lines say something about others: they stand by themselves.
+            if shape == Shape::Plain || line.kind == Kind::Dash {
                 return line.ys.clone();
             }
             below.resize(line.ys.len(), None);
@@ -430,7 +523,7 @@ fn stacked(lines: &[Line], shape: Shape) -> Vec<Column> {
 fn gaps(lines: &[Line], grid: &Grid, from: Timestamp, to: Timestamp) -> Vec<Gap> {
     let lines: Vec<_> = lines
         .iter()
-        .filter(|l| l.ys.iter().any(Option::is_some))
+        .filter(|l| l.kind != Kind::Dash && l.ys.iter().any(Option::is_some))
         .collect();
     let missing = |i: usize| {
         lines.is_empty()
@@ -440,7 +533,8 @@ fn gaps(lines: &[Line], grid: &Grid, from: Timestamp, to: Timestamp) -> Vec<Gap>
     };
     let mut out = Vec::new();
     let mut open: Option<Timestamp> = None;
-    for i in 0..grid.len {
+    let begun = (0..grid.len).take_while(|i| grid.at(*i).plus_ms(-grid.step_ms) < to);
+    for i in begun {
         match (missing(i), open) {
             (true, None) => open = Some(if i == 0 { from } else { grid.at(i - 1) }),
             (false, Some(since)) => {

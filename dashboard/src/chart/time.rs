@@ -80,16 +80,26 @@ pub fn ticks(from: Timestamp, to: Timestamp, zone: &TimeZone, max: u8) -> Vec<Ti
         .collect()
 }
 
-/// Steps of an hour or less stay on round wall-clock times when clocks change, whatever the hour.
+/// Steps of an hour or less go on evenly, from one round wall-clock time to the next. Where clocks
+/// change by less than a step they begin anew at the next round time.
 fn even(from: Timestamp, to: Timestamp, zone: &TimeZone, step: i64) -> Vec<Zoned> {
-    let offset = i64::from(zoned(from, zone).offset().seconds()) * SECOND;
-    let first = (from.0 + offset).div_euclid(step) * step - offset;
-    (0..)
-        .map(|k| first + k * step)
-        .skip_while(|at| *at < from.0)
-        .take_while(|at| *at <= to.0)
-        .map(|at| zoned(Timestamp(at), zone))
-        .collect()
+    let round = |at: i64| {
+        let offset = i64::from(zoned(Timestamp(at), zone).offset().seconds()) * SECOND;
+        (at + offset + step - 1).div_euclid(step) * step - offset
+    };
+    let mut out = Vec::new();
+    let mut at = round(from.0);
+    while at <= to.0 {
+        let next = round(at);
+        // Across a change the round time after may lie before where clocks went back.
+        if next > at {
+            at = next;
+            continue;
+        }
+        out.push(zoned(Timestamp(at), zone));
+        at += step;
+    }
+    out
 }
 
 /// Longer steps are steps of the calendar; a time that clocks skip has no tick.
@@ -217,7 +227,11 @@ mod tests {
     }
 
     fn words(from: &str, to: &str, max: u8) -> String {
-        let zone = TimeZone::get("Europe/Paris").unwrap();
+        words_in("Europe/Paris", from, to, max)
+    }
+
+    fn words_in(zone: &str, from: &str, to: &str, max: u8) -> String {
+        let zone = TimeZone::get(zone).unwrap();
         let found = ticks(at(from), at(to), &zone, max);
         assert!(found.windows(2).all(|w| w[0].at < w[1].at));
         let words: Vec<_> = found.into_iter().map(|t| t.label).collect();
@@ -272,6 +286,78 @@ mod tests {
             words("2025-10-24T22:00:00Z", "2025-10-27T23:00:00Z", 5),
             "Sat 25 Sun 26 Mon 27 Tue 28"
         );
+    }
+
+    #[test]
+    fn days_of_23_and_25_hours_in_many_zones() {
+        for (zone, from, to, max, expected) in [
+            // New York, 2025-03-09 02:00 → 03:00 and 2025-11-02 02:00 → 01:00.
+            (
+                "America/New_York",
+                "2025-03-09T04:00:00Z",
+                "2025-03-09T14:00:00Z",
+                12,
+                "23:00 Sun 9 01:00 03:00 04:00 05:00 06:00 07:00 08:00 09:00 10:00",
+            ),
+            (
+                "America/New_York",
+                "2025-11-02T03:30:00Z",
+                "2025-11-02T09:00:00Z",
+                6,
+                "Sun 2 01:00 01:00 02:00 03:00 04:00",
+            ),
+            (
+                "America/New_York",
+                "2025-11-01T04:00:00Z",
+                "2025-11-04T05:00:00Z",
+                4,
+                "Sat 1 Sun 2 Mon 3 Tue 4",
+            ),
+            // Lord Howe moves by half an hour: 2025-04-06 02:00 → 01:30, 2025-10-05 02:00 → 02:30.
+            (
+                "Australia/Lord_Howe",
+                "2025-10-04T14:00:00Z",
+                "2025-10-04T18:30:00Z",
+                6,
+                "01:00 03:00 04:00 05:00",
+            ),
+            (
+                "Australia/Lord_Howe",
+                "2025-04-05T13:00:00Z",
+                "2025-04-05T17:30:00Z",
+                6,
+                "Sun 6 01:00 02:00 03:00 04:00",
+            ),
+            // Saint Helena's neighbour for half hours without changes.
+            (
+                "Asia/Kolkata",
+                "2025-06-01T18:00:00Z",
+                "2025-06-02T00:00:00Z",
+                7,
+                "Mon 2 01:00 02:00 03:00 04:00 05:00",
+            ),
+            // Midnight itself is skipped: the day begins at one.
+            (
+                "Africa/Cairo",
+                "2025-04-23T22:00:00Z",
+                "2025-04-26T21:00:00Z",
+                4,
+                "Thu 24 Fri 25 Sat 26 Sun 27",
+            ),
+        ] {
+            assert_eq!(words_in(zone, from, to, max), expected, "{zone} {from}");
+        }
+    }
+
+    #[test]
+    fn every_hour_of_a_year_has_one_tick() {
+        for zone in ["Europe/Berlin", "America/St_Johns", "Pacific/Apia", "UTC"] {
+            let zone = TimeZone::get(zone).unwrap();
+            let (from, to) = (at("2025-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"));
+            let found = even(from, to, &zone, HOUR);
+            assert!((8759..=8761).contains(&found.len()), "{}", found.len());
+            assert!(found.iter().all(|t| t.minute() == 0));
+        }
     }
 
     #[test]

@@ -65,6 +65,23 @@ impl Unit {
         }
     }
 
+    /// A unit of any name: with prefixes of 1000, of 1024 or none.
+    #[must_use]
+    pub const fn named(symbol: &'static str, base: Option<u16>) -> Self {
+        let prefixes = match base {
+            Some(1024) => Prefixes::Iec,
+            Some(_) => Prefixes::Si,
+            None => Prefixes::None,
+        };
+        Self::of(symbol, prefixes)
+    }
+
+    /// The same with prefixes of 1024 or of 1000.
+    #[must_use]
+    pub const fn with_base(self, base: u16) -> Self {
+        Self::named(self.symbol, Some(base))
+    }
+
     /// The prefix that fits `max`: what to divide by, and the unit with it.
     #[must_use]
     pub fn scale(self, max: f64) -> (f64, String) {

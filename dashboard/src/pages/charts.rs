@@ -78,18 +78,13 @@ fn network(scene: &Scene<'_>) -> Made {
     let mut draft = scene.draft("net", "Network", Unit::BITS_PER_SECOND);
     draft.sub = "all interfaces".to_owned();
     draft.value_ticks = 5;
-    draft.lines.push(Line {
-        label: "in".to_owned(),
-        color: Color::series(1),
-        kind: Kind::Area,
-        ys: real(received),
-    });
-    draft.lines.push(Line {
-        label: "out".to_owned(),
-        color: Color::series(0),
-        kind: Kind::Line,
-        ys: real(sent),
-    });
+    let (green, blue) = (Color::series(1), Color::series(0));
+    draft
+        .lines
+        .push(Line::new("in", green, Kind::Area, real(received)));
+    draft
+        .lines
+        .push(Line::new("out", blue, Kind::Line, real(sent)));
     Ok(scene.finish(draft))
 }
 
@@ -291,12 +286,7 @@ pub(crate) fn log_bars(
     draft.value_ticks = 3;
     draft.time_ticks = 9;
     for ((label, color), ys) in LABELS.iter().zip(Color::SEVERITY).zip(&logs.columns) {
-        let line = Line {
-            label: (*label).to_owned(),
-            color,
-            kind: Kind::Area,
-            ys: ys.clone(),
-        };
+        let line = Line::new(label, color, Kind::Area, ys.clone());
         draft.lines.push(line);
     }
     draft.finish(zone)

@@ -152,30 +152,29 @@ impl<'a> Evaluator<'a> {
 
     /// To be called at least once per series and node: ends the query if it must end.
     pub(super) fn poll(&mut self) -> Result<(), Error> {
-        if self
-            .params
-            .cancel
-            .is_some_and(|c| c.load(Ordering::Relaxed))
-        {
-            return Err(Error::Stopped("cancelled"));
-        }
+        self.check_cancel()?;
         self.spend(SERIES_WORK)
     }
 
-    /// Accounts for samples looked at; ends the query if its time is up.
+    /// Accounts for samples looked at; ends the query if its time is up or nobody waits for it.
     pub(super) fn spend(&mut self, samples: usize) -> Result<(), Error> {
         self.work += samples;
         if self.work < CLOCK_WORK {
             return Ok(());
         }
         self.work = 0;
-        if self
-            .params
-            .limits
-            .deadline
-            .is_some_and(|d| Instant::now() >= d)
-        {
+        self.check_cancel()?;
+        let deadline = self.params.limits.deadline;
+        if deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(Error::Stopped("its time was up"));
+        }
+        Ok(())
+    }
+
+    fn check_cancel(&self) -> Result<(), Error> {
+        let cancel = self.params.cancel;
+        if cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+            return Err(Error::Stopped("cancelled"));
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ use vigie_parsers::Timestamp;
 use crate::{Labels, Sample, Series, SeriesSource, SourceError};
 
 pub use format::format_value;
-pub use parse::{Expr, Selector, parse, selectors};
+pub use parse::{Expr, Selector, parse, prettify, selectors};
 
 /// Marks the end of a series: a sample with exactly these bits is a hole, not a value. Prometheus'
 /// own pattern, so that remote writers and test data agree with us.

@@ -53,6 +53,20 @@ pub fn parse(text: &str) -> Result<Expr, Error> {
     Ok(Expr { root, slots })
 }
 
+/// An expression, laid out in lines as Prometheus does. One with syntax that the grammar crate does
+/// not know stays as it was typed.
+///
+/// # Errors
+/// As with [`parse`].
+pub fn prettify(text: &str) -> Result<String, Error> {
+    let expr = parse(text)?;
+    Ok(if expr.slots.is_empty() {
+        expr.root.prettify()
+    } else {
+        text.trim().to_owned()
+    })
+}
+
 /// All selectors of an expression, in the order they are written.
 #[must_use]
 pub fn selectors(expr: &Expr) -> Vec<Selector> {
@@ -199,6 +213,12 @@ fn dot_all(re: &Regex) -> Result<Regex, String> {
 pub(super) const MILLIS_MAX: i64 = 10_000_000_000_000;
 
 impl Expr {
+    /// Whether it is one instant selector and nothing else.
+    #[must_use]
+    pub fn is_selector(&self) -> bool {
+        matches!(self.root, grammar::Expr::VectorSelector(_))
+    }
+
     /// A duration in milliseconds, in a query of this start, end and step.
     pub(super) fn millis(&self, d: Duration, query: (i64, i64, i64)) -> Result<i64, Error> {
         let Some(slot) = extend::slot(&self.slots, d.as_secs()) else {

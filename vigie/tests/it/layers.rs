@@ -33,7 +33,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("parsers", &["tokio", "rusqlite", "axum", "serde"]),
     ("query", &["tokio", "rusqlite", "axum"]),
     ("store", &["tokio", "axum"]),
-    ("collector", &["axum", "plotters", "rusqlite"]),
+    ("collector", &["axum", "rusqlite"]),
     ("analyzer", &["axum", "rusqlite", "tokio"]),
     ("dashboard", &["rusqlite"]),
     ("vigie", &["rusqlite"]),

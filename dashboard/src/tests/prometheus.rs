@@ -1,0 +1,234 @@
+//! The API as Grafana's Prometheus data source and hostile clients use it.
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use super::{NOW, site};
+use crate::html::url;
+
+/// What Grafana asks for on "Save & test", in the query builder, in the editor and in Explore.
+#[tokio::test]
+async fn grafana_finds_what_it_asks_for() {
+    let site = site().await;
+    let now = NOW.0 / 1000;
+    let from = now - 300;
+    let span = format!("start={from}&end={now}");
+    // Each: how, where, with what, and what the answer's data must contain.
+    let asked = [
+        ("GET", "status/buildinfo", String::new(), "\"version\":\"3."),
+        (
+            "POST",
+            "query",
+            format!("query=1%2B1&time={now}"),
+            "\"scalar\",\"result\":[1795000000.0,\"2\"]",
+        ),
+        ("GET", "query", format!("query=1%2B1&time={now}"), "\"2\""),
+        (
+            "GET",
+            "labels",
+            format!("{span}&match[]=node_cpu_seconds_total"),
+            "\"mode\"",
+        ),
+        (
+            "POST",
+            "labels",
+            format!("{span}&match%5B%5D=%7Bmode%3D%22idle%22%7D"),
+            "\"cpu\"",
+        ),
+        (
+            "GET",
+            "label/__name__/values",
+            span.clone(),
+            "\"node_load1\"",
+        ),
+        (
+            "GET",
+            "label/mode/values",
+            format!("{span}&match[]=node_cpu_seconds_total%7Bcpu%3D%220%22%7D&limit=40000"),
+            "[\"idle\",\"system\",\"user\"]",
+        ),
+        (
+            "GET",
+            "series",
+            format!("{span}&match[]=node_load1"),
+            "\"__name__\":\"node_load1\"",
+        ),
+        (
+            "POST",
+            "series",
+            format!("{span}&match[]=node_load1&match[]=node_memory_MemFree_bytes"),
+            "node_memory_MemFree_bytes",
+        ),
+        (
+            "GET",
+            "metadata",
+            "limit=5000".to_owned(),
+            "\"type\":\"gauge\"",
+        ),
+        (
+            "GET",
+            "metadata",
+            "metric=node_cpu_seconds_total".to_owned(),
+            "\"type\":\"counter\"",
+        ),
+        (
+            "POST",
+            "query_range",
+            format!(
+                "{span}&step=15&query=sum%20by%20(mode)%20(rate(node_cpu_seconds_total%5B1m%5D))"
+            ),
+            "\"resultType\":\"matrix\"",
+        ),
+        (
+            "GET",
+            "query_exemplars",
+            format!("{span}&query=node_load1"),
+            "\"data\":[]",
+        ),
+        (
+            "GET",
+            "format_query",
+            "query=sum(rate(a%5B5m%5D))by(b)".to_owned(),
+            "sum by (b) (rate(a[5m]))",
+        ),
+        ("POST", "format_query", "query=a%2Fb".to_owned(), "a / b"),
+    ];
+    for (method, path, given, expected) in asked {
+        let path = format!("/api/v1/{path}");
+        let answer = match method {
+            "GET" => site.get(&format!("{path}?{given}")).await,
+            _ => site.post(&path, "", &given).await,
+        };
+        let text = answer.text();
+        assert_eq!(answer.status, 200, "{method} {path}: {text}");
+        assert!(text.starts_with("{\"status\":\"success\""), "{text}");
+        assert!(
+            text.contains(expected),
+            "{method} {path}: no {expected} in {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn limits_cut_answers_and_say_so() {
+    let site = site().await;
+    let now = NOW.0 / 1000;
+    let span = format!("start={}&end={now}", now - 300);
+    for (path, rows) in [
+        (
+            format!("series?{span}&match[]=node_cpu_seconds_total"),
+            "/data",
+        ),
+        (format!("labels?{span}"), "/data"),
+        (format!("label/__name__/values?{span}"), "/data"),
+        (
+            format!("query?query=node_cpu_seconds_total&time={}", now - 5),
+            "/data/result",
+        ),
+        (
+            format!("query_range?query=node_cpu_seconds_total&step=60&{span}"),
+            "/data/result",
+        ),
+    ] {
+        let full = site.get(&format!("/api/v1/{path}")).await.json();
+        let all = full.pointer(rows).unwrap().as_array().unwrap().len();
+        assert!(all > 2 && full.get("warnings").is_none(), "{full}");
+        let cut = site.get(&format!("/api/v1/{path}&limit=2")).await.json();
+        assert_eq!(cut.pointer(rows).unwrap().as_array().unwrap().len(), 2);
+        assert_eq!(cut["warnings"][0], "results truncated due to limit");
+        let none = site.get(&format!("/api/v1/{path}&limit=0")).await.json();
+        assert_eq!(none.pointer(rows).unwrap().as_array().unwrap().len(), all);
+        let wrong = site.get(&format!("/api/v1/{path}&limit=-1")).await;
+        assert_eq!(wrong.status, 400);
+        assert_eq!(wrong.json()["errorType"], "bad_data");
+    }
+}
+
+#[tokio::test]
+async fn bombs_are_refused_in_words() {
+    let site = site().await;
+    let now = NOW.0 / 1000;
+    let deep = format!("{}1{}", "(".repeat(5000), ")".repeat(5000));
+    let minus = format!("{}node_load1", "-".repeat(900));
+    let sums = format!("node_load1{}", " + node_load1".repeat(1500));
+    let regexes = format!("{{__name__=~\"x\"{}}}", ",a=~\"b\"".repeat(100));
+    for (query, status, words) in [
+        (deep.as_str(), 422, "open brackets"),
+        (&minus, 422, "nests deeper"),
+        (&sums, 422, "operators"),
+        (&regexes, 422, "regular expressions"),
+        (
+            "{a=~\"(((a{1,100}){1,100}){1,100}){1,100}\"}",
+            400,
+            "too large",
+        ),
+        ("up{a=~\"(x\"}", 400, "regex"),
+        ("max_over_time(node_load1[10y:1s])", 422, "points"),
+        (
+            "max_over_time((node_load1[10y:1s])[10y:1s])",
+            400,
+            "parse error",
+        ),
+        ("hw_predict(node_load1[100y:1s])", 422, "points"),
+        ("hw_predict(node_load1[100y], 10)", 422, "steps"),
+        ("topk(1e18, {__name__=~\".+\"})", 200, ""),
+        ("topk(NaN, node_load1)", 422, "NaN"),
+        ("quantile(-1e300, {__name__=~\".+\"})", 200, ""),
+        (
+            "label_replace(node_load1, \"a\", \"$1\", \"a\", \"((a{1,100}){1,100}){1,100}\")",
+            422,
+            "regular expression",
+        ),
+        ("node_load1 offset 300000y", 400, "duration"),
+        ("histogram_count(node_load1)", 200, "\"result\":[]"),
+    ] {
+        let body = format!("time={now}&query={}", url(query));
+        let answer = site.post("/api/v1/query", "", &body).await;
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{query:.60}: {text:.400}");
+        assert!(text.contains(words), "{query:.60}: {text:.400}");
+    }
+    // Ten years at a second; and a body beyond the limit.
+    let ten_years = format!("query=node_load1&start=0&end={now}&step=1");
+    let answer = site.post("/api/v1/query_range", "", &ten_years).await;
+    assert_eq!(answer.status, 422);
+    assert!(
+        answer.text().contains("are allowed: ask for a longer step"),
+        "{}",
+        answer.text()
+    );
+    let huge = format!("query={}", "a".repeat(100_000));
+    assert_eq!(site.post("/api/v1/query", "", &huge).await.status, 413);
+}
+
+/// Queries of far more than the ten seconds that a client waits at most hold all readers; when the
+/// clients leave, the readers are free at once, and the next asker does not hear that all are busy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_ends_when_its_client_leaves() {
+    let site = site().await;
+    let now = NOW.0 / 1000;
+    let term = "quantile_over_time(0.5, vector(time())[1d:1s])";
+    let query = [term; 50].join(" + ");
+    let body = format!(
+        "start={}&end={now}&step=1&query={}",
+        now - 10_000,
+        url(&query)
+    );
+    let request = format!(
+        "POST /api/v1/query_range HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        site.address,
+        body.len()
+    );
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = TcpStream::connect(&site.address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    // All readers are taken: somebody who waits for one hears after five seconds that there is none.
+    let busy = site.get("/api/v1/query?query=1").await;
+    assert_eq!(busy.status, 503, "{}", busy.text());
+    drop(clients);
+    let free = site.get("/api/v1/query?query=1").await;
+    assert_eq!(free.status, 200, "{}", free.text());
+}
