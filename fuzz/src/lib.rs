@@ -1,5 +1,7 @@
 //! What each fuzz target checks: no panic, and the contract of a record.
 
+mod figures;
+
 use jiff::tz::TimeZone;
 use vigie_parsers::archives::{Damage, File};
 use vigie_parsers::formats::{self, Detector};
@@ -7,6 +9,8 @@ use vigie_parsers::framing::Framer;
 use vigie_parsers::joining::Joining;
 use vigie_parsers::lines::Lines;
 use vigie_parsers::{Context, Record, Timestamp};
+
+pub use figures::promql;
 
 /// Received at 2026-11-21T06:00:00Z.
 fn context() -> Context {
@@ -49,7 +53,10 @@ pub fn joining(data: &[u8]) {
         while let Some(first) = rule.first(rest, 256) {
             let (event, after) = rest.split_at(first.len);
             assert!(event.ends_with(b"\n"));
-            assert!(first.whole || !after.contains(&b'\n'), "it may go on where there is more");
+            assert!(
+                first.whole || !after.contains(&b'\n'),
+                "it may go on where there is more"
+            );
             rest = after;
         }
         assert!(!rest.contains(&b'\n'));

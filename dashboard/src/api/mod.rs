@@ -14,6 +14,8 @@ use crate::app::App;
 use crate::respond;
 use crate::wire::prometheus::Refusal;
 
+pub(crate) use prometheus::duration_ms;
+
 /// The API's addresses.
 pub(crate) fn routes() -> Router<App> {
     Router::new()

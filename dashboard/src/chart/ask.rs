@@ -28,6 +28,8 @@ pub struct Options {
     pub stack: bool,
     /// A tint between the extremes of each cell.
     pub envelope: bool,
+    /// Of gauges, also what lies between the points: their mean and extremes.
+    pub between: bool,
     /// The value that so many percent do not pass, as a line for each curve.
     pub percentile: Option<f64>,
     /// The least-squares line of each curve.
@@ -46,6 +48,7 @@ impl Default for Options {
             areas: None,
             stack: false,
             envelope: true,
+            between: true,
             percentile: None,
             trend: false,
             shifts_ms: Vec::new(),
@@ -106,7 +109,7 @@ impl Ask<'_> {
         let mut drawn: Vec<(usize, Labels, Curve)> = Vec::new();
         for (i, one) in asked.iter().enumerate() {
             let expr = promql::parse(&one.text)?;
-            let found = self.curves(source, &one.text, &expr, 0)?;
+            let found = self.curves(source, &one.text, &expr, (0, options.between))?;
             drawn.extend(found.into_iter().map(|(labels, curve)| (i, labels, curve)));
         }
         let hidden = drawn.len().saturating_sub(options.curves_max);
@@ -178,7 +181,9 @@ impl Ask<'_> {
         for (i, one) in asked.iter().enumerate() {
             let expr = promql::parse(&one.text)?;
             for &shift in &options.shifts_ms {
-                for (labels, mut curve) in self.curves(source, &one.text, &expr, shift)? {
+                for (labels, mut curve) in
+                    self.curves(source, &one.text, &expr, (shift, options.between))?
+                {
                     let Some((color, name)) = place(&labels, i) else {
                         continue;
                     };
@@ -201,13 +206,14 @@ impl Ask<'_> {
         Ok(())
     }
 
-    /// The curves of an expression, so many milliseconds before the plan's range, moved into it.
+    /// The curves of an expression, so many milliseconds before the plan's range, moved into it;
+    /// of a gauge also between the points.
     fn curves(
         &self,
         source: &dyn SeriesSource,
         text: &str,
         expr: &Expr,
-        shift_ms: i64,
+        (shift_ms, between): (i64, bool),
     ) -> Result<Vec<(Labels, Curve)>, Error> {
         let ask = |expr: &Expr| {
             let mut found = self.range(source, expr, self.plan.step_ms, shift_ms)?;
@@ -216,7 +222,11 @@ impl Ask<'_> {
             }
             Ok::<_, Error>(found)
         };
-        let Some(name) = gauge_of(source, expr)? else {
+        let name = match between {
+            true => gauge_of(source, expr)?,
+            false => None,
+        };
+        let Some(name) = name else {
             let found = ask(expr)?.into_iter();
             return Ok(found.map(|s| (s.labels, curve(s.samples))).collect());
         };

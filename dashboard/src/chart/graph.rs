@@ -39,6 +39,17 @@ impl Plan {
         Self::with_step(from, until, pixels, step_ms)
     }
 
+    /// One point for each cell.
+    #[must_use]
+    pub fn of_grid(grid: Grid) -> Self {
+        Self {
+            from: grid.start,
+            until: grid.end(),
+            step_ms: grid.step_ms,
+            grid,
+        }
+    }
+
     /// The same with a distance between points that is asked for.
     #[must_use]
     pub fn with_step(from: Timestamp, until: Timestamp, pixels: u32, step_ms: i64) -> Self {

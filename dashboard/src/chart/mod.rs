@@ -15,6 +15,7 @@ mod spec;
 mod svg;
 pub mod ticks;
 pub mod time;
+pub mod typed;
 pub mod units;
 
 pub use columns::Grid;

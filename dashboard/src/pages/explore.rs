@@ -2,13 +2,15 @@
 
 use askama::Template;
 use jiff::tz::TimeZone;
-use vigie_query::promql::{self, Limits, Params, Value};
+use vigie_query::promql::{Limits, Params};
 
 use super::PageError;
 use super::parts::{Place, panel};
 use super::shell::{Banner, Context, Shell};
-use crate::api::first;
-use crate::chart::{ChartSpec, Grid, Unit};
+use crate::api::{duration_ms, first};
+use crate::chart::ask::{Ask, Asked as Expression, Asking, Options};
+use crate::chart::graph::Plan;
+use crate::chart::{ChartSpec, Grid, Limit, Unit, typed};
 use crate::range::Range;
 use crate::source::{Bounds, Source};
 
@@ -18,6 +20,9 @@ const CHARTS_MAX: usize = 12;
 const POINTS: usize = 360;
 /// Curves in one chart; more cannot be told apart.
 const SERIES_MAX: usize = 40;
+/// Lines across, and shifts, of one page.
+const LIMITS_MAX: usize = 8;
+const SHIFTS_MAX: usize = 3;
 /// Metric names offered while typing.
 const NAMES_MAX: usize = 2000;
 
@@ -37,6 +42,9 @@ struct ExplorePage {
     asked: Vec<Asked>,
     names: Vec<String>,
     next: String,
+    limit: String,
+    shift: String,
+    stack: bool,
 }
 
 fn range(given: &Pairs, ctx: &Context) -> (Range, Option<String>) {
@@ -54,58 +62,57 @@ fn expressions(given: &Pairs) -> impl Iterator<Item = &str> {
     all.map(|(_, v)| v.trim()).take(CHARTS_MAX)
 }
 
+/// Lines across, from `limit=VALUE[:LABEL[:LEVEL]]`; what is not understood is left out.
+fn limits(given: &Pairs, unit: Unit) -> impl Iterator<Item = Limit> {
+    let all = given.iter().filter(|(n, _)| n == "limit").take(LIMITS_MAX);
+    all.filter_map(move |(_, v)| typed::limit(v, unit))
+}
+
+/// How the charts are drawn: `stack=1`, `shift=1w`.
+fn options(given: &Pairs) -> Options {
+    let shifts = given.iter().filter(|(n, _)| n == "shift");
+    let shifts = shifts.filter_map(|(_, v)| duration_ms(v).filter(|ms| *ms >= 1000));
+    Options {
+        stack: first(given, "stack").is_some(),
+        envelope: false,
+        between: false,
+        shifts_ms: shifts.take(SHIFTS_MAX).collect(),
+        curves_max: SERIES_MAX,
+        ..Options::default()
+    }
+}
+
 fn chart(
     source: &dyn Source,
-    at: usize,
-    expr: &str,
-    range: &Range,
-    zone: &TimeZone,
+    (at, expr): (usize, &str),
+    given: &Pairs,
+    (range, zone): (&Range, &TimeZone),
     bounds: &Bounds,
 ) -> Result<(ChartSpec, String), String> {
-    let parsed = promql::parse(expr).map_err(|e| e.to_string())?;
-    let grid = Grid::covering(range.from, range.to, POINTS);
-    let params = Params {
-        limits: Limits {
-            deadline: Some(bounds.deadline),
-            ..Limits::default()
+    let ask = Ask {
+        plan: Plan::of_grid(Grid::covering(range.from, range.to, POINTS)),
+        params: Params {
+            limits: Limits {
+                deadline: Some(bounds.deadline),
+                ..Limits::default()
+            },
+            cancel: Some(&bounds.cancel),
+            ..Params::default()
         },
-        cancel: Some(&bounds.cancel),
-        ..Params::default()
     };
-    let answer = promql::range(
-        source.figures(),
-        &parsed,
-        grid.start,
-        grid.end(),
-        grid.step_ms,
-        &params,
-    );
-    let Value::Matrix(mut series) = answer.map_err(|e| e.to_string())?.value else {
-        return Err("the answer has no curve".to_owned());
-    };
-    let hidden = series.len().saturating_sub(SERIES_MAX);
-    series.truncate(SERIES_MAX);
-    let lookup = promql::selectors(&parsed);
-    let metric = lookup
-        .iter()
-        .flat_map(|s| &s.matchers)
-        .find(|m| m.name == "__name__");
-    let metric = metric.map_or("", |m| m.value.as_str());
-    let plain = expr == metric || expr.starts_with(&format!("{metric}{{"));
-    let unit = match lookup.len() {
-        1 if plain || expr.contains("rate(") => Unit::of_metric(metric, !plain),
-        _ => Unit::COUNT,
-    };
-    let mut spec = ChartSpec::from_series(
-        expr,
-        unit,
-        &series,
-        (grid.start, grid.end()),
-        grid.step_ms,
-        zone,
-    );
+    let asked = [Expression {
+        text: expr.to_owned(),
+        label: None,
+    }];
+    let made = ask.draft(source.figures(), &asked, &options(given), None);
+    let Asking { mut draft, hidden } = made.map_err(|e| e.to_string())?;
+    draft.limits.extend(limits(given, draft.unit));
+    expr.clone_into(&mut draft.title);
+    draft.time_ticks = 8;
+    let empty = draft.lines.is_empty();
+    let mut spec = draft.finish(zone);
     spec.rename(&format!("x{at}"));
-    let note = match (series.is_empty(), hidden) {
+    let note = match (empty, hidden) {
         (true, _) => "No series matches in this range.".to_owned(),
         (false, 0) => String::new(),
         (false, n) => format!("{n} more series are not drawn; aggregate or select fewer."),
@@ -122,7 +129,8 @@ pub(crate) fn explore_charts(
 ) -> Result<Vec<ChartSpec>, PageError> {
     let (range, _) = range(given, ctx);
     let all = expressions(given).enumerate();
-    let made = all.filter_map(|(i, e)| chart(source, i, e, &range, &ctx.zone, bounds).ok());
+    let made =
+        all.filter_map(|(i, e)| chart(source, (i, e), given, (&range, &ctx.zone), bounds).ok());
     Ok(made.map(|(spec, _)| spec).collect())
 }
 
@@ -141,10 +149,19 @@ pub(crate) fn explore_page(
         title: "This range cannot be shown.".to_owned(),
         text,
     }));
+    for (name, value) in given {
+        match name.as_str() {
+            "limit" => shell.keep("limit", value),
+            "shift" => shell.keep("shift", value),
+            "stack" => shell.keep("stack", value),
+            _ => {}
+        }
+    }
     let mut asked = Vec::new();
     for (i, expr) in expressions(given).enumerate() {
         shell.keep("s", expr);
-        let (chart, complaint) = match chart(source, i, expr, &range, &ctx.zone, bounds) {
+        let (chart, complaint) = match chart(source, (i, expr), given, (&range, &ctx.zone), bounds)
+        {
             Ok((spec, note)) => (
                 panel(
                     &spec,
@@ -175,6 +192,9 @@ pub(crate) fn explore_page(
         asked,
         names,
         next,
+        limit: first(given, "limit").unwrap_or_default().to_owned(),
+        shift: first(given, "shift").unwrap_or_default().to_owned(),
+        stack: first(given, "stack").is_some(),
     }
     .render()?)
 }

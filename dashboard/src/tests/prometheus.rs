@@ -232,3 +232,27 @@ async fn a_query_ends_when_its_client_leaves() {
     let free = site.get("/api/v1/query?query=1").await;
     assert_eq!(free.status, 200, "{}", free.text());
 }
+
+#[tokio::test]
+async fn explore_draws_limits_shifts_and_stacks() {
+    let site = site().await;
+    let span = format!("from={}&to={}", NOW.0 / 1000 - 200, NOW.0 / 1000);
+    let given =
+        format!("{span}&s=node_load1&limit=2:%3Cb%3Efull:crit&limit=nonsense&shift=1m&stack=1");
+    let page = site.get(&format!("/explore?{given}")).await;
+    let text = page.text();
+    assert_eq!(page.status, 200, "{text}");
+    for part in [
+        "&lt;b&gt;full",
+        "class=\"lim crit",
+        "node_load1, 1\u{202f}min before",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    assert!(!text.contains("<b>full") && !text.contains("nonsense</span>"));
+    let charts = site.get(&format!("/api/series?view=explore&{given}")).await;
+    let chart = charts.json().pointer("/charts/0").cloned().unwrap();
+    assert_eq!(chart["shape"], "stack");
+    assert_eq!(chart["limits"][0][1], "<b>full");
+    assert_eq!(chart["series"][1]["kind"], "dash");
+}
