@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use vigie_parsers::Timestamp;
@@ -34,6 +36,21 @@ pub(crate) struct Input {
     from: From,
     /// When it was last written; now for a pipe.
     pub(crate) modified: Timestamp,
+    /// It was packed.
+    pub(crate) is_packed: bool,
+    /// Bytes read so far, packed as they are.
+    disk_bytes: Arc<AtomicU64>,
+}
+
+/// Counts the bytes that pass.
+struct Counted<R>(R, Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read(buffer)?;
+        self.1.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
 }
 
 enum From {
@@ -68,7 +85,9 @@ impl Input {
         Self::of(Box::new(file), crate::times::now())
     }
 
-    fn of(mut reader: Box<dyn Read + Send>, modified: Timestamp) -> io::Result<Self> {
+    fn of(reader: Box<dyn Read + Send>, modified: Timestamp) -> io::Result<Self> {
+        let disk_bytes: Arc<AtomicU64> = Arc::default();
+        let mut reader = Counted(reader, Arc::clone(&disk_bytes));
         let mut head = Vec::with_capacity(8);
         reader.by_ref().take(8).read_to_end(&mut head)?;
         let packing = PACKINGS.iter().find(|(magic, _)| head.starts_with(magic));
@@ -86,7 +105,17 @@ impl Input {
                 ));
             }
         };
-        Ok(Self { from, modified })
+        Ok(Self {
+            is_packed: matches!(from, From::Packed(_)),
+            from,
+            modified,
+            disk_bytes,
+        })
+    }
+
+    /// Bytes read so far, packed as they are.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.disk_bytes.load(Ordering::Relaxed)
     }
 
     /// Appends some of the next bytes; `false` at the end.

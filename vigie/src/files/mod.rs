@@ -23,6 +23,7 @@ use vigie_query::{EventSource, GroupBy, Grouped, Order, Scan, ScanStats, SourceE
 use crate::histogram::Histogram;
 pub(crate) use follow::Follow;
 pub(crate) use input::Input;
+pub(crate) use lines::LINE_LEN_MAX;
 use lines::Lines;
 
 /// Matching events that are held at most to be put in order.

@@ -9,6 +9,7 @@ use crate::context::Context;
 
 mod figures;
 mod files;
+mod logs;
 mod names;
 mod report;
 
@@ -20,7 +21,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 /// What can be imported, in the order of `--help`.
-const KINDS: &[Entry] = &[figures::RRD, figures::MRTG, figures::WHISPER];
+const KINDS: &[Entry] = &[logs::LOGS, figures::RRD, figures::MRTG, figures::WHISPER];
 
 fn flags(command: Command) -> Command {
     let command = command

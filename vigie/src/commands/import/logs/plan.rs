@@ -1,0 +1,279 @@
+//! Which files are taken, whose lines they are, and in which order.
+//!
+//! `app.log`, `app.log.1`, `app.log.2.gz` and `app.log-20261101.zst` are pieces of one log: their lines
+//! are those of `app.log`, as if it had been followed all the time.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use vigie_parsers::formats::Detector;
+use vigie_parsers::{Context, Record, Timestamp};
+
+use crate::files::Input;
+
+/// Files in one import.
+const FILES_MAX: usize = 1_000_000;
+/// Folders inside each other.
+const DEPTH_MAX: usize = 32;
+/// In so much of a file the first time is looked for.
+const PEEK_BYTES: usize = 64 << 10;
+/// Rotation may write a line after it has begun the next file.
+const OVERLAP_MS: i64 = 3_600_000;
+
+/// A file to be taken.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    pub(super) path: PathBuf,
+    /// Bytes on disk.
+    pub(super) size: u64,
+    /// No line of it is later: what a stamp without a year is read with.
+    pub(super) anchor: Timestamp,
+    /// When its first line with a time happened.
+    pub(super) first: Option<Timestamp>,
+}
+
+/// The pieces of one log, oldest first.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// The name it is written under.
+    pub(super) path: PathBuf,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// What was found, and what was not taken and why.
+pub(super) struct Plan {
+    pub(super) logs: Vec<Log>,
+    pub(super) refused: Vec<(PathBuf, String)>,
+}
+
+/// Looks at everything that was named: files, folders with all in them, patterns.
+pub(super) fn plan(paths: &[PathBuf], zone: &TimeZone) -> Plan {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut refused = Vec::new();
+    for path in paths {
+        let walked = match is_pattern(path) && !path.exists() {
+            true => walk_pattern(path, &mut found),
+            false => walk(path, 0, &mut found),
+        };
+        if let Err(e) = walked {
+            refused.push((path.clone(), e.to_string()));
+        }
+    }
+    found.sort();
+    found.dedup();
+    let mut logs: BTreeMap<PathBuf, Vec<(PathBuf, i64)>> = BTreeMap::new();
+    for path in found {
+        let full = std::path::absolute(&path).unwrap_or(path);
+        let (base, turn) = base(&full);
+        logs.entry(base).or_default().push((full, turn));
+    }
+    let mut plan = Plan {
+        logs: Vec::new(),
+        refused,
+    };
+    for (path, mut names) in logs {
+        // The newest first: what stands in it bounds the times of the one before.
+        names.sort_by(|(a, x), (b, y)| x.cmp(y).then_with(|| b.cmp(a)));
+        let mut anchor = Timestamp::MAX;
+        let mut pieces = Vec::new();
+        for (path, _) in names {
+            match look(&path, anchor, zone) {
+                Ok(piece) => {
+                    if let Some(first) = piece.first {
+                        anchor = first.plus_ms(OVERLAP_MS);
+                    }
+                    pieces.push(piece);
+                }
+                Err(e) => plan.refused.push((path, e.to_string())),
+            }
+        }
+        pieces.reverse();
+        // Names may lie about the order; times do not.
+        pieces.sort_by_key(|p| p.first.unwrap_or(Timestamp::MIN));
+        plan.logs.push(Log { path, pieces });
+    }
+    plan.logs.retain(|log| !log.pieces.is_empty());
+    plan
+}
+
+fn walk(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() {
+        if found.len() >= FILES_MAX {
+            return Err(io::Error::other(format!("more than {FILES_MAX} files")));
+        }
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    if !metadata.is_dir() {
+        return Err(io::Error::other("neither a file nor a folder"));
+    }
+    if depth >= DEPTH_MAX {
+        return Err(io::Error::other(format!("deeper than {DEPTH_MAX} folders")));
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        // Links inside a folder may lead round in circles.
+        let kind = entry.file_type()?;
+        if kind.is_file() || kind.is_dir() {
+            walk(&entry.path(), depth + 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
+}
+
+/// Files that a pattern means which the shell has left alone.
+fn walk_pattern(pattern: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    let text = pattern.to_string_lossy();
+    let glob = globset::GlobBuilder::new(&text)
+        .literal_separator(true)
+        .build()
+        .map_err(io::Error::other)?
+        .compile_matcher();
+    let fixed: PathBuf = pattern
+        .iter()
+        .take_while(|part| !is_pattern(Path::new(part)))
+        .collect();
+    let root = match fixed.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => &fixed,
+    };
+    let mut all = Vec::new();
+    walk(root, 0, &mut all)?;
+    let before = found.len();
+    let plain = |p: &Path| p.strip_prefix("./").unwrap_or(p).to_owned();
+    found.extend(all.iter().map(|p| plain(p)).filter(|p| glob.is_match(p)));
+    match found.len() > before {
+        true => Ok(()),
+        false => Err(io::Error::other("no file has such a name")),
+    }
+}
+
+/// The log that a file is a piece of, and how often it was turned away since: 0 is written to.
+pub(super) fn base(path: &Path) -> (PathBuf, i64) {
+    let mut name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    for ending in [".gz", ".zst"] {
+        if let Some(rest) = name.strip_suffix(ending) {
+            name = rest.to_owned();
+        }
+    }
+    let digits = name.len() - name.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (rest, number) = name.split_at(digits);
+    let mut turn = 0;
+    let stem = if let (Some(stem), 1..=4) = (rest.strip_suffix('.'), number.len()) {
+        turn = number.parse().unwrap_or(0);
+        Some(stem)
+    } else if let (Some(stem), 8 | 10) = (rest.strip_suffix(['-', '.', '_']), number.len()) {
+        // A date, as 20261101, perhaps with the hour: later ones were turned away later.
+        turn = number.parse().map_or(0, |n: i64| 100_000_000_000 - n);
+        Some(stem)
+    } else {
+        dashed(&name).map(|(stem, date)| {
+            turn = 100_000_000_000 - date;
+            stem
+        })
+    };
+    match stem.filter(|stem| !stem.is_empty()) {
+        Some(stem) => (path.with_file_name(stem), turn),
+        None => (path.with_file_name(&name), 0),
+    }
+}
+
+/// `app.log-2026-11-01` and `app.log.2026-11-01`.
+fn dashed(name: &str) -> Option<(&str, i64)> {
+    let (stem, date) = name.split_at_checked(name.len().checked_sub(10)?)?;
+    let stem = stem.strip_suffix(['-', '.', '_'])?;
+    let mut parts = date.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let whole = year.len() == 4 && month.len() == 2 && day.len() == 2 && parts.next().is_none();
+    let number: i64 = format!("{year}{month}{day}").parse().ok()?;
+    whole.then_some((stem, number))
+}
+
+/// When a file begins, and when it ends at the latest.
+fn look(path: &Path, anchor: Timestamp, zone: &TimeZone) -> io::Result<Piece> {
+    let size = std::fs::metadata(path)?.len();
+    let mut input = Input::open(path)?;
+    let anchor = anchor.min(input.modified);
+    let mut text = Vec::new();
+    while text.len() < PEEK_BYTES && input.read(&mut text)? {}
+    let mut context = Context::new(anchor, zone.clone());
+    let (mut detector, mut record) = (Detector::default(), Record::default());
+    let first = text.split(|b| *b == b'\n').find_map(|line| {
+        detector.parse(&mut context, line, &mut record);
+        record.time
+    });
+    Ok(Piece {
+        path: path.to_owned(),
+        size,
+        anchor,
+        first,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_log_are_known_by_their_names() {
+        let check = |name: &str, expected: &str, turn: i64| {
+            let (base, found) = base(Path::new(name));
+            assert_eq!((base.to_str().unwrap(), found), (expected, turn), "{name}");
+        };
+        check("/v/app.log", "/v/app.log", 0);
+        check("/v/app.log.1", "/v/app.log", 1);
+        check("/v/app.log.12.gz", "/v/app.log", 12);
+        check("/v/app.log.gz", "/v/app.log", 0);
+        check("/v/syslog", "/v/syslog", 0);
+        check(
+            "/v/app.log-20261101.zst",
+            "/v/app.log",
+            100_000_000_000 - 20_261_101,
+        );
+        check(
+            "/v/app.log.2026-11-01",
+            "/v/app.log",
+            100_000_000_000 - 20_261_101,
+        );
+        check("/v/u_ex26", "/v/u_ex26", 0);
+        check("/v/2026-11-01", "/v/2026-11-01", 0);
+        check("/v/port8080", "/v/port8080", 0);
+        check("/v/.1", "/v/.1", 0);
+    }
+
+    #[test]
+    fn a_year_is_found_by_the_neighbours() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        // All were copied today; their order tells that the older one ends a year before.
+        write("m", "Mar  1 00:00:00 web1 a: new\n");
+        write("m.1", "Sep  1 00:00:00 web1 a: middle\n");
+        write("m.2", "Oct  1 00:00:00 web1 a: old\n");
+        let found = plan(&[dir.path().to_owned()], &TimeZone::UTC);
+        assert!(found.refused.is_empty());
+        let [log] = found.logs.as_slice() else {
+            panic!("one log: {:?}", found.logs)
+        };
+        let names: Vec<_> = log
+            .pieces
+            .iter()
+            .map(|p| p.path.file_name().unwrap())
+            .collect();
+        assert_eq!(names, ["m.2", "m.1", "m"]);
+        let times: Vec<_> = log.pieces.iter().map(|p| p.first.unwrap().0).collect();
+        let day = 86_400_000;
+        assert_eq!((times[1] - times[0]) / day, 335, "{times:?}");
+        assert!(times[2] - times[1] < 366 * day, "{times:?}");
+    }
+}
