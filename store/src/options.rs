@@ -20,6 +20,8 @@ pub struct Options {
     pub series_max: usize,
     /// How long which series are kept.
     pub retention: crate::series::Retention,
+    /// How long which lines are kept, within the budget.
+    pub log_retention: crate::events::LogRetention,
     /// See [`Synchronous`].
     pub synchronous: Synchronous,
 }
@@ -31,6 +33,7 @@ impl Default for Options {
             series_bytes: 2 << 30,
             series_max: 10_000,
             retention: crate::series::Retention::default(),
+            log_retention: crate::events::LogRetention::default(),
             synchronous: Synchronous::Full,
         }
     }

@@ -82,6 +82,14 @@ impl Reader {
         self.events.evicted(&self.conn)
     }
 
+    /// Lines that were too old, or beyond what their source may occupy, since the store was made.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn events_expired(&self) -> Result<u64> {
+        self.events.expired(&self.conn)
+    }
+
     /// Reads every block of events and rebuilds every line.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The event store from outside: what was committed comes back, once, in order, whatever happens.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use vigie_parsers::{Context, Event, Origin, Record, Timestamp, formats};
 use vigie_query::log::{Compare, Exact, FieldName, Filter, Test, TextPattern};
 use vigie_query::{EventSource, GroupBy, Order, Scan, ScanStats, Step};
+use vigie_store::events::{LogRetention, LogRule};
 use vigie_store::{Batch, Options, Reader, Synchronous, Writer};
 
 const NOW: Timestamp = Timestamp(1_793_516_709_000);
@@ -468,6 +470,74 @@ fn noise(n: usize, source: &str, seed: u64) -> Vec<Row> {
         line: format!("{:x} {:x} {:x} {:x}", next(), next(), next(), next()).into_bytes(),
     };
     (0..n).map(row).collect()
+}
+
+#[test]
+fn lines_go_by_age_and_by_what_their_source_may_occupy() {
+    const DAY_MS: i64 = 86_400_000;
+    let dir = TempDir::new().expect("a directory");
+    let rule = |source: &str, days: Option<i64>, bytes| LogRule {
+        source: source.to_owned(),
+        keep_ms: days.map(|d| d * DAY_MS),
+        bytes,
+    };
+    let options = Options {
+        log_retention: LogRetention {
+            rules: vec![
+                rule("young*", Some(2), None),
+                rule("small", None, Some(256 << 10)),
+            ],
+        },
+        ..options()
+    };
+    let mut writer = Writer::open(dir.path(), &options, NOW).expect("a store");
+    let mut now = NOW;
+    for day in 0..10u64 {
+        for (n, source) in [(50, "young"), (4000, "small"), (50, "other")] {
+            writer.apply(batch(&noise(n, source, day * 86_400)));
+        }
+        // Every hour, as a daemon would; nothing new comes.
+        for _ in 0..24 {
+            now = now.plus_ms(DAY_MS / 24);
+            writer.commit(now).expect("a commit");
+        }
+        writer.apply(batch(&noise(1, "other", day * 86_400)));
+    }
+    writer.commit(now).expect("a commit");
+    let reader = Reader::open(dir.path()).expect("a reader");
+    let mut first = BTreeMap::new();
+    let scan = Scan {
+        order: Order::OldestFirst,
+        ..Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All)
+    };
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    let mut each = |e: &Event| {
+        let source = e.origin.source.clone();
+        first.entry(source.clone()).or_insert(e.time);
+        *count.entry(source).or_default() += 1;
+        ControlFlow::Continue(())
+    };
+    reader.scan(&scan, &mut each).expect("a scan");
+    assert_eq!((count["other"], first["other"]), (510, NOW));
+    // An eighth of the age on top, and the hour between two looks.
+    let age = now.since_ms(first["young"]);
+    assert!(
+        age <= 2 * DAY_MS / 8 * 9 + DAY_MS / 24,
+        "{} h",
+        age / 3_600_000
+    );
+    assert_eq!(count["young"] % 50, 0);
+    assert!(count["young"] >= 100, "{}", count["young"]);
+    // Noise of 66 bytes a line takes half of that; the newest block and what is open are left.
+    assert!(
+        (4000..20_000).contains(&count["small"]),
+        "{}",
+        count["small"]
+    );
+    let expired = reader.events_expired().expect("a count");
+    let kept: usize = count.values().sum();
+    assert_eq!(expired, 10 * 4101 - u64::try_from(kept).expect("few"));
+    assert_eq!(reader.events_evicted().expect("a count"), 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use vigie_collector::config::{self as inputs, Files, Host, Journal, KnownFiles, Syslog};
 use vigie_collector::units::Bytes;
 
-use crate::retention;
+use crate::{log_retention, retention};
 
 /// Everything that can be set; every key has a default. `docs/vigie.toml` shows them all.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -16,6 +16,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// How long which figures are kept.
     pub(crate) retention: Vec<retention::Rule>,
+    /// How long which lines are kept.
+    pub(crate) log_retention: Vec<log_retention::Rule>,
     /// The pages and the API.
     pub(crate) http: Http,
     /// Alerting rules.
@@ -38,6 +40,7 @@ impl Default for Config {
         Self {
             store: Store::default(),
             retention: retention::default(),
+            log_retention: Vec::new(),
             http: Http::default(),
             rules: Rules::default(),
             host: inputs.host,
@@ -52,7 +55,10 @@ impl Default for Config {
 impl Config {
     /// How the store is kept.
     pub(crate) fn store_options(&self) -> vigie_store::Options {
-        self.store.options(retention::rules(&self.retention))
+        vigie_store::Options {
+            log_retention: log_retention::rules(&self.log_retention),
+            ..self.store.options(retention::rules(&self.retention))
+        }
     }
 
     /// The part that sets up inputs.
@@ -109,6 +115,7 @@ impl Store {
     fn options(&self, retention: vigie_store::series::Retention) -> vigie_store::Options {
         vigie_store::Options {
             retention,
+            log_retention: vigie_store::events::LogRetention::default(),
             budget_bytes: self.budget.0,
             series_bytes: self.series_budget.0,
             series_max: self.series_max,
@@ -199,6 +206,7 @@ fn validate(config: &Config) -> Result<(), String> {
         );
     }
     retention::validate(&config.retention)?;
+    log_retention::validate(&config.log_retention)?;
     config.inputs().validate().map_err(|e| e.to_string())?;
     config
         .http
@@ -261,6 +269,10 @@ mod tests {
         assert!(error("[store]\nbudget = \"1 MiB\"").contains("below 64 MiB"));
         assert!(error("[store]\nbudget = \"many\"").starts_with("vigie.toml:2:10: "));
         assert!(error("[store\n").starts_with("vigie.toml:1:"));
+        let rule = |keys| error(&format!("[[log_retention]]\nmatch = \"*\"\n{keys}"));
+        assert!(rule("").contains("neither keep nor budget"));
+        assert!(rule("keep = \"5m\"").contains("below an hour"));
+        assert!(rule("budget = \"1 KiB\"").contains("below 1 MiB"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod context;
 mod demo;
 mod files;
 mod histogram;
+mod log_retention;
 mod logging;
 mod output;
 mod retention;

@@ -23,19 +23,23 @@ const BLOCKS_MAX: usize = 32;
 const RAW_BYTES_MAX: i64 = 16 << 20;
 
 /// The last blocks of a stream, if they are small and many enough.
-fn candidates(conn: &Connection, stream: i64) -> Result<Vec<i64>> {
+fn candidates(conn: &Connection, stream: i64, span_ms: i64) -> Result<Vec<i64>> {
     let mut stmt = conn.prepare_cached(
-        "SELECT id, rows, raw_bytes FROM ev_block WHERE stream = ?1 ORDER BY id DESC LIMIT ?2",
+        "SELECT id, rows, raw_bytes, first_time, last_time FROM ev_block
+         WHERE stream = ?1 ORDER BY id DESC LIMIT ?2",
     )?;
     let limit = i64::try_from(BLOCKS_MAX).unwrap_or(i64::MAX);
     let mut rows = stmt.query([stream, limit])?;
     let (mut ids, mut lines, mut raw) = (Vec::new(), 0i64, 0i64);
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
     while let Some(row) = rows.next()? {
         let n: i64 = row.get(1)?;
         lines += n;
         raw += row.get::<_, i64>(2)?;
+        (first, last) = (first.min(row.get(3)?), last.max(row.get(4)?));
+        let long = last.saturating_sub(first) > span_ms;
         let full = usize::try_from(lines).unwrap_or(0) > ROWS_MAX || raw > RAW_BYTES_MAX;
-        if n >= SMALL_ROWS || full {
+        if n >= SMALL_ROWS || full || long {
             break;
         }
         ids.push(row.get(0)?);
@@ -48,15 +52,16 @@ fn candidates(conn: &Connection, stream: i64) -> Result<Vec<i64>> {
     })
 }
 
-/// Merges the last blocks of a stream if that is worth it: the new block and its place, which is the
+/// Merges the last blocks of a stream, over `span_ms` at most, if that is worth it: the new block and its place, which is the
 /// first one's. The old ones are deleted.
 pub(super) fn run(
     tx: &Transaction<'_>,
     stream: i64,
     name: &Arc<StreamName>,
     key: u64,
+    span_ms: i64,
 ) -> Result<Option<(i64, Sealed)>> {
-    let ids = candidates(tx, stream)?;
+    let ids = candidates(tx, stream, span_ms)?;
     let Some(&first) = ids.first() else {
         return Ok(None);
     };

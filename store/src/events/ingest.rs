@@ -9,6 +9,7 @@ use vigie_parsers::Timestamp;
 use super::compact;
 use super::encode::{SEGMENTS_MAX, Sealed, seal};
 use super::evict::{Limits, Room};
+use super::keep::{self, LogRetention};
 use super::open::{Line, OpenBlock};
 use super::rebuild::StreamName;
 use super::{EventRepair, FILTER_CHUNKS_MAX, counts, journal_id, repair, replay};
@@ -45,6 +46,9 @@ pub(crate) struct Ingest {
     clock: u64,
     expired_hour: i64,
     planned_hour: i64,
+    retention: LogRetention,
+    enforced_minute: i64,
+    planned_minute: i64,
 }
 
 /// One stream.
@@ -105,6 +109,9 @@ impl Ingest {
             clock: 0,
             expired_hour: i64::MIN,
             planned_hour: i64::MIN,
+            retention: options.log_retention.clone(),
+            enforced_minute: i64::MIN,
+            planned_minute: i64::MIN,
         };
         if key.is_none() {
             super::write_key(conn, ingest.key)?;
@@ -263,7 +270,10 @@ impl Ingest {
             sealed |= !stream.sealed.is_empty();
             stream.write(tx, &mut self.next_block, &mut room, self.limits)?;
             if !stream.sealed.is_empty()
-                && let Some((block, merged)) = compact::run(tx, stream.id, &stream.name, self.key)?
+                && let Some((block, merged)) = {
+                    let span = self.retention.span_ms(&stream.name.source);
+                    compact::run(tx, stream.id, &stream.name, self.key, span)?
+                }
             {
                 write_block(tx, stream.id, block, &merged)?;
                 // It knows the small blocks still.
@@ -282,6 +292,11 @@ impl Ingest {
             room.make(tx, journal)?;
             room.finish(tx)?;
         }
+        let minute = now.0.div_euclid(60_000);
+        if sealed || minute != self.enforced_minute {
+            keep::enforce(tx, &self.retention, now)?;
+            self.planned_minute = minute;
+        }
         let hour = now.0.div_euclid(3_600_000);
         if sealed && hour != self.expired_hour {
             counts::expire(tx, now)?;
@@ -293,6 +308,7 @@ impl Ingest {
     /// The transaction of the last `write` is durable.
     pub(crate) fn committed(&mut self) {
         self.expired_hour = self.planned_hour;
+        self.enforced_minute = self.planned_minute;
         self.pending_bytes = 0;
         for stream in self.streams.iter_mut().filter(|s| s.dirty) {
             stream.committed();
@@ -307,7 +323,10 @@ impl Ingest {
             }
             let since = *stream.since.get_or_insert(now);
             let old = now.since_ms(since) >= SEAL_AGE_MS;
-            if (old && stream.open.table.len() >= SEAL_ROWS_MIN) || stream.open.is_full() {
+            // Lines that have an age must not wait for others.
+            let aged = now.since_ms(since) >= self.retention.span_ms(&stream.name.source);
+            let many = stream.open.table.len() >= SEAL_ROWS_MIN;
+            if (old && many) || aged || stream.open.is_full() {
                 stream.rotate(self.key);
             }
         }

@@ -17,6 +17,7 @@ pub mod fuzz;
 mod groups;
 mod hash;
 mod ingest;
+mod keep;
 mod open;
 mod rebuild;
 mod repair;
@@ -44,6 +45,7 @@ use crate::Result;
 
 pub use counts::EventCount;
 pub(crate) use ingest::Ingest;
+pub use keep::{LogRetention, LogRule};
 pub use repair::EventRepair;
 pub use verify::EventReport;
 pub(crate) use view::View;

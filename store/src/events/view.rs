@@ -10,7 +10,7 @@ use vigie_query::{GroupBy, Grouped, Scan, ScanStats, SourceError};
 
 use super::rebuild::{Open, StreamName};
 use super::replay::Replayed;
-use super::{EventCount, EventReport, counts, evict, groups, scan, verify};
+use super::{EventCount, EventReport, counts, evict, groups, keep, scan, verify};
 use crate::Result;
 
 /// More memory than this is not kept from one query to the next.
@@ -158,6 +158,11 @@ impl View {
     /// Rows that the budget pushed out.
     pub(crate) fn evicted(&self, conn: &Connection) -> Result<u64> {
         evict::evicted_rows(conn)
+    }
+
+    /// Rows that went because of a rule of retention.
+    pub(crate) fn expired(&self, conn: &Connection) -> Result<u64> {
+        keep::expired_rows(conn)
     }
 
     /// See [`EventCount`]; what is not sealed yet is counted by minutes.

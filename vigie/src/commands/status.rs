@@ -28,6 +28,8 @@ struct Status {
     sources: Vec<SourceReport>,
     incidents: Vec<Incident>,
     usage: vigie_store::Usage,
+    /// Lines that the budget has pushed out, and those that a rule has.
+    gone: (u64, u64),
 }
 
 impl Status {
@@ -38,6 +40,7 @@ impl Status {
             running: cx.daemon_runs(&sources),
             incidents: reader.incidents(&IncidentFilter::unresolved())?,
             usage: reader.usage()?,
+            gone: (reader.events_evicted()?, reader.events_expired()?),
             sources,
         })
     }
@@ -153,6 +156,8 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
             "series": status.usage.series,
             "series_refused": status.usage.series_refused,
             "events": status.usage.events,
+            "events_evicted": status.gone.0,
+            "events_expired": status.gone.1,
         },
         "sources": sources,
     })
@@ -175,6 +180,12 @@ fn as_text(cx: &Context, status: &Status) -> String {
         usage.series,
         usage.events,
     );
+    let (evicted, expired) = status.gone;
+    if evicted + expired > 0 {
+        out.push_str(&format!(
+            "  {evicted} lines gone for the budget, {expired} by log_retention\n"
+        ));
+    }
     if usage.series_refused > 0 {
         out.push_str(&format!(
             "  {} new series refused (store.series_max); most are of {}\n",

@@ -133,7 +133,7 @@ fn shared(
         format,
         host: host.or_else(own).unwrap_or_else(vigie_collector::host_name),
         now: cx.now,
-        oldest: Timestamp::MIN,
+        retention: cx.config.store_options().log_retention,
         marks: Mutex::new(marks.iter().filter_map(|(_, v)| Mark::decode(v)).collect()),
         followed: writer
             .positions("file:")?

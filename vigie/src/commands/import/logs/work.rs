@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use memchr::{memchr, memrchr};
 use vigie_parsers::formats::{Detector, Format};
 use vigie_parsers::{Context, Origin, Record, Timestamp};
+use vigie_store::events::LogRetention;
 use vigie_store::{EventBatch, Reader};
 
 use super::plan::{Log, Piece};
@@ -63,8 +64,8 @@ pub(super) struct Shared {
     pub(super) host: String,
     /// When the import began: the arrival of its lines.
     pub(super) now: Timestamp,
-    /// Lines before are not kept.
-    pub(super) oldest: Timestamp,
+    /// How long lines are kept.
+    pub(super) retention: LogRetention,
     pub(super) marks: Mutex<Vec<Mark>>,
     /// The daemon's own notes of files that it follows.
     pub(super) followed: Vec<String>,
@@ -111,6 +112,8 @@ struct Taker<'a> {
     record: Record,
     batch: EventBatch,
     held: Held,
+    /// Lines before are not kept.
+    oldest: Timestamp,
     mark: Mark,
     /// Everything before was taken earlier.
     skip: u64,
@@ -126,7 +129,10 @@ impl<'a> Taker<'a> {
         origin: Arc<Origin>,
         out: &'a SyncSender<Message>,
     ) -> Self {
+        let rule = shared.retention.of(&origin.source);
+        let keep = rule.and_then(|rule| rule.keep_ms);
         Self {
+            oldest: keep.map_or(Timestamp::MIN, |ms| shared.now.plus_ms(-ms)),
             context: Context::new(piece.anchor, shared.zone.clone()),
             shared,
             piece,
@@ -274,7 +280,7 @@ impl<'a> Taker<'a> {
         // A line without a time happened when the one before it did.
         let time = own.unwrap_or(Timestamp(self.mark.last));
         self.mark.last = time.0;
-        if time < self.shared.oldest {
+        if time < self.oldest {
             self.account.old += 1;
             return;
         }
