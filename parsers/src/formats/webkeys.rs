@@ -138,6 +138,18 @@ const KEYS: &[(&str, Role)] = &[
 /// No key is longer.
 const LEN_MAX: usize = 32;
 
+/// By length, the last letters of the keys, as bits: nearly all other keys are turned away here.
+const LAST: [u32; LEN_MAX] = {
+    let mut last = [0; LEN_MAX];
+    let mut n = 0;
+    while n < KEYS.len() {
+        let name = KEYS[n].0.as_bytes();
+        last[name.len()] |= 1 << (name[name.len() - 1] & 31);
+        n += 1;
+    }
+    last
+};
+
 /// Keys of one length.
 type Keys = Vec<(&'static [u8], Role)>;
 
@@ -152,9 +164,19 @@ static BY_LEN: LazyLock<[Keys; LEN_MAX]> = LazyLock::new(|| {
 /// What a key of these parts, joined by dots, stands for.
 #[inline]
 pub(super) fn role(parts: &[&[u8]]) -> Option<Role> {
-    let len = parts.iter().map(|p| p.len() + 1).sum::<usize>();
-    let candidates = BY_LEN.get(len.checked_sub(1)?)?;
-    candidates
+    let dots = parts.len().checked_sub(1)?;
+    let len = parts.iter().fold(dots, |n, p| n.saturating_add(p.len()));
+    let end = parts.last()?.last()? & 31;
+    if LAST.get(len)? >> end & 1 == 0 {
+        return None;
+    }
+    known(len, parts)
+}
+
+#[inline(never)]
+fn known(len: usize, parts: &[&[u8]]) -> Option<Role> {
+    BY_LEN
+        .get(len)?
         .iter()
         .find(|(name, _)| is_joined(name, parts))
         .map(|&(_, role)| role)
