@@ -5,6 +5,7 @@
 
 mod follow;
 mod input;
+mod journal;
 mod lines;
 
 use std::cell::{Cell, RefCell};
@@ -15,8 +16,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use vigie_collector::JournalFile;
 use vigie_parsers::Event;
 use vigie_parsers::formats::Format;
+use vigie_parsers::journal::Journal;
 use vigie_query::log::{Groups, Prefilter};
 use vigie_query::{EventSource, GroupBy, Grouped, Order, Scan, ScanStats, SourceError};
 
@@ -90,6 +93,55 @@ impl Files {
         opened.map_err(|e| SourceError::Store(format!("{}: {e}", path.display())))
     }
 
+    /// Every entry of a journal that may match, as [`Self::each_line`]; its path, and the number of lines
+    /// before it.
+    fn each_entry(
+        file: &mut Journal<JournalFile>,
+        (path, number): (&Path, &mut u64),
+        scan: &Scan<'_>,
+        prefilter: Option<&Prefilter>,
+        stats: &mut ScanStats,
+        each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, SourceError> {
+        let origin = journal::origin(path);
+        let texts = origin.fields.iter().map(|f| f.1.as_str());
+        let foreign = |p: &&Prefilter| {
+            let mut all = texts.clone().chain([origin.source.as_str()]);
+            all.all(|text| p.is_foreign_to(text.as_bytes()))
+        };
+        let prefilter = prefilter.filter(foreign);
+        let (mut seen, mut stopped) = (0u64, None);
+        let read = journal::each_entry(file, &origin, number, prefilter, &mut |event| {
+            seen += 1;
+            if seen.is_multiple_of(CHECK_EVERY)
+                && let Some(reason) = scan.must_stop()
+            {
+                stopped = Some(reason);
+                return ControlFlow::Break(());
+            }
+            each(event)
+        });
+        stats.blocks += 1;
+        stats.blocks_read += 1;
+        if let Some(reason) = stopped {
+            stats.incomplete = Some(reason.to_owned());
+        }
+        match read {
+            Ok(read) => {
+                stats.bytes_read += read.bytes;
+                stats.events_checked += read.entries;
+                if let Some(damage) = read.damage {
+                    tracing::warn!("{}: {damage}", path.display());
+                }
+                Ok(read.flow)
+            }
+            Err(e) => {
+                stats.incomplete = Some(format!("{}: {e}", path.display()));
+                Ok(ControlFlow::Continue(()))
+            }
+        }
+    }
+
     /// Every line of every file that may match, read by its format.
     fn each_line(
         &self,
@@ -100,6 +152,13 @@ impl Files {
     ) -> Result<(), SourceError> {
         let mut number = 0;
         for path in &self.paths {
+            if let Some(mut file) = journal::open(path)? {
+                let place = (path.as_path(), &mut number);
+                if Self::each_entry(&mut file, place, scan, prefilter, stats, each)?.is_break() {
+                    return Ok(());
+                }
+                continue;
+            }
             let mut input = self.open(path)?;
             let mut lines = Lines::new(path, input.modified, self.zone.clone(), number);
             lines.set_format(self.format);

@@ -16,6 +16,7 @@ mod docs;
 mod forwarders;
 mod import_logs;
 mod imports;
+mod journal;
 mod layers;
 mod logs;
 mod peers;

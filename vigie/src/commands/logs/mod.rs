@@ -73,7 +73,9 @@ fn flags(command: Command) -> Command {
                 .action(ArgAction::Append)
                 .num_args(1..)
                 .value_parser(value_parser!(PathBuf))
-                .help("Read these files (gzip, zstd, - too) instead of the store"),
+                .help(
+                    "Read these files (gzip, zstd, systemd journals, - too) instead of the store",
+                ),
         )
         .arg(
             Arg::new("log-format")
