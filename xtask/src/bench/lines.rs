@@ -17,14 +17,14 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(n)) >> 64)
             .try_into()
             .unwrap_or(0)
     }
 
     /// Small ones often, large ones seldom: about as `1/x`.
-    fn skewed(&mut self, n: u64) -> u64 {
+    pub(super) fn skewed(&mut self, n: u64) -> u64 {
         let bits = u64::from(64 - n.leading_zeros());
         let shift = self.below(bits);
         self.below((n >> shift).max(1))

@@ -6,6 +6,7 @@ mod lines;
 mod parse;
 mod process;
 mod series;
+mod sources;
 
 use std::str::FromStr;
 
@@ -33,6 +34,11 @@ const BENCHES: &[Bench] = &[
         name: "events",
         about: "the event store: lines in, bytes on disk, queries",
         run: events::run,
+    },
+    Bench {
+        name: "sources",
+        about: "systemd's journal: scanned, searched, taken in, beside journalctl",
+        run: sources::run,
     },
     Bench {
         name: "idle",
