@@ -70,7 +70,7 @@ struct Unpacked {
 const UNPACKED: &[Unpacked] = &[Unpacked {
     // Debian lets only one of rsyslog and syslog-ng be installed.
     name: "syslog-ng",
-    packages: &["syslog-ng-core", "libivykis0", "libnet1"],
+    packages: &["syslog-ng-core", "libivykis0", "libnet1", "libwrap0"],
 }];
 
 /// Installs what is missing, when this is Debian and we may.
