@@ -13,9 +13,7 @@ const BOT_WORDS: &[&[u8]] = &[
     b"fetcher",
     b"scanner",
     b"indexer",
-    // Crawlers for models and assistants that do not say bot.
-    b"anthropic-ai",
-    b"claude-",
+    // Those that do not say bot.
     b"cohere-ai",
     b"ai2bot",
     b"chatgpt-user",
@@ -193,7 +191,7 @@ mod tests {
                 true,
             ),
             (
-                "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0)",
+                "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; PetalBot/1.0)",
                 true,
             ),
             ("Mozilla/5.0 (compatible; ChatGPT-User/1.0)", true),
