@@ -17,6 +17,8 @@ const COUNT: usize = 2000;
 const LISTEN: &str = r#"
 [host]
 enabled = false
+[journal]
+enabled = false
 [known_files]
 enabled = false
 [[syslog]]
