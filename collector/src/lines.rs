@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::{Detector, Format};
 use vigie_parsers::{Context, Field, Name, Origin, Record, Span, Timestamp};
-use vigie_store::{EventBatch, Registry, SampleBatch};
+use vigie_store::{EventBatch, Registry, SampleBatch, SampleRow};
 
 use crate::alive::Alive;
 use crate::figures::Figures;
@@ -105,4 +105,17 @@ impl Lines {
     pub(crate) fn figures(&mut self) -> SampleBatch {
         self.figures.take()
     }
+}
+
+/// What several readers have counted, and what is left of others. They may count into the same
+/// series: each comes in order of time.
+pub(crate) fn figures<'a>(
+    mut rows: Vec<SampleRow>,
+    all: impl IntoIterator<Item = &'a mut Lines>,
+) -> SampleBatch {
+    for lines in all {
+        rows.append(&mut lines.figures().rows);
+    }
+    rows.sort_by_key(|row| (row.series, row.time));
+    SampleBatch { rows }
 }

@@ -1,19 +1,17 @@
 //! systemd's journal, read from its files and followed live.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use vigie_parsers::Timestamp;
 use vigie_parsers::journal::Error;
 use vigie_store::Batch;
 
-use super::watch::Watch;
+use super::watch::{self, Follow};
 use super::{Input, Start};
 use crate::alive::Alive;
-use crate::budget::Patience;
 use crate::config;
-use crate::outlet::{Ended, Outlet};
+use crate::outlet::Ended;
 use crate::status::Status;
 use followed::Wanted;
 use follower::{Follower, Plan};
@@ -34,9 +32,6 @@ pub(super) const INPUT: Input = Input {
     start,
 };
 
-/// New files in folders that are not watched are found so often.
-const SCAN: Duration = Duration::from_secs(10);
-
 fn start(s: &mut Start<'_>) {
     let config = &s.config.journal;
     if !config.enabled {
@@ -54,41 +49,9 @@ fn start(s: &mut Start<'_>) {
     let counters = (s.outlet.registry().clone(), s.outlet.alive.clone());
     let follower = Follower::new(plan, s.positions, counters, s.outlet.status.clone());
     let (outlet, runtime) = (s.outlet.clone(), Handle::current());
-    s.tasks
-        .spawn_thread("journal", move || run(follower, &outlet, &runtime));
-}
-
-fn run(mut follower: Follower, outlet: &Outlet, runtime: &Handle) {
-    let mut watch = Watch::new(outlet, "journal");
-    let mut scanned: Option<Instant> = None;
-    loop {
-        let scan = scanned.is_none_or(|at| at.elapsed() >= SCAN)
-            || watch.saw_entries()
-            || follower.is_crowded();
-        if scan {
-            scanned = Some(Instant::now());
-        }
-        let mut send = |batch| {
-            // Between two batches is the place to end: the rest is read at the next start.
-            if outlet.shutdown.is_cancelled() {
-                return Err(Ended);
-            }
-            runtime.block_on(outlet.send(Patience::Waits, batch))
-        };
-        let more = match follower.poll(outlet.now(), scan, &mut send) {
-            Ok(more) => more,
-            Err(Ended) => return,
-        };
-        if scan {
-            watch.update(&follower.directories());
-        }
-        if !more && !runtime.block_on(watch.wait(outlet)) {
-            return;
-        }
-        if outlet.shutdown.is_cancelled() {
-            return;
-        }
-    }
+    s.tasks.spawn_thread("journal", move || {
+        watch::run(follower, "journal", &outlet, &runtime);
+    });
 }
 
 /// Whether this machine keeps a journal that we can read and follow.

@@ -1,15 +1,11 @@
 //! Log files, followed as they grow: those that vigie recognises, and those that the operator names.
 
-use std::time::{Duration, Instant};
-
 use jiff::tz::TimeZone;
 use tokio::runtime::Handle;
 use vigie_parsers::joining::Joining;
 
-use super::watch::Watch;
-use super::{Input, Start};
+use super::{Input, Start, watch};
 use crate::alive::Alive;
-use crate::budget::Patience;
 use crate::config::Config;
 use crate::outlet::{Ended, Outlet};
 use crate::status::Status;
@@ -31,9 +27,6 @@ pub(super) const INPUT: Input = Input {
     start,
 };
 
-/// New files in directories that are not watched are found so often.
-const SCAN: Duration = Duration::from_secs(10);
-
 fn start(s: &mut Start<'_>) {
     let groups = groups(s.config, s.host, s.outlet);
     if groups.is_empty() {
@@ -43,8 +36,9 @@ fn start(s: &mut Start<'_>) {
     let status = s.outlet.status.clone();
     let tailer = Tailer::new(groups, s.positions, counters, status);
     let (outlet, runtime) = (s.outlet.clone(), Handle::current());
-    s.tasks
-        .spawn_thread("files", move || run(tailer, &outlet, &runtime));
+    s.tasks.spawn_thread("files", move || {
+        watch::run(tailer, "files", &outlet, &runtime);
+    });
 }
 
 /// Reads files from their beginning to their end, whatever their last line looks like, and returns:
@@ -124,38 +118,4 @@ fn groups(config: &Config, host: &str, outlet: &Outlet) -> Vec<Group> {
         }
     }
     groups
-}
-
-fn run(mut tailer: Tailer, outlet: &Outlet, runtime: &Handle) {
-    let mut watch = Watch::new(outlet, "files");
-    let mut scanned: Option<Instant> = None;
-    loop {
-        let scan = scanned.is_none_or(|at| at.elapsed() >= SCAN)
-            || tailer.is_stale()
-            || watch.saw_entries();
-        if scan {
-            scanned = Some(Instant::now());
-        }
-        let mut send = |batch| {
-            // Between two batches is the place to end: the rest is read at the next start.
-            if outlet.shutdown.is_cancelled() {
-                return Err(Ended);
-            }
-            runtime.block_on(outlet.send(Patience::Waits, batch))
-        };
-        let more = match tailer.poll(outlet.now(), scan, &mut send) {
-            Ok(more) => more,
-            Err(Ended) => return,
-        };
-        if scan {
-            watch.update(&tailer.directories());
-        }
-        if !more && !runtime.block_on(watch.wait(outlet)) {
-            // The last look hands over what has come since.
-            return;
-        }
-        if outlet.shutdown.is_cancelled() {
-            return;
-        }
-    }
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::journal::{Damage, Error, LineWriter};
 use vigie_parsers::{Origin, Timestamp, formats};
-use vigie_store::{Batch, EventBatch, Registry, SampleBatch};
+use vigie_store::{Batch, EventBatch, Registry};
 
+use super::super::watch::{Follow, Sink};
 use super::file::{self, JournalFile};
 use super::followed::{Followed, Wanted, folder};
 use super::position::{FOLDER_PREFIX, FileId, PREFIX, Position};
 use crate::alive::Alive;
-use crate::lines::{BATCH_BYTES, Lines};
+use crate::lines::{self, BATCH_BYTES, Lines};
 use crate::outlet::Ended;
 use crate::status::{Source, Status};
 
@@ -31,9 +32,6 @@ const SHARE_BYTES: usize = 8 << 20;
 const WARM_MAX: usize = 8;
 /// Files in memory that are gone, remembered because what was in them may come again from the disk.
 const GONE_MAX: usize = 16;
-
-/// Where batches go.
-pub(super) type Sink<'a> = dyn FnMut(Batch) -> Result<(), Ended> + 'a;
 
 /// What to follow.
 pub(super) struct Plan {
@@ -76,6 +74,37 @@ struct Folder {
 /// The next entry of a file: earlier ones first.
 type Next = Reverse<(u64, u64, FileId)>;
 
+impl Follow for Follower {
+    /// Reads on in all files. `scan` also looks for new ones. Whether there is more to read at once.
+    fn poll(&mut self, now: Timestamp, scan: bool, sink: &mut Sink<'_>) -> Result<bool, Ended> {
+        if scan {
+            self.scan(now);
+        }
+        let mut groups: BTreeMap<_, Vec<FileId>> = BTreeMap::new();
+        for (id, file) in &self.files {
+            groups.entry(file.group()).or_default().push(*id);
+        }
+        let mut more = false;
+        for ids in groups.values() {
+            more |= self.read_group(ids, now, sink)?;
+        }
+        self.flush(sink)?;
+        self.account();
+        Ok(more || (self.crowded && self.files.len() < FILES_MAX))
+    }
+
+    /// Whether a scan would find files that had no place before.
+    fn wants_scan(&self) -> bool {
+        self.crowded && self.files.len() < FILES_MAX
+    }
+
+    /// The folders in which something may happen.
+    fn directories(&self) -> BTreeSet<PathBuf> {
+        let folders = self.folders.iter().map(|f| &f.path);
+        folders.chain(&self.plan.dirs).cloned().collect()
+    }
+}
+
 impl Follower {
     pub(super) fn new(
         plan: Plan,
@@ -117,41 +146,7 @@ impl Follower {
 
     /// Whether files were looked for, and all of them have their place.
     pub(super) fn has_looked(&self) -> bool {
-        self.looked && !self.is_crowded()
-    }
-
-    /// Reads on in all files. `scan` also looks for new ones. Whether there is more to read at once.
-    pub(super) fn poll(
-        &mut self,
-        now: Timestamp,
-        scan: bool,
-        sink: &mut Sink<'_>,
-    ) -> Result<bool, Ended> {
-        if scan {
-            self.scan(now);
-        }
-        let mut groups: BTreeMap<_, Vec<FileId>> = BTreeMap::new();
-        for (id, file) in &self.files {
-            groups.entry(file.group()).or_default().push(*id);
-        }
-        let mut more = false;
-        for ids in groups.values() {
-            more |= self.read_group(ids, now, sink)?;
-        }
-        self.flush(sink)?;
-        self.account();
-        Ok(more || (self.crowded && self.files.len() < FILES_MAX))
-    }
-
-    /// The folders in which something may happen.
-    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        let folders = self.folders.iter().map(|f| &f.path);
-        folders.chain(&self.plan.dirs).cloned().collect()
-    }
-
-    /// Whether a scan would find files that had no place before.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.crowded && self.files.len() < FILES_MAX
+        self.looked && !self.wants_scan()
     }
 
     /// Looks for files: new ones, others under new names, and those that are gone.
@@ -591,12 +586,7 @@ impl Follower {
         if self.events.is_empty() && positions.is_empty() {
             return Ok(());
         }
-        let mut samples = SampleBatch::default();
-        for folder in &mut self.folders {
-            samples.rows.extend(folder.lines.figures().rows);
-        }
-        // Several folders may count into one series.
-        samples.rows.sort_by_key(|row| (row.series, row.time));
+        let samples = lines::figures(Vec::new(), self.folders.iter_mut().map(|f| &mut f.lines));
         sink(Batch {
             events: std::mem::take(&mut self.events),
             samples,

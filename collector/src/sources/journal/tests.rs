@@ -9,6 +9,7 @@ use vigie_parsers::{Field, Name, Timestamp};
 use vigie_store::{Batch, Options, Registry, Writer};
 use vigie_testkit::{export, program, write_journal};
 
+use super::super::watch::Follow;
 use super::followed::Wanted;
 use super::follower::{Follower, Plan};
 use crate::alive::Alive;

@@ -11,12 +11,12 @@ use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::{Instant, sleep};
 use vigie_parsers::Timestamp;
 use vigie_parsers::framing::datagram;
-use vigie_store::{Batch, EventBatch, SampleBatch};
+use vigie_store::{Batch, EventBatch};
 
 use super::datagrams::{self, Datagrams};
 use super::{Claimant, Common, Note};
 use crate::budget::Patience;
-use crate::lines::Lines;
+use crate::lines::{self, Lines};
 use crate::outlet::Ended;
 use crate::sockets::Bound;
 
@@ -213,7 +213,7 @@ impl Packets {
         }
         let batch = Batch {
             events: std::mem::take(&mut self.events),
-            samples: figures(&mut self.lines),
+            samples: lines::figures(Vec::new(), &mut self.lines),
             ..Batch::default()
         };
         self.common.outlet.send(Patience::Urgent, batch).await?;
@@ -240,13 +240,4 @@ impl Packets {
         sleep(ERROR_REST).await;
         Ok(())
     }
-}
-
-/// What all readers of lines have counted.
-fn figures(lines: &mut [Lines]) -> SampleBatch {
-    let mut all = SampleBatch::default();
-    for each in lines {
-        all.rows.append(&mut each.figures().rows);
-    }
-    all
 }

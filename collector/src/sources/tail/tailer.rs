@@ -16,14 +16,15 @@ use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
 use vigie_parsers::joining::Joining;
 use vigie_parsers::{Origin, Timestamp};
-use vigie_store::{Batch, EventBatch, Registry, SampleBatch, SampleRow, SourceState};
+use vigie_store::{Batch, EventBatch, Registry, SampleRow, SourceState};
 
+use super::super::watch::{Follow, Sink};
 use super::followed::{self, BUFFER_BYTES, Followed, Look};
 use super::identity::{Id, Print};
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX, Position};
 use crate::alive::Alive;
-use crate::lines::Lines;
+use crate::lines::{self, Lines};
 use crate::outlet::Ended;
 use crate::status::Status;
 
@@ -50,9 +51,6 @@ pub(super) struct Group {
     pub(super) backlog: u64,
 }
 
-/// Where batches go.
-pub(super) type Sink<'a> = dyn FnMut(Batch) -> Result<(), Ended> + 'a;
-
 /// See the module.
 pub(super) struct Tailer {
     groups: Vec<Group>,
@@ -73,6 +71,38 @@ pub(super) struct Tailer {
     touched: BTreeMap<Id, Option<Vec<u8>>>,
     marks: Vec<String>,
     buffer: Vec<u8>,
+}
+
+impl Follow for Tailer {
+    /// Reads on in all files. `scan` also looks for new ones and for rotated ones, at the cost of
+    /// walking directories. Whether there is more to read at once.
+    fn poll(&mut self, now: Timestamp, scan: bool, sink: &mut Sink<'_>) -> Result<bool, Ended> {
+        self.restore();
+        let mut more = self.read_all(now, sink)?;
+        if scan {
+            self.scan();
+            more |= self.read_all(now, sink)?;
+        }
+        if !more {
+            self.close_quiet(now);
+        }
+        self.flush(sink)?;
+        Ok(more)
+    }
+
+    /// Whether a name leads to another file than before: time for a scan.
+    fn wants_scan(&self) -> bool {
+        self.files.values().filter(|f| f.wanted).any(|f| {
+            let now = std::fs::metadata(&f.place).map(|m| Id::of(&m)).ok();
+            now != Some(f.id())
+        })
+    }
+
+    /// The directories in which something may happen to the files.
+    fn directories(&self) -> BTreeSet<PathBuf> {
+        let parents = self.files.values().filter_map(|f| f.place.parent());
+        parents.map(Path::to_owned).collect()
+    }
 }
 
 impl Tailer {
@@ -105,27 +135,6 @@ impl Tailer {
         }
     }
 
-    /// Reads on in all files. `scan` also looks for new ones and for rotated ones, at the cost of
-    /// walking directories. Whether there is more to read at once.
-    pub(super) fn poll(
-        &mut self,
-        now: Timestamp,
-        scan: bool,
-        sink: &mut Sink<'_>,
-    ) -> Result<bool, Ended> {
-        self.restore();
-        let mut more = self.read_all(now, sink)?;
-        if scan {
-            self.scan();
-            more |= self.read_all(now, sink)?;
-        }
-        if !more {
-            self.close_quiet(now);
-        }
-        self.flush(sink)?;
-        Ok(more)
-    }
-
     /// Takes the last lines of all files, though they have no end: nothing will be added.
     pub(super) fn finish(&mut self, now: Timestamp, sink: &mut Sink<'_>) -> Result<(), Ended> {
         while self.poll(now, true, sink)? {}
@@ -137,20 +146,6 @@ impl Tailer {
             }
         }
         self.flush(sink)
-    }
-
-    /// The directories in which something may happen to the files.
-    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        let parents = self.files.values().filter_map(|f| f.place.parent());
-        parents.map(Path::to_owned).collect()
-    }
-
-    /// Whether a name leads to another file than before: time for a scan.
-    pub(super) fn is_stale(&self) -> bool {
-        self.files.values().filter(|f| f.wanted).any(|f| {
-            let now = std::fs::metadata(&f.place).map(|m| Id::of(&m)).ok();
-            now != Some(f.id())
-        })
     }
 
     /// Those without a wanted name first: their lines are older.
@@ -504,14 +499,8 @@ impl Tailer {
         if self.events.is_empty() && positions.is_empty() {
             return Ok(());
         }
-        let mut samples = SampleBatch {
-            rows: std::mem::take(&mut self.rows),
-        };
-        for file in self.files.values_mut() {
-            samples.rows.extend(file.lines.figures().rows);
-        }
-        // Several files may count into one series.
-        samples.rows.sort_by_key(|row| (row.series, row.time));
+        let rows = std::mem::take(&mut self.rows);
+        let samples = lines::figures(rows, self.files.values_mut().map(|f| &mut f.lines));
         sink(Batch {
             events: std::mem::take(&mut self.events),
             samples,

@@ -15,6 +15,7 @@ use vigie_query::log::Filter;
 use vigie_query::{EventSource, Order, Scan};
 use vigie_store::{Batch, Options, Registry, SourceState, Writer};
 
+use super::super::watch::Follow;
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX};
 use super::tailer::{Group, Tailer};
