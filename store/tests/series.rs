@@ -177,7 +177,7 @@ fn refused_readings_are_counted() {
         (gauge, t, Reading::Gauge(f64::INFINITY)),
         (counter, t, Reading::Increase(-1.0)),
         (gauge, t + DAY_MS, Reading::Gauge(1.0)),
-        (gauge, t - DAY_MS, Reading::Gauge(1.0)),
+        (gauge, t - 1000 * DAY_MS, Reading::Gauge(1.0)),
         (gauge, i64::MIN, Reading::Gauge(1.0)),
         (gauge, i64::MAX, Reading::Gauge(1.0)),
         (gauge, t, Reading::Counter(1)),

@@ -8,37 +8,29 @@ use rusqlite::{Connection, Transaction};
 use vigie_parsers::Timestamp;
 use vigie_query::Labels;
 
+use super::cells::Cells;
 use super::group::{Group, Late};
 use super::ingest::Ingest;
+use super::journal;
 use super::journal::Event;
 use super::lane::{Effect, Lane, Tag, add_units, spread};
 use super::layout::{LANES, slot_of};
 use super::old::{self, OldSeries, Taken};
-use super::page::{Cell, Lanes, Page, Scratch};
+use super::page::{Cell, Scratch};
 use super::registry::Place;
 use super::rename::NewName;
 use super::retention::Pattern;
-use super::{journal, seal};
 use crate::{Reading, Result, SampleRow};
 
 /// Counters may be so many spacings apart.
 const HEARTBEAT_SPACINGS: i64 = 3;
-
-/// The chunk of one archive of one group that is being filled.
-struct Buffer {
-    chunk: i64,
-    first: i64,
-    /// `cells[lane * n + slot]`.
-    cells: Vec<Cell>,
-    totals: [Option<f64>; LANES],
-}
 
 /// One run of bulk readings.
 pub(super) struct Fill<'t> {
     tx: &'t Transaction<'t>,
     heartbeat_ms: i64,
     /// By group, then by archive.
-    buffers: Vec<Vec<Option<Buffer>>>,
+    buffers: Vec<Vec<Option<Cells>>>,
     /// From when on each archive of each group reaches.
     oldest_ms: Vec<Vec<i64>>,
     /// The states of counters as they were then, by group and lane.
@@ -263,11 +255,9 @@ impl Fill<'_> {
         if slot < oldest {
             return Ok(());
         }
-        let slots = group.rings.archive(archive).n;
-        let n = usize::try_from(slots).unwrap_or(0);
-        let buffer = &mut self.buffers[group.rings.group as usize][archive];
-        let held = |b: &Buffer| (b.first..b.first + slots).contains(&slot);
-        if !buffer.as_ref().is_some_and(held) {
+        let (lanes, at) = (group.lanes.len(), group.rings.group as usize);
+        let buffer = &mut self.buffers[at][archive];
+        if !buffer.as_ref().is_some_and(|b| b.slots().contains(&slot)) {
             let chunk = group.rings.chunk_of(archive, slot);
             if chunk >= group.sealed[archive] {
                 if archive == 0 {
@@ -276,22 +266,27 @@ impl Fill<'_> {
                 return Ok(());
             }
             if let Some(full) = buffer.take() {
-                write(self.tx, group, archive, &full, &mut self.scratch)?;
+                full.write(self.tx, &group.rings, lanes, &mut self.scratch)?;
             }
             let ends_ms = group.rings.begins(archive, chunk + 1);
             group.newest = group.newest.max(slot_of(ends_ms, group.step_ms()));
-            *buffer = Some(load(self.tx, group, archive, chunk, &mut self.scratch)?);
+            let place = (archive, chunk);
+            *buffer = Some(Cells::load(
+                self.tx,
+                &group.rings,
+                place,
+                &mut self.scratch,
+            )?);
         }
         if let Some(buffer) = buffer {
-            let at = usize::try_from(slot - buffer.first).unwrap_or(0);
-            let held = &mut buffer.cells[lane * n + at];
-            match (archive, change) {
-                (0, change) => {
+            if let Some(held) = buffer.at(lane, slot) {
+                if archive == 0 {
                     let mut value = if held.count == 0 { f64::NAN } else { held.last };
                     change.apply(&mut value);
                     *held = Cell::of(value);
+                } else {
+                    held.add(&cell);
                 }
-                _ => held.add(&cell),
             }
             if buffer.totals[lane].is_none() {
                 buffer.totals[lane] = total;
@@ -304,10 +299,9 @@ impl Fill<'_> {
     fn finish(mut self, groups: &mut [Group]) -> Result<Vec<usize>> {
         let mut touched = Vec::new();
         for (at, group) in groups.iter_mut().enumerate() {
-            for (archive, buffer) in self.buffers[at].iter_mut().enumerate() {
-                if let Some(buffer) = buffer.take() {
-                    write(self.tx, group, archive, &buffer, &mut self.scratch)?;
-                }
+            for buffer in self.buffers[at].iter_mut().filter_map(Option::take) {
+                let lanes = group.lanes.len();
+                buffer.write(self.tx, &group.rings, lanes, &mut self.scratch)?;
             }
             let mut any = false;
             for (lane, then) in self.lanes[at].iter().enumerate() {
@@ -329,73 +323,4 @@ impl Fill<'_> {
         }
         Ok(touched)
     }
-}
-
-fn load(
-    tx: &Transaction<'_>,
-    group: &Group,
-    archive: usize,
-    chunk: i64,
-    scratch: &mut Scratch,
-) -> Result<Buffer> {
-    let n = usize::try_from(group.rings.archive(archive).n).unwrap_or(0);
-    let first = group.rings.first_slot(archive, chunk);
-    let mut buffer = Buffer {
-        chunk,
-        first,
-        cells: vec![Cell::default(); LANES * n],
-        totals: [None; LANES],
-    };
-    if let Some(bytes) = seal::read_page(tx, &group.rings, archive, chunk)?
-        && let Some(page) = Page::open(&bytes).filter(|p| p.chunk == chunk && p.archive == archive)
-    {
-        for lane in 0..LANES {
-            let head = page.read(lane, scratch, |slot, cell| {
-                buffer.cells[lane * n + slot] = cell
-            });
-            buffer.totals[lane] = head.and_then(|h| h.total);
-        }
-    }
-    Ok(buffer)
-}
-
-fn write(
-    tx: &Transaction<'_>,
-    group: &Group,
-    archive: usize,
-    buffer: &Buffer,
-    scratch: &mut Scratch,
-) -> Result<()> {
-    let n = usize::try_from(group.rings.archive(archive).n).unwrap_or(0);
-    let totals = &buffer.totals[..group.lanes.len()];
-    let place = (archive, buffer.chunk);
-    if archive > 0 {
-        return seal::write_page(
-            tx,
-            &group.rings,
-            place,
-            Lanes::Coarse {
-                cells: &buffer.cells,
-            },
-            totals,
-            scratch,
-        );
-    }
-    let mut rows = vec![f64::NAN; n * LANES];
-    for (lane, cells) in buffer.cells.chunks_exact(n).enumerate() {
-        for (slot, cell) in cells.iter().enumerate().filter(|(_, c)| c.count > 0) {
-            rows[slot * LANES + lane] = cell.last;
-        }
-    }
-    seal::write_page(
-        tx,
-        &group.rings,
-        place,
-        Lanes::Raw {
-            rows: &rows,
-            stride: LANES,
-        },
-        totals,
-        scratch,
-    )
 }

@@ -249,9 +249,14 @@ impl Group {
         let (time_ms, slot) = (moment.time_ms, moment.slot);
         self.open_at(time_ms);
         let step_ms = self.step_ms();
+        let paged = moment.chunk < self.sealed[0];
         let state = &mut self.lanes[lane];
-        let last_ms = state.last_ms;
+        let (last_ms, total) = (state.last_ms, state.total);
         let (effect, note) = state.take(reading, time_ms, self.heartbeat_ms[lane]);
+        if paged && state.tag == Tag::Increase {
+            // Pages after it say their totals without it, and would show it as growth of their own.
+            state.total = total;
+        }
         match effect {
             Effect::None => {
                 if let Some(reason) = note.reason() {
@@ -327,15 +332,6 @@ impl Group {
         }
         let offset = usize::try_from(slot - first).unwrap_or(0);
         change.apply(self.chunks.entry(chunk).or_default().cell(offset, lane));
-    }
-
-    /// A counter's total before the first slot of a chunk that is still open.
-    pub(crate) fn total_before(&self, lane: usize, chunk: i64) -> Option<f64> {
-        let state = self.lanes.get(lane).filter(|l| l.tag.is_counter())?;
-        let rows = self.chunks.range(chunk..).flat_map(|(_, c)| c.rows());
-        let open = rows.filter_map(|row| row.get(lane));
-        let since: f64 = open.filter(|v| !v.is_nan()).sum();
-        Some(add_units(state.total - since, 0, state.decimals))
     }
 
     /// The totals of all lanes before a chunk.

@@ -13,6 +13,7 @@ use super::codec::Input;
 use super::group::{Group, Moment};
 use super::journal::{self, Event, Plan, Recorder, Ring};
 use super::lane::{Lane, Note, Tag, Told};
+use super::layout::{Archive, slot_of};
 use super::page::Scratch;
 use super::pauses;
 use super::registry::{
@@ -46,7 +47,7 @@ pub struct Counts {
     pub out_of_order: u64,
     /// From farther ahead than a clock may be wrong.
     pub future: u64,
-    /// Older than the finest ring.
+    /// Older than every archive.
     pub too_old: u64,
     /// NaN, infinite, or a negative count.
     pub not_finite: u64,
@@ -525,6 +526,13 @@ impl Ingest {
         let group = &mut self.groups[at];
         let moment = group.moment(first.time.0);
         let untimely = untimely(group, &moment, now_ms);
+        let old = untimely.is_none() && !reaches(group, 0, moment.time_ms, now_ms);
+        if old && group.sealed.is_empty() {
+            // What is older than the finest ring goes into pages. Only the writer knows the present:
+            // readers need a checkpoint.
+            group.begin_at(now_ms);
+            self.broken.push(number);
+        }
         let (late, taken) = (group.late.len(), self.counts.taken + self.counts.told);
         for row in run {
             let Some(place) = places.of(row) else {
@@ -616,14 +624,19 @@ fn untimely(group: &Group, moment: &Moment, now_ms: i64) -> Option<Refusal> {
     if moment.time_ms > now_ms.saturating_add(FUTURE_MS) {
         return Some(|c| &mut c.future);
     }
+    let reached = reaches(group, 0, moment.time_ms, now_ms)
+        || (1..group.rings.len()).any(|a| reaches(group, a, moment.time_ms, now_ms));
+    (!reached).then_some(|c| &mut c.too_old)
+}
+
+/// Whether the ring of an archive still has a row for a moment.
+fn reaches(group: &Group, archive: usize, time_ms: i64, now_ms: i64) -> bool {
+    let rings = &group.rings;
+    let Archive { step_ms, ring, .. } = rings.archive(archive);
+    let chunk = |time_ms| rings.chunk_of(archive, slot_of(time_ms, step_ms));
     // One chunk to spare, because the ring may turn before late slots are merged.
-    let reach = group.rings.archive(0).ring - 2;
-    let oldest = group.moment(now_ms).chunk - reach;
-    let sealed = group
-        .sealed
-        .first()
-        .is_some_and(|s| moment.chunk < s - reach);
-    (moment.chunk < oldest || sealed).then_some(|c| &mut c.too_old)
+    let newest = group.sealed.get(archive).copied();
+    chunk(time_ms) >= chunk(now_ms).max(newest.unwrap_or(i64::MIN)) - (ring - 2)
 }
 
 /// Whether a reading is taken, and if so, whether as a new base.

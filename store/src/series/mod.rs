@@ -6,12 +6,16 @@
 
 mod answer;
 mod backfill;
+mod cells;
 mod codec;
 mod gaps;
 mod group;
 mod ingest;
 mod journal;
 mod lane;
+mod late;
+#[cfg(test)]
+mod late_tests;
 mod layout;
 #[cfg(test)]
 mod model_tests;

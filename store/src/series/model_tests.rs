@@ -147,16 +147,16 @@ impl Rig {
 
 /// What one series should hold.
 #[derive(Clone, Debug, Default)]
-struct Model {
-    slots: BTreeMap<i64, f64>,
-    last: Option<(i64, f64)>,
+pub(super) struct Model {
+    pub(super) slots: BTreeMap<i64, f64>,
+    pub(super) last: Option<(i64, f64)>,
 }
 
 const STEP_MS: i64 = 1000;
 const HEARTBEAT_MS: i64 = 10_000;
 
 impl Model {
-    fn gauge(&mut self, time_ms: i64, value: f64) {
+    pub(super) fn gauge(&mut self, time_ms: i64, value: f64) {
         let slot = slot_of(time_ms, STEP_MS);
         let newest = self.last.map_or(i64::MIN, |l| l.0);
         if time_ms >= newest || slot != slot_of(newest, STEP_MS) {
@@ -167,13 +167,13 @@ impl Model {
         }
     }
 
-    fn increase(&mut self, time_ms: i64, value: f64) {
+    pub(super) fn increase(&mut self, time_ms: i64, value: f64) {
         *self.slots.entry(slot_of(time_ms, STEP_MS)).or_default() += value;
         self.last = Some((time_ms, value));
     }
 
     /// Cuts the growth at every millisecond instead of at slot borders.
-    fn counter(&mut self, time_ms: i64, value: f64) {
+    pub(super) fn counter(&mut self, time_ms: i64, value: f64) {
         if let Some((since, old)) = self.last {
             let span = time_ms - since;
             if span <= 0 {
@@ -190,7 +190,11 @@ impl Model {
         self.last = Some((time_ms, value));
     }
 
-    fn consolidated(&self, step_ms: i64, from_ms: i64) -> BTreeMap<i64, (u32, f64, f64, f64, f64)> {
+    pub(super) fn consolidated(
+        &self,
+        step_ms: i64,
+        from_ms: i64,
+    ) -> BTreeMap<i64, (u32, f64, f64, f64, f64)> {
         let mut out = BTreeMap::new();
         for (&slot, &v) in self.slots.range(slot_of(from_ms, STEP_MS)..) {
             let at = slot_of((slot + 1) * STEP_MS, step_ms);

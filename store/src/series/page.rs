@@ -523,6 +523,11 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// A counter's total before the first slot, if anything is written of the lane.
+    pub(crate) fn total(&self, lane: usize) -> Option<f64> {
+        get_head(&mut Input(self.lane(lane)?), self.n)?.0.total
+    }
+
     /// Whether anything is written of a lane.
     pub(crate) fn has(&self, lane: usize) -> bool {
         self.lane(lane).is_some()
