@@ -37,6 +37,12 @@ pub enum Error {
     /// The writer has ended; nothing more is taken.
     #[error("the store is closed")]
     Closed,
+    /// The process that writes the store was asked and said nothing.
+    #[error(
+        "the daemon that writes this store does not answer; `vigie status` says how it is. Ask again \
+         later: nothing is taken twice"
+    )]
+    Unanswered,
     /// A limit of the store itself was passed.
     #[error("{0}")]
     Limit(String),

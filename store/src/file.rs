@@ -112,12 +112,15 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Opens the file to leave a request in it for its writer.
-pub(crate) fn open_for_asking(path: &Path) -> Result<Connection> {
+/// Opens the file to leave a request in it for its writer, within the same budget.
+pub(crate) fn open_for_asking(path: &Path, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::from_secs(10))?;
     identify(&conn, path)?;
+    let page_bytes: u32 = conn.pragma_query_value(None, "page_size", |r| r.get(0))?;
+    let pages_max = options.budget_bytes / u64::from(page_bytes.max(1));
+    conn.execute_batch(&format!("PRAGMA max_page_count = {pages_max};"))?;
     Ok(conn)
 }
 

@@ -9,6 +9,7 @@ mod batch;
 mod error;
 pub mod events;
 mod file;
+mod import;
 pub mod incidents;
 mod options;
 mod reader;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use batch::{Batch, Done, EventBatch, EventHead, Reading, SampleBatch, SampleRow};
 pub use error::{Error, Result};
+pub use import::Importer;
 pub use options::{Options, Synchronous};
 pub use reader::Reader;
 pub use request::{Request, request};

@@ -4,7 +4,7 @@
 //! commit succeeds, so a full disk delays batches and never loses or doubles one: the same pending
 //! bytes are offered again a second later, and nothing is acknowledged meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,8 @@ use vigie_parsers::Timestamp;
 
 use crate::file::{self, WriteLock};
 use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
-use crate::{Request, events, request, series, sources, state, usage};
+use crate::request::{self, Asked};
+use crate::{Request, events, series, sources, state, usage};
 
 /// Tells the time; tests pass their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -28,6 +29,12 @@ const COMMIT_BYTES: usize = 1 << 20;
 /// Commands that may wait in the queue. Their bytes are bounded by the senders, who hold a permit
 /// for each batch until it is acknowledged.
 const QUEUE_LEN_MAX: usize = 1024;
+/// Having done what another process asked, the writer looks again soon: an import asks a thousand times.
+const LOOK_SOON: Duration = Duration::from_millis(10);
+/// For so long after the last request.
+const ATTENTIVE: Duration = Duration::from_secs(2);
+/// Answers that wait to be fetched. Those whose askers were killed would stay until the next start.
+const ANSWERS_MAX: usize = 64;
 
 /// The store, open for writing.
 #[derive(Debug)]
@@ -39,6 +46,7 @@ pub struct Writer {
     series: series::Ingest,
     pending: Pending,
     refused: u64,
+    answered: VecDeque<String>,
     _lock: WriteLock,
 }
 
@@ -90,6 +98,7 @@ impl Writer {
             series,
             pending: Pending::default(),
             refused: 0,
+            answered: VecDeque::new(),
             _lock: lock,
         })
     }
@@ -238,24 +247,35 @@ impl Writer {
         }
     }
 
-    /// Does what other processes ask, and answers them.
+    /// Does what other processes ask, and answers them; how many requests there were.
     ///
     /// # Errors
     /// When requests cannot be read or answers not be written.
-    pub fn take_requests(&mut self, now: Timestamp) -> Result<()> {
-        for (number, asked) in request::waiting(&self.conn)? {
+    pub fn take_requests(&mut self, now: Timestamp) -> Result<usize> {
+        let waiting = request::waiting(&self.conn)?;
+        let count = waiting.len();
+        for (number, asked) in waiting {
             let done = match asked {
-                Some(asked) => {
+                Asked::Change(asked) => {
                     tracing::info!("asked by another process: {asked:?}");
-                    self.take_request(&asked, now)
+                    self.take_request(&asked, now).map(|n| n.to_string())
                 }
-                None => Err(Error::Limit(
-                    "the daemon is of another version and does not know this request".into(),
-                )),
+                Asked::Parcel(parcel) => {
+                    let series: Vec<_> = parcel.iter().map(|p| p.series()).collect();
+                    let taken = self.import(&series, now);
+                    taken.map(|taken| series::write_taken(&taken))
+                }
+                Asked::Unknown => request::not_understood(),
             };
-            request::answer(&self.conn, &number, &done)?;
+            request::answer(&self.conn, &number, done)?;
+            self.answered.push_back(number);
+            if self.answered.len() > ANSWERS_MAX
+                && let Some(oldest) = self.answered.pop_front()
+            {
+                request::forget(&self.conn, &oldest)?;
+            }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// A transaction that changes what is kept of series. Afterwards memory and disk agree.
@@ -493,6 +513,8 @@ pub fn spawn(writer: Writer, clock: Clock) -> (Handle, JoinHandle<()>) {
                 writer,
                 clock,
                 health,
+                look_at: Instant::now(),
+                attentive: None,
             }
             .run(&commands)
         })
@@ -504,16 +526,18 @@ struct Loop {
     writer: Writer,
     clock: Clock,
     health: Arc<Mutex<Health>>,
+    /// When to look for requests next.
+    look_at: Instant,
+    /// Until when to look often.
+    attentive: Option<Instant>,
 }
 
 impl Loop {
     fn run(mut self, commands: &Receiver<Command>) {
         let mut due: Option<Instant> = None;
-        let mut asked = Instant::now();
         loop {
-            let wait = due.map_or(COMMIT_INTERVAL, |at| {
-                at.saturating_duration_since(Instant::now())
-            });
+            let next = due.map_or(self.look_at, |at| at.min(self.look_at));
+            let wait = next.saturating_duration_since(Instant::now());
             match commands.recv_timeout(wait) {
                 Ok(Command::Batch(batch)) => {
                     self.writer.apply(*batch);
@@ -532,8 +556,7 @@ impl Loop {
                 Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if asked.elapsed() >= COMMIT_INTERVAL {
-                asked = Instant::now();
+            if self.look_at <= Instant::now() {
                 self.requests();
             }
             if due.is_some_and(|at| at <= Instant::now()) {
@@ -548,9 +571,14 @@ impl Loop {
 
     fn requests(&mut self) {
         let now = (self.clock)();
-        if let Err(e) = self.writer.take_requests(now) {
-            tracing::warn!("requests of other processes wait: {e}");
+        match self.writer.take_requests(now) {
+            Ok(0) => {}
+            Ok(_) => self.attentive = Some(Instant::now() + ATTENTIVE),
+            Err(e) => tracing::warn!("requests of other processes wait: {e}"),
         }
+        let present = Instant::now();
+        let attentive = self.attentive.is_some_and(|until| present < until);
+        self.look_at = present + if attentive { LOOK_SOON } else { COMMIT_INTERVAL };
     }
 
     fn health_ok(&self) -> bool {

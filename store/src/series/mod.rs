@@ -35,6 +35,7 @@ pub use answer::{Slot, SlotSeries};
 pub use gaps::{Gap, SeriesGaps};
 pub use ingest::Counts;
 pub(crate) use ingest::Ingest;
+pub(crate) use old::{parcel, read_taken, write_taken};
 pub use old::{OldSeries, Taken};
 pub use reason::Reason;
 pub use registry::{Population, Registry, SeriesDef, SeriesId};
@@ -50,6 +51,7 @@ pub(crate) use view::View;
 pub(crate) const OLD_SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS ts_old(id INTEGER PRIMARY KEY, labels BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS ts_old_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ts_inbox(id INTEGER PRIMARY KEY, number TEXT NOT NULL UNIQUE, data BLOB NOT NULL);
 ";
 
 pub(crate) const SCHEMA: &str = "

@@ -1,11 +1,11 @@
 //! Old figures through the command: MRTG's own writer, rrdtool, Graphite's library.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use vigie_testkit::program;
 
-use crate::daemon::{Daemon, cli, text};
+use crate::daemon::{Daemon, cli, eventually, text, vigie};
 
 /// A value of a series at a time, as `vigie query` prints it.
 fn value(dir: &Path, series: &str, at: i64) -> Option<f64> {
@@ -162,24 +162,101 @@ fn folders_of_rrdtool_come_in_under_readable_names() {
     let want = 5.9 - 0.2 * f64::from(1_000_000_300 % 70 / 10);
     let got = value(dir.path(), rx, 1_000_000_300 / 70 * 70).unwrap();
     assert!((got - want).abs() < 1e-9, "{got} {want}");
+}
 
-    // While the daemon runs nobody else writes.
-    let _daemon = Daemon::start(
-        dir.path(),
-        "[host]\nenabled = false\n[known_files]\nenabled = false\n",
-    );
-    let out = cli(dir.path(), &["import", "rrd", path]);
+/// MRTG's logs of so many targets, two years each.
+fn logs(dir: &Path, targets: usize) -> String {
+    let folder = dir.join("logs");
+    std::fs::create_dir_all(&folder).unwrap();
+    for target in 0..targets {
+        let mut log = "1000000200 1 2\n".to_owned();
+        for (step, rows) in [(300, 600), (1800, 600), (7200, 600), (86400, 730)] {
+            let mut time = 1_000_000_200 / step * step;
+            for row in 0..rows {
+                let rate = (row * 37 + target * 11) % 1000;
+                log += &format!("{time} {rate} {} {rate} 999\n", rate / 2);
+                time -= step;
+            }
+        }
+        std::fs::write(folder.join(format!("r{target}.log")), log).unwrap();
+    }
+    folder.to_str().unwrap().to_owned()
+}
+
+const QUIET: &str = "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n";
+
+/// The last line of an import, as numbers: series new, with more, as they were.
+fn counts(said: &str) -> [u64; 3] {
+    let last = said.lines().last().unwrap();
+    let words: Vec<&str> = last.split([' ', ',']).collect();
+    let before = |word: &str| {
+        let at = words.iter().position(|w| *w == word).expect(last);
+        words[..at].iter().rev().find_map(|w| w.parse().ok())
+    };
+    ["new", "with", "as"].map(|word| before(word).expect(last))
+}
+
+#[test]
+fn an_import_goes_through_the_running_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = logs(dir.path(), 5);
+    let daemon = Daemon::start(dir.path(), QUIET);
+    let said = import(dir.path(), &["mrtg", &path]);
+    assert_eq!(counts(&said), [10, 0, 0], "{said}");
+    let value_of = |target: usize| value(dir.path(), &format!("mrtg_in{{target=\"r{target}\"}}"), 1_000_000_200);
+    assert_eq!(value_of(3), Some(33.0));
+    let again = import(dir.path(), &["mrtg", &path]);
+    assert_eq!(counts(&again), [0, 0, 10], "{again}");
+    // One that cannot be taken is named, the others of the batch come in.
+    std::fs::write(dir.path().join("logs/bad.log"), "900 1 2\n600 x\n").unwrap();
+    let more = logs(dir.path(), 6);
+    let out = daemon.cli(&["import", "mrtg", &more]);
     let said = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("is running") && said.contains("systemctl stop vigie"),
-        "{said}"
-    );
-    assert_eq!(
-        value(dir.path(), tx, 1_000_000_300),
-        Some(7.0),
-        "readable meanwhile"
-    );
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("bad.log"), "{said}");
+    assert_eq!(counts(&text(&out)), [2, 0, 10]);
+    assert_eq!(value_of(5), Some(55.0));
+    assert!(daemon.terminate().success());
+}
+
+#[test]
+fn an_import_survives_the_end_of_either_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = logs(dir.path(), 120);
+    let start = || {
+        let mut import = vigie();
+        let data = dir.path().join("data");
+        import.args(["import", "mrtg", "--data"]).arg(data).arg(&path);
+        import.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let taken = || {
+        let out = cli(dir.path(), &["series", "list", "mrtg_*"]);
+        text(&out).lines().count()
+    };
+    let daemon = Daemon::start(dir.path(), QUIET);
+    // The importing process is killed.
+    let mut importing = start();
+    eventually("some of it is taken", || {
+        let ended = importing.try_wait().unwrap().is_some();
+        (ended || taken() > 0).then_some(())
+    });
+    let _ = importing.kill();
+    importing.wait().unwrap();
+    // The daemon is killed, and comes again: the import waits for it.
+    let importing = start();
+    eventually("it has begun", || (taken() > 0).then_some(()));
+    daemon.kill();
+    let daemon = Daemon::start(dir.path(), QUIET);
+    let out = importing.wait_with_output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let said = text(&out);
+    let [new, more, same] = counts(&said);
+    assert_eq!((new + more + same, taken()), (240, 240), "{said}");
+    let again = import(dir.path(), &["mrtg", &path]);
+    assert_eq!(counts(&again), [0, 0, 240], "{again}");
+    assert!(daemon.terminate().success());
+    let verified = cli(dir.path(), &["verify"]);
+    assert!(verified.status.success(), "{}", text(&verified));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! in a drawer for years does not vanish at once.
 
 mod change;
+pub(crate) mod parcel;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::Result;
 pub(crate) use change::{delete, rename};
 pub(crate) use read::{Found, Old, Plan, read};
 pub use write::Taken;
+pub(crate) use write::{read_taken, write_taken};
 pub(crate) use write::expire;
 pub(crate) use write::import;
 

@@ -25,6 +25,41 @@ pub enum Taken {
     Same,
 }
 
+impl Taken {
+    /// What became of a series of which another part was taken afterwards.
+    pub(crate) fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Same, next) => next,
+            (so_far, Self::Same) => so_far,
+            (Self::New(n), Self::New(more) | Self::More(more)) => Self::New(n + more),
+            (Self::More(n), Self::New(more) | Self::More(more)) => Self::More(n + more),
+        }
+    }
+}
+
+const ANSWER: &str = "taken";
+
+/// What became of series, as another process is told.
+pub(crate) fn write_taken(taken: &[Taken]) -> String {
+    taken.iter().fold(ANSWER.to_owned(), |text, one| match one {
+        Taken::New(n) => format!("{text} new:{n}"),
+        Taken::More(n) => format!("{text} more:{n}"),
+        Taken::Same => format!("{text} same"),
+    })
+}
+
+/// Reads [`write_taken`]; `None` when it is something else, an error mostly.
+pub(crate) fn read_taken(text: &str) -> Option<Vec<Taken>> {
+    let mut words = text.split(' ');
+    words.next().filter(|w| *w == ANSWER)?;
+    let read = |word: &str| match word.split_once(':') {
+        Some(("new", n)) => n.parse().ok().map(Taken::New),
+        Some(("more", n)) => n.parse().ok().map(Taken::More),
+        _ => (word == "same").then_some(Taken::Same),
+    };
+    words.map(read).collect()
+}
+
 /// Takes series in, each with all its archives. Known values are kept where the file has none.
 pub(crate) fn import(
     tx: &Transaction<'_>,

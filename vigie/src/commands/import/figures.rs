@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use vigie_parsers::archives::{File, Series, mrtg, mrtg_cfg, rrd, whisper};
 use vigie_query::Labels;
-use vigie_store::Writer;
+use vigie_store::Importer;
 use vigie_store::series::{OldSeries, Taken};
 
 use super::files::{Found, find};
@@ -70,8 +70,6 @@ pub(super) const WHISPER: Entry = Entry {
 
 /// A file has as many bytes at most: ten thousand archives of a decade.
 const FILE_BYTES_MAX: u64 = 1 << 30;
-/// Values that one transaction takes: enough to make its cost small, little enough to hold.
-const VALUES_PER_COMMIT: usize = 1 << 20;
 
 /// A kind of file.
 struct Format {
@@ -163,27 +161,32 @@ fn run(cx: &Context, matches: &ArgMatches, format: &Format) -> Result<Outcome> {
             Err(e) => report.failed(path, &e),
         }
     }
-    let writer = if matches.get_flag("dry-run") {
+    let store = if matches.get_flag("dry-run") {
         None
     } else {
-        Some(open(cx)?)
+        Some(Importer::open(&cx.data, &cx.config.store_options(), cx.now)?)
     };
     report.begin(sources.len());
     let mut import = Import {
         cx,
-        writer,
+        batch: store.as_ref().map_or(0, Importer::batch_values),
+        store,
         report,
         named: HashMap::new(),
         held: Vec::new(),
         values: 0,
     };
     for source in &sources {
-        if let Err(e) = import.take(format, source, &wishes) {
-            import.report.failed(&source.found.path, &e);
+        match import.take(format, source, &wishes) {
+            Ok(()) => {}
+            Err(Stop::File(e)) => import.report.failed(&source.found.path, &e),
+            Err(Stop::All(e)) => return Err(import.report.broken_off(e)),
         }
     }
-    import.commit();
-    Ok(import.report.end())
+    match import.commit() {
+        Ok(()) => Ok(import.report.end()),
+        Err(e) => Err(import.report.broken_off(e)),
+    }
 }
 
 fn expand(format: &Format, found: Vec<Found>) -> Result<Vec<Source>> {
@@ -194,41 +197,51 @@ fn expand(format: &Format, found: Vec<Found>) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-fn open(cx: &Context) -> Result<Writer> {
-    Writer::open(&cx.data, &cx.config.store_options(), cx.now).map_err(|e| match e {
-        vigie_store::Error::Locked { path, pid } => anyhow!(
-            "{}: vigie (pid {pid}) is running, and one process at a time writes to a store. Stop it \
-             for the import (systemctl stop vigie) and start it again afterwards; --dry-run needs \
-             no store",
-            path.display()
-        ),
-        e => e.into(),
-    })
-}
-
 /// An import on its way.
 struct Import<'a> {
     cx: &'a Context,
-    writer: Option<Writer>,
+    /// `None`: nothing is written.
+    store: Option<Importer>,
     report: Report,
     /// Which file has which name.
     named: HashMap<Labels, PathBuf>,
     /// What waits for the next transaction.
     held: Vec<(PathBuf, Content)>,
     values: usize,
+    /// Values that a transaction takes.
+    batch: usize,
+}
+
+/// What an error ends.
+enum Stop {
+    /// This file.
+    File(anyhow::Error),
+    /// The import: nobody takes anything any more.
+    All(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(e: anyhow::Error) -> Self {
+        Self::File(e)
+    }
 }
 
 impl Import<'_> {
-    fn take(&mut self, format: &Format, source: &Source, wishes: &Wishes) -> Result<()> {
+    fn take(
+        &mut self,
+        format: &Format,
+        source: &Source,
+        wishes: &Wishes,
+    ) -> std::result::Result<(), Stop> {
         let path = &source.found.path;
         let bytes = read_file(path)?;
         let content = (format.read)(&bytes, source, wishes)?;
         for labels in &content.labels {
             if let Some(other) = self.named.get(labels) {
-                bail!(
+                return Err(Stop::File(anyhow!(
                     "{labels} is what {} is called already: give one of them another --label",
                     output::printable(other.as_os_str().as_encoded_bytes())
-                );
+                )));
             }
         }
         for labels in &content.labels {
@@ -243,42 +256,55 @@ impl Import<'_> {
             .map(|a| a.average.len())
             .sum::<usize>();
         self.held.push((path.clone(), content));
-        if self.values >= VALUES_PER_COMMIT {
-            self.commit();
+        if self.values >= self.batch {
+            self.commit().map_err(Stop::All)?;
         }
         Ok(())
     }
 
-    /// Takes what is held in one transaction. If that cannot be, file by file: one may be to blame.
-    fn commit(&mut self) {
+    /// Takes what is held in one transaction. If that cannot be, file by file: one may be to blame. An
+    /// error when nothing can be taken any more.
+    fn commit(&mut self) -> Result<()> {
         self.values = 0;
         let held = std::mem::take(&mut self.held);
-        let Some(writer) = &mut self.writer else {
+        let Some(store) = &mut self.store else {
             for (path, content) in &held {
                 self.report.would_take(path, &content.labels);
             }
-            return;
+            return Ok(());
         };
         let all: Vec<OldSeries<'_>> = held
             .iter()
             .flat_map(|(_, content)| content.series())
             .collect();
-        if let Ok(taken) = writer.import(&all, self.cx.now) {
-            let mut taken = taken.into_iter();
-            for (_, content) in &held {
-                let own: Vec<Taken> = taken.by_ref().take(content.labels.len()).collect();
-                self.report.taken(&content.labels, &content.file, &own);
+        match store.take(&all, self.cx.now) {
+            Ok(taken) => {
+                let mut taken = taken.into_iter();
+                for (_, content) in &held {
+                    let own: Vec<Taken> = taken.by_ref().take(content.labels.len()).collect();
+                    self.report.taken(&content.labels, &content.file, &own);
+                }
+                return Ok(());
             }
-            return;
+            Err(e) if ends_all(&e) => return Err(e.into()),
+            Err(_) => {}
         }
         for (path, content) in &held {
             let series: Vec<OldSeries<'_>> = content.series().collect();
-            match writer.import(&series, self.cx.now) {
+            match store.take(&series, self.cx.now) {
                 Ok(taken) => self.report.taken(&content.labels, &content.file, &taken),
+                Err(e) if ends_all(&e) => return Err(e.into()),
                 Err(e) => self.report.failed(path, &e.into()),
             }
         }
+        Ok(())
     }
+}
+
+/// Whether the next file would fare no better.
+fn ends_all(e: &vigie_store::Error) -> bool {
+    use vigie_store::Error;
+    matches!(e, Error::Unanswered | Error::Full | Error::Io { .. })
 }
 
 impl Content {

@@ -134,6 +134,15 @@ impl Report {
         }
     }
 
+    /// Why the import ends before its end, with what was taken so far.
+    pub(super) fn broken_off(&self, error: anyhow::Error) -> anyhow::Error {
+        self.bar.finish_and_clear();
+        let series = self.new + self.more + self.same;
+        error.context(format!(
+            "the import was broken off after {series} series, which stay; run it again for the others"
+        ))
+    }
+
     /// The sum of it.
     pub(super) fn end(self) -> Outcome {
         self.bar.finish_and_clear();
