@@ -170,6 +170,7 @@ mod tests {
             help: "",
             archives: &archives,
             last_update_s: 0,
+            rates: false,
         };
         let found = parcels(&[one, one, one]).unwrap();
         let shape: Vec<Vec<(usize, usize)>> = found
@@ -205,13 +206,17 @@ mod tests {
             help: "",
             archives: &archives,
             last_update_s: 2_000_000_000,
+            rates: false,
         });
         let taken = importer.take(&both, NOW).unwrap();
         // The first value of each column is 0, which is as much a value as others.
         let values = archives.iter().map(|a| 3 * a.average.len() as u64).sum();
         assert_eq!(taken, [Taken::New(values); 2]);
         assert_eq!(importer.take(&both, NOW).unwrap(), [Taken::Same; 2]);
-        let bad = [archive(0, 0)];
+        let bad = [Archive {
+            step_s: 0,
+            ..archive(300, 1)
+        }];
         let bad = [
             both[0],
             OldSeries {
@@ -258,6 +263,7 @@ mod tests {
                     help: "",
                     archives: &archives,
                     last_update_s: 2_000_000_000,
+                    rates: false,
                 };
                 importer.take(&[one], NOW)
             });

@@ -20,6 +20,8 @@ const REQUEST_END: &str = "request/";
 const ANSWER: &str = "answer.";
 /// How long an answer is waited for: a writer whose disk is full does not answer.
 const WAIT: Duration = Duration::from_secs(30);
+/// The same for a parcel: a slow machine works a while at the largest.
+const WAIT_PARCEL: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Requests that are done at one look; the others wait for the next.
 const AT_ONCE_MAX: u32 = 16;
@@ -106,7 +108,11 @@ impl Asker {
         let number = format!("{}.{}", std::process::id(), nonce());
         self.leave(question, &number)?;
         let since = Instant::now();
-        while since.elapsed() < WAIT {
+        let wait = match question {
+            Question::Change(_) => WAIT,
+            Question::Parcel(_) => WAIT_PARCEL,
+        };
+        while since.elapsed() < wait {
             let (answer, waits) = self.look(&number)?;
             if let Some(answer) = answer {
                 let key = format!("{ANSWER}{number}");
@@ -223,9 +229,9 @@ pub(crate) fn waiting(conn: &Connection) -> Result<Vec<(String, Asked)>> {
             Ok((r.get(0)?, parcel::decode(bytes)))
         })
         .optional()?;
-    found.extend(parcel.map(|(number, parcel)| {
-        (number, parcel.map_or(Asked::Unknown, Asked::Parcel))
-    }));
+    found.extend(
+        parcel.map(|(number, parcel)| (number, parcel.map_or(Asked::Unknown, Asked::Parcel))),
+    );
     Ok(found)
 }
 

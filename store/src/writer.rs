@@ -15,8 +15,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use vigie_parsers::Timestamp;
 
 use crate::file::{self, WriteLock};
-use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
 use crate::request::{self, Asked};
+use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
 use crate::{Request, events, series, sources, state, usage};
 
 /// Tells the time; tests pass their own.
@@ -578,7 +578,12 @@ impl Loop {
         }
         let present = Instant::now();
         let attentive = self.attentive.is_some_and(|until| present < until);
-        self.look_at = present + if attentive { LOOK_SOON } else { COMMIT_INTERVAL };
+        self.look_at = present
+            + if attentive {
+                LOOK_SOON
+            } else {
+                COMMIT_INTERVAL
+            };
     }
 
     fn health_ok(&self) -> bool {

@@ -315,6 +315,7 @@ fn what_rrdtool_fetches_is_what_the_store_answers() {
                 .iter()
                 .zip(&names)
                 .map(|(s, labels)| OldSeries {
+                    rates: false,
                     labels,
                     help: "",
                     archives: &s.archives,

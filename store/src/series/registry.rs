@@ -344,15 +344,18 @@ impl Registry {
 
 /// What old figures ask of the series that live.
 impl Registry {
-    /// Refuses a name under which a counter lives: old figures are gauges, rates mostly.
-    pub(super) fn check_gauge(&self, labels: &Labels) -> Result<()> {
+    /// Refuses a name under which something of another kind lives than what old figures are read as.
+    pub(super) fn check_kind(&self, labels: &Labels, rates: bool) -> Result<()> {
         let inner = self.lock();
         let id = inner.ids.get(labels);
         let place = id.and_then(|id| inner.places.get(id.0 as usize).copied().flatten());
-        match place {
-            Some(place) if place.kind == MetricKind::Counter => Err(Error::Limit(format!(
-                "{labels} is a counter in this store, and what is imported are values or rates: \
-                 choose another name"
+        match place.map(|place| place.kind) {
+            Some(MetricKind::Counter) if !rates => Err(Error::Limit(format!(
+                "{labels} is a counter in this store, and what is imported are values: choose another \
+                 name, or --counters if they are its rates"
+            ))),
+            Some(MetricKind::Gauge) if rates => Err(Error::Limit(format!(
+                "{labels} is no counter in this store: choose another name"
             ))),
             _ => Ok(()),
         }

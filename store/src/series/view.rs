@@ -292,20 +292,18 @@ impl View {
         })?;
         let mut older = old::read(&tx, old, range)?;
         answer(&tx, plans, range, |lane, slots, stretches| {
-            let gauge = |_: &old::Found| lane.kind == MetricKind::Gauge;
             let kind = lane.kind;
-            match older.remove(&lane.labels).filter(gauge) {
-                Some((mut all, mut sparse)) => {
-                    all.extend_from_slice(slots);
-                    sparse.extend(stretches);
-                    each((lane.order, lane.labels), kind, &all, sparse);
+            match older.remove(&lane.labels).filter(|old| old.kind() == kind) {
+                Some(mut old) => {
+                    old.go_on(slots, stretches);
+                    each((lane.order, lane.labels), kind, &old.slots, old.stretches);
                 }
                 None => each((lane.order, lane.labels), kind, slots, stretches),
             }
         })?;
         let mixed = !older.is_empty();
-        for (labels, (slots, stretches)) in older {
-            each((usize::MAX, labels), MetricKind::Gauge, &slots, stretches);
+        for (labels, old) in older {
+            each((usize::MAX, labels), old.kind(), &old.slots, old.stretches);
         }
         Ok(mixed)
     }

@@ -57,9 +57,11 @@ fn what_rateup_wrote_is_read_as_it_drew_it() {
             .unwrap();
         assert!(status.status.success(), "{status:?}");
     }
-    let cfg =
-        "WorkDir: logs\nTarget[r1]: 1:public@r1\nMaxBytes[r1]: 1250000\nTitle[r1]: The line\n";
+    let cfg = "WorkDir: logs\nInclude: conf.d/*.cfg\nInclude: gone.cfg\n";
     std::fs::write(dir.path().join("mrtg.cfg"), cfg).unwrap();
+    let target = "Target[r1]: 1:public@r1\nMaxBytes[r1]: 1250000\nTitle[r1]: The line\n";
+    std::fs::create_dir(dir.path().join("conf.d")).unwrap();
+    std::fs::write(dir.path().join("conf.d/r1.cfg"), target).unwrap();
     let path = dir.path().join("mrtg.cfg");
     let said = import(dir.path(), &["mrtg", path.to_str().unwrap()]);
     assert!(
@@ -162,6 +164,24 @@ fn folders_of_rrdtool_come_in_under_readable_names() {
     let want = 5.9 - 0.2 * f64::from(1_000_000_300 % 70 / 10);
     let got = value(dir.path(), rx, 1_000_000_300 / 70 * 70).unwrap();
     assert!((got - want).abs() < 1e-9, "{got} {want}");
+
+    // The same as counters; a counter and its rates are two names.
+    let args = ["rrd", "--counters", "--name", "line", path];
+    let said = import(dir.path(), &args);
+    assert!(said.contains("line_tx{instance=\"web1\""), "{said}");
+    for (query, want) in [
+        ("rate(line_tx[100s])", 7.0),
+        ("increase(line_tx[100s])", 700.0),
+        ("increase(line_tx[50s])", 350.0),
+        ("resets(line_rx[400s])", 0.0),
+    ] {
+        let got = value(dir.path(), query, 1_000_000_300).unwrap();
+        assert!((got - want).abs() < 1e-6, "{query}: {got}");
+    }
+    let args = ["import", "rrd", "--name", "line", path];
+    let said = cli(dir.path(), &args);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("as a counter before"), "{said}");
 }
 
 /// MRTG's logs of so many targets, two years each.
@@ -169,9 +189,9 @@ fn logs(dir: &Path, targets: usize) -> String {
     let folder = dir.join("logs");
     std::fs::create_dir_all(&folder).unwrap();
     for target in 0..targets {
-        let mut log = "1000000200 1 2\n".to_owned();
+        let (mut log, mut time) = ("1000000200 1 2\n".to_owned(), 1_000_000_200);
         for (step, rows) in [(300, 600), (1800, 600), (7200, 600), (86400, 730)] {
-            let mut time = 1_000_000_200 / step * step;
+            time = time / step * step;
             for row in 0..rows {
                 let rate = (row * 37 + target * 11) % 1000;
                 log += &format!("{time} {rate} {} {rate} 999\n", rate / 2);
@@ -203,7 +223,13 @@ fn an_import_goes_through_the_running_daemon() {
     let daemon = Daemon::start(dir.path(), QUIET);
     let said = import(dir.path(), &["mrtg", &path]);
     assert_eq!(counts(&said), [10, 0, 0], "{said}");
-    let value_of = |target: usize| value(dir.path(), &format!("mrtg_in{{target=\"r{target}\"}}"), 1_000_000_200);
+    let value_of = |target: usize| {
+        value(
+            dir.path(),
+            &format!("mrtg_in{{target=\"r{target}\"}}"),
+            1_000_000_200,
+        )
+    };
     assert_eq!(value_of(3), Some(33.0));
     let again = import(dir.path(), &["mrtg", &path]);
     assert_eq!(counts(&again), [0, 0, 10], "{again}");
@@ -226,7 +252,10 @@ fn an_import_survives_the_end_of_either_side() {
     let start = || {
         let mut import = vigie();
         let data = dir.path().join("data");
-        import.args(["import", "mrtg", "--data"]).arg(data).arg(&path);
+        import
+            .args(["import", "mrtg", "--data"])
+            .arg(data)
+            .arg(&path);
         import.stdout(Stdio::piped()).spawn().unwrap()
     };
     let taken = || {

@@ -45,8 +45,8 @@ pub(crate) fn rename(
             row.labels.clone()
         };
         if new != row.labels {
-            registry.check_gauge(&new)?;
-            renamed.push((row.id, row.labels, new.clone()));
+            registry.check_kind(&new, row.spec.rates)?;
+            renamed.push((row.id, row.labels, new.clone(), row.spec.rates));
         }
         if !taken.insert(new.clone()) {
             return Err(Error::Limit(format!(
@@ -59,13 +59,13 @@ pub(crate) fn rename(
         tx.prepare_cached("UPDATE ts_old SET labels = 'moving ' || id WHERE id = ?1")?
             .execute([id])?;
     }
-    for (id, _, new) in &renamed {
+    for (id, _, new, rates) in &renamed {
         let mut labels = Vec::new();
         put_labels(&mut labels, new);
         tx.prepare_cached("UPDATE ts_old SET labels = ?2 WHERE id = ?1")?
             .execute(params![id, labels])?;
-        tx.prepare_cached("INSERT OR IGNORE INTO ts_metric VALUES (?1, 0, '')")?
-            .execute([new.name()])?;
+        tx.prepare_cached("INSERT OR IGNORE INTO ts_metric VALUES (?1, ?2, '')")?
+            .execute(params![new.name(), rates])?;
     }
-    Ok(renamed.into_iter().map(|(_, old, _)| old).collect())
+    Ok(renamed.into_iter().map(|(_, old, ..)| old).collect())
 }

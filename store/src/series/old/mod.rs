@@ -10,6 +10,10 @@
 //! They run out as they would have where they come from: a slot goes once it is as old as its archive
 //! is long. The time between the last update and the import does not count, so that a file which lay
 //! in a drawer for years does not vanish at once.
+//!
+//! What a counter grew a second may be read as the counter: the values stay rates, and each page says what
+//! they came to before it. Readers add up from there; where a live counter goes on, old totals are moved to
+//! end at its first reading, so that the whole is one line without a reset.
 
 mod change;
 pub(crate) mod parcel;
@@ -28,11 +32,11 @@ use super::registry::read_labels;
 use crate::Result;
 
 pub(crate) use change::{delete, rename};
-pub(crate) use read::{Found, Old, Plan, read};
+pub(crate) use read::{Old, Plan, read};
 pub use write::Taken;
-pub(crate) use write::{read_taken, write_taken};
 pub(crate) use write::expire;
 pub(crate) use write::import;
+pub(crate) use write::{read_taken, write_taken};
 
 /// Slots of a page.
 const SLOTS: i64 = 512;
@@ -46,7 +50,10 @@ const SLOTS_MAX: i64 = 1 << 24;
 const STEP_S_MAX: i64 = 366 * 86_400;
 /// Series for which the page number has room.
 const ID_MAX: i64 = 1 << 26;
-const SPEC_VERSION: u8 = 1;
+/// Values as they are.
+const SPEC_VALUES: u8 = 1;
+/// Rates, read as a counter.
+const SPEC_RATES: u8 = 2;
 
 /// An old series to be taken in.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +66,8 @@ pub struct OldSeries<'a> {
     pub archives: &'a [archives::Archive],
     /// When the file was written last, in seconds since 1970.
     pub last_update_s: i64,
+    /// Its values are what a counter grew a second: it is read as that counter.
+    pub rates: bool,
 }
 
 /// One archive of an old series.
@@ -91,6 +100,8 @@ impl Archive {
 struct Spec {
     /// How much later it was taken in than it was updated last.
     shift_ms: i64,
+    /// Whether it is read as the counter whose rates these are.
+    rates: bool,
     archives: Vec<Archive>,
 }
 
@@ -100,7 +111,7 @@ impl Spec {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = vec![SPEC_VERSION];
+        let mut out = vec![if self.rates { SPEC_RATES } else { SPEC_VALUES }];
         put_zigzag(&mut out, self.shift_ms);
         for a in &self.archives {
             for x in [a.step_ms, i64::from(a.per_slot), a.length, a.first, a.until] {
@@ -117,10 +128,16 @@ impl Spec {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (bytes, crc) = bytes.split_last_chunk::<4>()?;
         let mut input = Input(bytes);
-        if crc32c::crc32c(bytes) != u32::from_le_bytes(*crc) || input.u8()? != SPEC_VERSION {
+        if crc32c::crc32c(bytes) != u32::from_le_bytes(*crc) {
             return None;
         }
+        let rates = match input.u8()? {
+            SPEC_VALUES => false,
+            SPEC_RATES => true,
+            _ => return None,
+        };
         let mut spec = Self {
+            rates,
             shift_ms: input.zigzag()?,
             archives: Vec::new(),
         };
@@ -225,13 +242,15 @@ impl Columns {
     }
 }
 
+/// `total`: what the averages came to before the page.
 fn encode_page(
     columns: &Columns,
-    (offset, chunk): (i64, i64),
+    chunk: i64,
+    total: Option<f64>,
     scratch: &mut Scratch,
 ) -> Option<Vec<u8>> {
     let mut rows = Vec::with_capacity(COLUMNS * 512);
-    for slot in offset..offset + SLOTS {
+    for slot in 0..SLOTS {
         let slot = usize::try_from(slot).unwrap_or(usize::MAX);
         rows.extend((0..COLUMNS).map(|column| columns.at(column, slot)));
     }
@@ -240,24 +259,26 @@ fn encode_page(
         stride: COLUMNS,
     };
     let n = usize::try_from(SLOTS).unwrap_or(0);
-    encode((0, n, chunk), lanes, &[None; COLUMNS], usize::MAX, scratch)
+    let totals = [total, None, None, None];
+    encode((0, n, chunk), lanes, &totals, usize::MAX, scratch)
 }
 
-/// Reads a page: `each(slot, column, value)`. `false` when it is damaged.
+/// Reads a page: `each(slot, column, value)`; what its averages came to before it. Nothing of it when it is
+/// damaged.
 fn decode_page(
     bytes: &[u8],
     chunk: i64,
     scratch: &mut Scratch,
     mut each: impl FnMut(i64, usize, f64),
-) -> bool {
-    let Some(page) = Page::open(bytes).filter(|p| p.chunk == chunk) else {
-        return false;
-    };
+) -> Option<f64> {
+    let page = Page::open(bytes).filter(|p| p.chunk == chunk)?;
+    let mut total = None;
     for column in 0..COLUMNS {
-        page.read(column, scratch, |slot, cell| {
+        let head = page.read(column, scratch, |slot, cell| {
             let slot = i64::try_from(slot).unwrap_or(0);
             each(chunk * SLOTS + slot, column, cell.last);
         });
+        total = total.or(head.and_then(|head| head.total));
     }
-    true
+    total
 }

@@ -16,8 +16,8 @@ const VERSION: u8 = 1;
 /// Speed counts: the bytes live for a second.
 const ZSTD_LEVEL: i32 = 1;
 /// Values that travel together: what the writer does with them takes some tens of milliseconds, in
-/// which lines and readings wait.
-pub(crate) const PARCEL_VALUES: usize = 1 << 18;
+/// which lines and readings wait. Fewer in tests, which run unoptimised.
+pub(crate) const PARCEL_VALUES: usize = if cfg!(test) { 1 << 12 } else { 1 << 18 };
 /// Values of one archive at most, all columns together: forty years of five minutes. The writer holds
 /// them in memory twice.
 pub(crate) const ARCHIVE_VALUES_MAX: usize = 1 << 24;
@@ -31,6 +31,7 @@ pub(crate) struct Parcelled {
     help: String,
     archives: Vec<Archive>,
     last_update_s: i64,
+    rates: bool,
 }
 
 impl Parcelled {
@@ -40,6 +41,7 @@ impl Parcelled {
             help: &self.help,
             archives: &self.archives,
             last_update_s: self.last_update_s,
+            rates: self.rates,
         }
     }
 }
@@ -66,7 +68,7 @@ pub(crate) fn encode(series: &[OldSeries<'_>]) -> std::io::Result<Vec<u8>> {
         put_labels(&mut out, one.labels);
         put_text(&mut out, one.help);
         put_zigzag(&mut out, one.last_update_s);
-        out.push(0);
+        out.push(u8::from(one.rates));
         put_varint(&mut out, one.archives.len() as u64);
         for a in one.archives {
             put_zigzag(&mut out, a.step_s);
@@ -100,9 +102,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Parcelled>> {
         let labels = read_labels(&mut input)?;
         let help = input.text()?.to_owned();
         let last_update_s = input.zigzag()?;
-        if input.u8()? != 0 {
-            return None;
-        }
+        let rates = match input.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
         let n = input.usize().filter(|&n| n <= ARCHIVES_MAX)?;
         let archives = (0..n).map(|_| archive(&mut input)).collect::<Option<_>>()?;
         all.push(Parcelled {
@@ -110,6 +114,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Parcelled>> {
             help,
             archives,
             last_update_s,
+            rates,
         });
     }
     input.is_empty().then_some(all)
@@ -127,7 +132,9 @@ fn archive(input: &mut Input<'_>) -> Option<Archive> {
             return Some(None);
         }
         let (values, _) = input.bytes(slots.checked_mul(8)?)?.as_chunks::<8>();
-        Some(Some(values.iter().map(|v| f64::from_le_bytes(*v)).collect()))
+        Some(Some(
+            values.iter().map(|v| f64::from_le_bytes(*v)).collect(),
+        ))
     };
     Some(Archive {
         step_s,
@@ -172,6 +179,7 @@ mod tests {
             help: "what it is",
             archives: &archives,
             last_update_s: -5,
+            rates: true,
         };
         let bytes = encode(&[one, one]).unwrap();
         let back = decode(&bytes).unwrap();

@@ -6,8 +6,9 @@
 use foldhash::HashMap;
 use rusqlite::Connection;
 use vigie_parsers::Timestamp;
-use vigie_query::{Labels, Matcher, SourceError, Stretch};
+use vigie_query::{Labels, Matcher, MetricKind, SourceError, Stretch};
 
+use super::write::growth;
 use super::{COLUMNS, SLOTS, Spec, decode_page, page_row, read_rows};
 use crate::Result;
 use crate::series::answer::{Range, Slot, check_samples};
@@ -45,8 +46,40 @@ struct Window {
     until_ms: i64,
 }
 
-/// Slots of an old series, and where they are longer than asked for.
-pub(crate) type Found = (Vec<Slot>, Vec<Stretch>);
+/// What is found of an old series.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) slots: Vec<Slot>,
+    /// Where they are longer than asked for.
+    pub(crate) stretches: Vec<Stretch>,
+    /// Whether it is read as a counter.
+    pub(crate) rates: bool,
+}
+
+impl Found {
+    /// What it is read as.
+    pub(crate) fn kind(&self) -> MetricKind {
+        if self.rates {
+            MetricKind::Counter
+        } else {
+            MetricKind::Gauge
+        }
+    }
+
+    /// Puts live slots behind. Old totals end where the first live one began.
+    pub(crate) fn go_on(&mut self, live: &[Slot], stretches: Vec<Stretch>) {
+        if let (Some(last), Some(first)) = (self.slots.last(), live.first())
+            && self.rates
+        {
+            let moved = first.total - first.sum - last.total;
+            for slot in &mut self.slots {
+                slot.total += moved;
+            }
+        }
+        self.slots.extend_from_slice(live);
+        self.stretches.extend(stretches);
+    }
+}
 
 impl Old {
     pub(crate) fn load(conn: &Connection) -> Result<Self> {
@@ -148,10 +181,10 @@ pub(crate) fn read(
     let mut scratch = Scratch::default();
     let (mut found, mut samples) = (HashMap::default(), 0);
     for plan in plans {
-        let (slots, stretches) = plan.read(conn, range, samples, &mut scratch)?;
-        if !slots.is_empty() {
-            samples += slots.len();
-            found.insert(plan.labels, (slots, stretches));
+        let one = plan.read(conn, range, samples, &mut scratch)?;
+        if !one.slots.is_empty() {
+            samples += one.slots.len();
+            found.insert(plan.labels, one);
         }
     }
     Ok(found)
@@ -185,6 +218,7 @@ impl Plan {
         let mut join = Join {
             step_ms,
             covered_ms: i64::MIN,
+            before: None,
             slots: Vec::new(),
         };
         for window in &windows {
@@ -195,20 +229,31 @@ impl Plan {
         }
         let mut slots = join.slots;
         self.cut(&mut slots);
+        if spec.rates {
+            let mut total = join.before.unwrap_or(0.0);
+            for slot in &mut slots {
+                total += slot.sum;
+                slot.total = total;
+            }
+        }
         slots.retain(|s| (range.from_ms..=range.until_ms).contains(&s.time.0));
         let sparse = windows.iter().filter(|w| w.archive > target);
         let stretches = sparse.map(|w| Stretch {
             until: Timestamp(w.until_ms.min(self.until_ms)),
             step_ms: spec.archives[w.archive].step_ms,
         });
-        Ok((slots, stretches.collect()))
+        Ok(Found {
+            slots,
+            stretches: stretches.collect(),
+            rates: spec.rates,
+        })
     }
 
     /// Ends where live readings begin: a slot in which they do ends there.
     fn cut(&self, slots: &mut Vec<Slot>) {
         slots.retain(|s| s.time.0 - s.step_ms < self.until_ms);
         if let Some(last) = slots.last_mut() {
-            last.time = last.time.min(Timestamp(self.until_ms));
+            end(last, self.until_ms, self.spec.rates);
         }
     }
 
@@ -233,16 +278,24 @@ impl Plan {
             let chunk = page.get::<_, i64>(0)? - row(0);
             let mut cells = vec![[f64::NAN; COLUMNS]; usize::try_from(SLOTS).unwrap_or(0)];
             let bytes = page.get_ref(1)?.as_blob().unwrap_or_default();
-            decode_page(bytes, chunk, scratch, |slot, column, value| {
+            let total = decode_page(bytes, chunk, scratch, |slot, column, value| {
                 let at = usize::try_from(slot - chunk * SLOTS).unwrap_or(usize::MAX);
                 if let Some(cell) = cells.get_mut(at) {
                     cell[column] = value;
                 }
             });
+            let mut before = total.unwrap_or(0.0);
             for (slot, cell) in (chunk * SLOTS..).zip(&cells) {
-                if (first..until).contains(&slot) && !cell[0].is_nan() {
-                    join.push(of(cell, archive.per_slot, step_ms, slot), window.until_ms);
+                if cell[0].is_nan() {
+                    continue;
                 }
+                if (first..until).contains(&slot) {
+                    join.before.get_or_insert(before);
+                    let new = of(cell, archive.per_slot, step_ms, slot);
+                    let new = if self.spec.rates { counted(new) } else { new };
+                    join.push(new, window.until_ms, self.spec.rates);
+                }
+                before += growth(cell[0], step_ms);
             }
         }
         Ok(())
@@ -255,16 +308,18 @@ struct Join {
     step_ms: i64,
     /// Up to where there are slots already.
     covered_ms: i64,
+    /// What a counter had come to before the first slot.
+    before: Option<f64>,
     slots: Vec<Slot>,
 }
 
 impl Join {
     /// Takes the next slot, unless a longer one before it reaches over its begin. A slot longer than
     /// asked for ends where shorter ones begin.
-    fn push(&mut self, mut new: Slot, until_ms: i64) {
+    fn push(&mut self, mut new: Slot, until_ms: i64, rates: bool) {
         let begin_ms = new.time.0 - new.step_ms;
         if new.step_ms > self.step_ms {
-            new.time = new.time.min(Timestamp(until_ms));
+            end(&mut new, until_ms, rates);
         }
         let end_ms = new.time.0;
         if begin_ms < self.covered_ms {
@@ -284,6 +339,32 @@ impl Join {
             }
         }
         self.slots.push(new);
+    }
+}
+
+/// Ends a slot where others begin; a counter grew in proportion until then.
+fn end(slot: &mut Slot, until_ms: i64, rates: bool) {
+    let over_ms = slot.time.0.saturating_sub(until_ms);
+    if over_ms <= 0 {
+        return;
+    }
+    if rates {
+        #[expect(clippy::cast_precision_loss, reason = "a step is a year at most")]
+        let left = (slot.step_ms - over_ms) as f64 / slot.step_ms as f64;
+        slot.sum *= left.max(0.0);
+    }
+    slot.time = Timestamp(until_ms);
+}
+
+/// The rates of a slot as what they came to, in all and in the shortest slots.
+fn counted(slot: Slot) -> Slot {
+    let base_ms = slot.step_ms / i64::from(slot.count.max(1));
+    Slot {
+        sum: growth(slot.sum / f64::from(slot.count.max(1)), slot.step_ms),
+        min: growth(slot.min, base_ms),
+        max: growth(slot.max, base_ms),
+        last: growth(slot.last, base_ms),
+        ..slot
     }
 }
 

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use vigie_parsers::Timestamp;
 use vigie_parsers::archives::Archive;
-use vigie_query::{Labels, Matcher, MetricKind, Selection};
+use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource as _};
 
 use super::{OldSeries, Taken};
 use crate::series::Slot;
-use crate::{Batch, Options, Reader, Reading, SampleRow, SeriesDef, Writer};
+use crate::{Batch, Options, Reader, Reading, SampleBatch, SampleRow, SeriesDef, Writer};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -21,6 +21,7 @@ fn series<'a>(labels: &'a Labels, archives: &'a [Archive], last_update_s: i64) -
         help: "",
         archives,
         last_update_s,
+        rates: false,
     }
 }
 
@@ -230,6 +231,125 @@ fn a_counter_of_the_same_name_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(said.contains("is a counter in this store"), "{said}");
+}
+
+/// What `traffic` comes to at each of its slots.
+fn totals(reader: &Reader, range: (i64, i64), step_s: i64) -> Vec<(i64, f64)> {
+    let slots = read(reader, range, step_s);
+    slots.iter().map(|s| (s.time.0 / 1000, s.total)).collect()
+}
+
+fn counter<'a>(labels: &'a Labels, archives: &'a [Archive]) -> OldSeries<'a> {
+    OldSeries {
+        rates: true,
+        ..series(labels, archives, 0)
+    }
+}
+
+#[test]
+fn rates_are_read_as_the_counter_that_they_are_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let labels = labels();
+    let (unknown, minus) = (f64::NAN, -3.0);
+    let fine = archive(300, 1, 999, vec![1.0, unknown, 2.0, 0.5, minus, 1.0]);
+    let coarse = archive(900, 3, 331, vec![4.0, 1.0, 0.5]);
+    writer
+        .import(&[counter(&labels, &[fine, coarse])], NOW)
+        .unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    // Slot 999 of five minutes ends at 300000, slot 331 of fifteen at 298800. Rates below zero stand still.
+    let fine = [
+        (300_000, 300.0),
+        (300_600, 900.0),
+        (300_900, 1050.0),
+        (301_200, 1050.0),
+        (301_500, 1350.0),
+    ];
+    assert_eq!(totals(&reader, (299_800, 302_000), 300), fine);
+    assert_eq!(
+        totals(&reader, (300_800, 302_000), 300),
+        fine[2..],
+        "the same in any range"
+    );
+    let mut all = vec![(298_800, 3600.0), (299_700, 4500.0)];
+    all.extend(fine.map(|(at, total)| (at, total + 4500.0)));
+    assert_eq!(totals(&reader, (297_900, 302_000), 300), all);
+    assert_eq!(
+        totals(&reader, (297_900, 301_000), 900),
+        [(298_800, 3600.0), (299_700, 4500.0), (300_600, 4950.0)]
+    );
+    let slot = read(&reader, (300_800, 301_000), 300)[0];
+    assert_eq!((slot.sum, slot.max, slot.count), (150.0, 150.0, 1));
+    // Values under the same name, or the other way round, are something else.
+    let archives = [archive(300, 1, 1000, vec![1.0])];
+    let said = writer
+        .import(&[series(&labels, &archives, 0)], NOW)
+        .unwrap_err();
+    assert!(said.to_string().contains("as a counter before"), "{said}");
+    assert_eq!(reader.verify_series().unwrap().damaged, 0);
+    let known = reader.metadata().unwrap();
+    assert_eq!(known[0].kind, MetricKind::Counter);
+}
+
+#[test]
+fn a_live_counter_goes_on_where_old_rates_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let labels = labels();
+    let def = SeriesDef {
+        labels: labels.clone(),
+        kind: MetricKind::Counter,
+        help: "",
+        step_ms: 60_000,
+    };
+    let id = writer.registry().intern(&def).unwrap();
+    let start_s = NOW.0 / 1000 - 3_600;
+    let rows = (0..60).map(|i| SampleRow {
+        series: id,
+        time: Timestamp((start_s + 60 * i) * 1000),
+        // Two a second; the device had counted for long.
+        reading: Reading::Counter(4_000_000 + 120 * u64::try_from(i).unwrap()),
+    });
+    writer.apply(Batch {
+        samples: SampleBatch {
+            rows: rows.collect(),
+        },
+        ..Batch::default()
+    });
+    writer.commit(NOW).unwrap();
+    // A thousand slots of three a second, the last one reaching over the first live reading.
+    let archives = [archive(300, 1, start_s / 300 - 999, vec![3.0; 1_000])];
+    let known = [counter(&labels, &archives)];
+    assert_eq!(writer.import(&known, NOW).unwrap(), [Taken::New(1_000)]);
+    let reader = Reader::open(dir.path()).unwrap();
+    let found = totals(&reader, (start_s - 3_000, NOW.0 / 1000), 300);
+    assert!(
+        found.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1),
+        "{found:?}"
+    );
+    for pair in found.windows(2) {
+        let [(from, before), (until, after)] = pair else {
+            unreachable!()
+        };
+        let rate = (after - before) / (until - from) as f64;
+        let want = if *until <= start_s { 3.0 } else { 2.0 };
+        assert!(
+            (rate - want).abs() < 0.01,
+            "{rate} at {until}, live from {start_s}"
+        );
+    }
+    let gauge = Labels::metric("other", &[]);
+    let def = SeriesDef {
+        labels: gauge.clone(),
+        kind: MetricKind::Gauge,
+        ..def
+    };
+    writer.registry().intern(&def).unwrap();
+    let said = writer
+        .import(&[counter(&gauge, &archives)], NOW)
+        .unwrap_err();
+    assert!(said.to_string().contains("is no counter"), "{said}");
 }
 
 #[test]

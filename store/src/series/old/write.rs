@@ -70,7 +70,7 @@ pub(crate) fn import(
     let mut scratch = Scratch::default();
     let taken = series.iter().map(|one| {
         check(one)?;
-        registry.check_gauge(one.labels)?;
+        registry.check_kind(one.labels, one.rates)?;
         take_in(tx, registry, one, now, &mut scratch)
     });
     taken.collect()
@@ -125,6 +125,18 @@ fn take_in(
     }
     let before = known.as_ref().and_then(|(_, spec)| Spec::decode(spec));
     let mut spec = before.clone().unwrap_or_default();
+    if before.as_ref().is_some_and(|b| b.rates != series.rates) {
+        return Err(Error::Limit(format!(
+            "{} was imported {} before: choose another name, or delete that first (vigie series delete)",
+            series.labels,
+            if series.rates {
+                "as values"
+            } else {
+                "as a counter"
+            }
+        )));
+    }
+    spec.rates = series.rates;
     let changed = merge(tx, id, &mut spec, series.archives, scratch)?;
     if changed == 0 {
         return Ok(Taken::Same);
@@ -137,8 +149,8 @@ fn take_in(
         .max(0);
     tx.prepare_cached("INSERT OR REPLACE INTO ts_old VALUES (?1, ?2, ?3)")?
         .execute(params![id, labels, spec.encode()])?;
-    tx.prepare_cached("INSERT OR IGNORE INTO ts_metric VALUES (?1, 0, ?2)")?
-        .execute(params![series.labels.name(), series.help])?;
+    tx.prepare_cached("INSERT OR IGNORE INTO ts_metric VALUES (?1, ?3, ?2)")?
+        .execute(params![series.labels.name(), series.help, series.rates])?;
     Ok(match before {
         Some(_) => Taken::More(changed),
         None => Taken::New(changed),
@@ -188,7 +200,7 @@ fn merge(
     if changed > 0 {
         drop_pages(tx, id, 0..ARCHIVES_MAX)?;
         for (at, (archive, columns)) in held.iter_mut().enumerate() {
-            save(tx, (id, at), archive, columns, scratch)?;
+            save(tx, (id, at), (archive, spec.rates), columns, scratch)?;
         }
         spec.archives = held.into_iter().map(|(archive, _)| archive).collect();
     }
@@ -265,15 +277,18 @@ fn load(
 fn save(
     tx: &Transaction<'_>,
     (id, at): (i64, usize),
-    archive: &mut Archive,
+    (archive, rates): (&mut Archive, bool),
     columns: &Columns,
     scratch: &mut Scratch,
 ) -> Result<()> {
     archive.bytes = 0;
+    let mut total = rates.then_some(0.0);
     for chunk in archive.first.div_euclid(SLOTS)..=(archive.until - 1).div_euclid(SLOTS) {
         let offset = chunk * SLOTS - archive.first;
         let within = shifted(columns, offset);
-        let Some(bytes) = encode_page(&within, (0, chunk), scratch) else {
+        let page = encode_page(&within, chunk, total, scratch);
+        total = total.map(|total| total + grown(&within.0[0], archive.step_ms));
+        let Some(bytes) = page else {
             continue;
         };
         archive.bytes += bytes.len() as u64;
@@ -281,6 +296,19 @@ fn save(
             .execute((page_row(id, at, chunk), bytes))?;
     }
     Ok(())
+}
+
+/// What rates come to; unknown ones to nothing.
+pub(super) fn grown(rates: &[f64], step_ms: i64) -> f64 {
+    let known = rates.iter().filter(|rate| !rate.is_nan());
+    known.map(|&rate| growth(rate, step_ms)).sum()
+}
+
+/// What a rate comes to in a slot. No counter goes back.
+pub(super) fn growth(rate: f64, step_ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a step is a year at most")]
+    let seconds = step_ms as f64 / 1000.0;
+    (rate * seconds).max(0.0)
 }
 
 /// The columns of one page, which may begin before the archive.

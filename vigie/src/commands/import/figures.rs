@@ -20,7 +20,7 @@ use crate::output;
 pub(super) const RRD: Entry = Entry {
     name: "rrd",
     about: "Takes in files of rrdtool, of any machine, and its XML dumps.",
-    flags,
+    flags: |command| counters(flags(command)),
     run: |cx, matches| {
         run(
             cx,
@@ -37,7 +37,7 @@ pub(super) const RRD: Entry = Entry {
 pub(super) const MRTG: Entry = Entry {
     name: "mrtg",
     about: "Takes in MRTG's logs; with mrtg.cfg, all that it names, with their titles.",
-    flags,
+    flags: |command| counters(flags(command)),
     run: |cx, matches| {
         run(
             cx,
@@ -91,8 +91,16 @@ struct Source {
 /// What was in a file.
 struct Content {
     file: File,
+    /// What its series are called.
     labels: Vec<Labels>,
-    help: Vec<String>,
+    named: Vec<Named>,
+}
+
+/// What else is said of a series.
+struct Named {
+    help: String,
+    /// It is read as the counter whose rates the file has.
+    rates: bool,
 }
 
 fn flags(command: Command) -> Command {
@@ -129,6 +137,15 @@ fn flags(command: Command) -> Command {
         )
 }
 
+fn counters(command: Command) -> Command {
+    command.arg(
+        Arg::new("counters")
+            .long("counters")
+            .action(ArgAction::SetTrue)
+            .help("Take rates as the counters that they are of, so that rate() and increase() read them and live readings of that name go on"),
+    )
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     let form = "write it as NAME=VALUE, the name of letters, digits and _";
     let (name, value) = text.split_once('=').ok_or(form)?;
@@ -152,6 +169,8 @@ fn run(cx: &Context, matches: &ArgMatches, format: &Format) -> Result<Outcome> {
             .flatten()
             .cloned()
             .collect(),
+        // Whisper has no such flag: its files do not say what is a rate.
+        counters: matches!(matches.try_get_one::<bool>("counters"), Ok(Some(true))),
     };
     let mut report = Report::new(cx);
     let mut sources = Vec::new();
@@ -164,7 +183,11 @@ fn run(cx: &Context, matches: &ArgMatches, format: &Format) -> Result<Outcome> {
     let store = if matches.get_flag("dry-run") {
         None
     } else {
-        Some(Importer::open(&cx.data, &cx.config.store_options(), cx.now)?)
+        Some(Importer::open(
+            &cx.data,
+            &cx.config.store_options(),
+            cx.now,
+        )?)
     };
     report.begin(sources.len());
     let mut import = Import {
@@ -309,19 +332,23 @@ fn ends_all(e: &vigie_store::Error) -> bool {
 
 impl Content {
     fn series(&self) -> impl Iterator<Item = OldSeries<'_>> {
-        let series = self.labels.iter().zip(&self.file.series).zip(&self.help);
-        series.map(|((labels, series), help)| OldSeries {
+        let series = self.named.iter().zip(&self.labels).zip(&self.file.series);
+        series.map(|((named, labels), series)| OldSeries {
             labels,
-            help,
+            help: &named.help,
             archives: &series.archives,
             last_update_s: self.file.last_update_s,
+            rates: named.rates,
         })
     }
 
-    fn new(file: File, name: impl Fn(&Series) -> Labels, help: impl Fn(&Series) -> String) -> Self {
-        let labels = file.series.iter().map(&name).collect();
-        let help = file.series.iter().map(help).collect();
-        Self { file, labels, help }
+    fn new(file: File, name: impl Fn(&Series) -> (Labels, Named)) -> Self {
+        let (labels, named) = file.series.iter().map(name).unzip();
+        Self {
+            file,
+            labels,
+            named,
+        }
     }
 }
 
@@ -343,20 +370,42 @@ fn as_it_is(found: Found) -> Result<Vec<Source>> {
 }
 
 fn read_rrd(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> {
-    let file = rrd::read(bytes)?;
+    let mut file = rrd::read(bytes)?;
     let place = Place::new(&source.found.path, source.found.root.as_deref());
     let all = file.series.clone();
-    let name = |one: &Series| names::rrd(&place, &all, one, wishes);
-    let help = |one: &Series| format!("{} of {}, from rrdtool", one.kind, one.name);
-    Ok(Content::new(file, name, help))
+    note_falling(&mut file, wishes);
+    Ok(Content::new(file, |one| {
+        let help = format!("{} of {}, from rrdtool", one.kind, one.name);
+        let rates = names::is_counter(one, wishes);
+        (names::rrd(&place, &all, one, wishes), Named { help, rates })
+    }))
+}
+
+/// Says which rates stay rates although counters are wished for.
+fn note_falling(file: &mut File, wishes: &Wishes) {
+    let falling = |one: &&Series| wishes.counters && names::is_rate(one) && names::falls(one);
+    let names: Vec<&str> = file
+        .series
+        .iter()
+        .filter(falling)
+        .map(|s| s.name.as_str())
+        .collect();
+    if !names.is_empty() {
+        let what = format!("no counter, it has rates below zero: {}", names.join(", "));
+        file.notes.push(what);
+    }
 }
 
 fn read_whisper(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> {
     let file = whisper::read(bytes)?;
     let place = Place::new(&source.found.path, source.found.root.as_deref());
-    let name = |one: &Series| names::whisper(&place, one, wishes);
-    let help = |one: &Series| format!("from Graphite, aggregated by {}", one.kind);
-    Ok(Content::new(file, name, help))
+    Ok(Content::new(file, |one| {
+        let help = format!("from Graphite, aggregated by {}", one.kind);
+        (
+            names::whisper(&place, one, wishes),
+            Named { help, rates: false },
+        )
+    }))
 }
 
 /// A log is itself; a configuration stands for the logs of its targets.
@@ -364,18 +413,17 @@ fn logs_of_config(found: Found) -> Result<Vec<Source>> {
     if found.path.extension().is_none_or(|e| e != "cfg") {
         return as_it_is(found);
     }
-    let config = mrtg_cfg::read(&read_file(&found.path)?)?;
-    let own = || found.path.parent().unwrap_or(Path::new("")).to_owned();
+    let own = found.path.parent().unwrap_or(Path::new(""));
+    let mut open = |name: &str| included(own, name).map_err(|e| format!("{e:#}"));
+    let config = mrtg_cfg::read_with(&read_file(&found.path)?, &mut open)?;
     // A relative folder is meant from where mrtg ran, which the file does not say.
     let dir = config
         .log_dir
         .as_ref()
-        .map_or_else(own, |dir| own().join(dir));
-    for include in &config.includes {
-        eprintln!(
-            "vigie: {}: Include: {include} is not followed; name that file, too",
-            found.path.display()
-        );
+        .map_or_else(|| own.to_owned(), |dir| own.join(dir));
+    for what in &config.left_out {
+        let what = output::printable(what.as_bytes());
+        eprintln!("vigie: {}: not read: {what}", found.path.display());
     }
     let mut sources = Vec::new();
     for target in config.targets {
@@ -392,6 +440,21 @@ fn logs_of_config(found: Found) -> Result<Vec<Source>> {
         });
     }
     Ok(sources)
+}
+
+/// What an `Include` of `mrtg.cfg` means: beside the configuration, else from where we are. Of a pattern
+/// MRTG reads the last file first.
+fn included(own: &Path, name: &str) -> Result<Vec<mrtg_cfg::Included>> {
+    let beside = own.join(name);
+    let mut found = find(&beside, &[]).unwrap_or_default();
+    if !found.iter().any(|f| f.path.is_file()) {
+        found = find(Path::new(name), &[])?;
+    }
+    let read = |found: &Found| -> Result<mrtg_cfg::Included> {
+        let shown = output::printable(found.path.as_os_str().as_encoded_bytes());
+        Ok((shown.into_owned(), read_file(&found.path)?))
+    };
+    found.iter().rev().map(read).collect()
 }
 
 fn read_mrtg(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> {
@@ -411,12 +474,19 @@ fn read_mrtg(bytes: &[u8], source: &Source, wishes: &Wishes) -> Result<Content> 
             file.series.push(constant);
         }
     }
-    let name = |one: &Series| names::mrtg(&stem, title, one, wishes);
-    let help = |one: &Series| match one.name.as_str() {
-        "in" | "out" => "what MRTG drew: bytes a second, or units of its own".to_owned(),
-        _ => "MaxBytes of mrtg.cfg".to_owned(),
-    };
-    Ok(Content::new(file, name, help))
+    let gauge = source.target.as_ref().is_some_and(|t| t.gauge);
+    Ok(Content::new(file, |one| {
+        let curve = matches!(one.name.as_str(), "in" | "out");
+        let rates = wishes.counters && curve && !gauge;
+        let help = match one.name.as_str() {
+            _ if rates => "bytes, or units of its own, as MRTG's rates add up",
+            "in" | "out" => "what MRTG drew: bytes a second, or units of its own",
+            _ => "MaxBytes of mrtg.cfg",
+        };
+        let help = help.to_owned();
+        let labels = names::mrtg(&stem, title, (one, rates), wishes);
+        (labels, Named { help, rates })
+    }))
 }
 
 /// A series of one value, as long as another.

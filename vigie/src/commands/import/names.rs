@@ -18,6 +18,8 @@ pub(super) struct Wishes {
     pub(super) name: Option<String>,
     /// `--label`.
     pub(super) labels: Vec<(String, String)>,
+    /// `--counters`.
+    pub(super) counters: bool,
 }
 
 /// A file as far as its name goes.
@@ -65,41 +67,69 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Whether the file keeps what a data source grew a second.
+pub(super) fn is_rate(one: &Series) -> bool {
+    RATES.contains(&one.kind.as_str())
+}
+
+/// Whether a rate is below zero somewhere: it is not one of a counter.
+pub(super) fn falls(one: &Series) -> bool {
+    let mut averages = one.archives.iter().flat_map(|a| &a.average);
+    averages.any(|&rate| rate < 0.0)
+}
+
+/// Whether a data source is to be read as a counter.
+pub(super) fn is_counter(one: &Series, wishes: &Wishes) -> bool {
+    wishes.counters && is_rate(one) && !falls(one)
+}
+
+/// What a name ends in, unless it was given.
+fn ending(rate: bool, counter: bool) -> &'static str {
+    match (rate, counter) {
+        (_, true) => "_total",
+        (true, false) => "_per_second",
+        (false, false) => "",
+    }
+}
+
 /// The name and labels of a data source of rrdtool.
 pub(super) fn rrd(place: &Place<'_>, series: &[Series], one: &Series, wishes: &Wishes) -> Labels {
     let has = |name: &str| series.iter().any(|s| s.name == name);
     let rules = [munin, collectd, librenms, cacti];
-    let naming = if has("median") && has("loss") {
-        smokeping(place, one)
+    let counter = is_counter(one, wishes);
+    let (naming, rate) = if has("median") && has("loss") {
+        (smokeping(place, one), is_rate(one))
     } else if series.len() == 2 && has("ds0") && has("ds1") {
         let name = if one.name == "ds0" {
             "mrtg_in"
         } else {
             "mrtg_out"
         };
-        return finish(
-            naming(name, [("target", place.stem)]),
-            series.len(),
-            one,
-            wishes,
-        );
+        // MRTG's own files have always been called like its logs.
+        (naming(name, [("target", place.stem)]), false)
     } else {
-        rules
+        let naming = rules
             .into_iter()
             .find_map(|rule| rule(place, one))
-            .unwrap_or_else(|| plain(place, one))
+            .unwrap_or_else(|| plain(place, one));
+        (naming, is_rate(one))
     };
-    let rate = RATES.contains(&one.kind.as_str());
     let naming = Naming {
-        metric: naming.metric + if rate { "_per_second" } else { "" },
+        metric: naming.metric + ending(rate, counter),
         ..naming
     };
     finish(naming, series.len(), one, wishes)
 }
 
-/// The name and labels of a curve of MRTG: `name` is `in`, `out` or `max_in`, `max_out`.
-pub(super) fn mrtg(target: &str, title: &str, one: &Series, wishes: &Wishes) -> Labels {
-    let metric = format!("mrtg_{}", one.name);
+/// The name and labels of a curve of MRTG: `name` is `in`, `out` or `max_in`, `max_out`; whether it is read
+/// as a counter.
+pub(super) fn mrtg(
+    target: &str,
+    title: &str,
+    (one, counter): (&Series, bool),
+    wishes: &Wishes,
+) -> Labels {
+    let metric = format!("mrtg_{}{}", one.name, ending(false, counter));
     finish(
         naming(&metric, [("target", target), ("title", title)]),
         2,
@@ -340,6 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_called_totals_unless_they_fall() {
+        let wishes = Wishes {
+            counters: true,
+            ..Wishes::default()
+        };
+        let place = Place::new(Path::new("/srv/rra/router_traffic_in_42.rrd"), None);
+        let name = |kind: &str, rate: f64| {
+            let mut one = series("traffic_in", kind);
+            one.archives.push(vigie_parsers::archives::Archive {
+                average: vec![f64::NAN, rate],
+                ..Default::default()
+            });
+            let named = rrd(&place, std::slice::from_ref(&one), &one, &wishes);
+            (named.name().to_owned(), is_counter(&one, &wishes))
+        };
+        let is = |name: &str, counter| (name.to_owned(), counter);
+        assert_eq!(name("COUNTER", 1.0), is("cacti_traffic_in_total", true));
+        assert_eq!(
+            name("DERIVE", -1.0),
+            is("cacti_traffic_in_per_second", false)
+        );
+        assert_eq!(name("GAUGE", 1.0), is("cacti_traffic_in", false));
+    }
+
+    #[test]
     fn several_sources_of_one_file() {
         let names = |path: &str, sources: &[&str]| -> Vec<String> {
             let all: Vec<Series> = sources.iter().map(|n| series(n, "COUNTER")).collect();
@@ -371,6 +426,7 @@ mod tests {
                 ("site".to_owned(), "paris".to_owned()),
                 ("target".to_owned(), "x".to_owned()),
             ],
+            counters: false,
         };
         let place = Place::new(Path::new("/w/whisper/servers/web1/load.wsp"), None);
         let one = series("", "average");
@@ -383,7 +439,7 @@ mod tests {
             "line{path=\"servers.web1.load\",site=\"paris\",target=\"x\"}"
         );
         assert_eq!(
-            mrtg("r1", "", &series("in", ""), &wishes).to_string(),
+            mrtg("r1", "", (&series("in", ""), false), &wishes).to_string(),
             "line_in{site=\"paris\",target=\"x\"}"
         );
     }
