@@ -14,6 +14,7 @@ mod daemon;
 mod disk;
 mod docs;
 mod forwarders;
+mod graph;
 mod import_logs;
 mod imports;
 mod journal;

@@ -3,7 +3,7 @@
 mod elements;
 mod export;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -61,13 +61,13 @@ fn flags(command: Command) -> Command {
                 .value_parser(value_parser!(PathBuf)),
         )
         .arg(
-            value("format", "FORMAT", "Kind of the output; csv and json go to standard output without --out")
+            value("format", "FORMAT", "Kind of the output; without --out it goes to standard output")
                 .value_parser(["svg", "png", "csv", "json"]),
         )
         .arg(since("1h"))
         .arg(until())
         .arg(value("step", "DURATION", "Distance of the points that statistics come from [default: 10,200 over the range]"))
-        .arg(value("size", "WxH", "Size in pixels").default_value("800x320"))
+        .arg(value("size", "WxH", "Size in pixels; a long legend makes the picture taller").default_value("800x320"))
         .arg(
             value("theme", "THEME", "Colours for paper or for a dark page")
                 .value_parser(["light", "dark"])
@@ -213,13 +213,15 @@ fn render(
 /// The kind of the output: as said, else by the ending.
 fn format<'a>(matches: &'a ArgMatches, out: Option<&PathBuf>) -> Result<&'a str> {
     if let Some(format) = matches.get_one::<String>("format") {
-        if out.is_none() && matches!(format.as_str(), "svg" | "png") {
-            bail!("--out FILE is needed for a picture");
+        if out.is_none() && format == "png" && std::io::stdout().is_terminal() {
+            bail!("a PNG is nothing for a terminal: use --out FILE, or send it elsewhere");
         }
         return Ok(format);
     }
     let Some(out) = out else {
-        bail!("--out FILE is needed: .svg, .png, .csv or .json; or --format csv or json");
+        bail!(
+            "--out FILE is needed: .svg, .png, .csv or .json; or --format, which writes to standard output"
+        );
     };
     Ok(match ending(out).as_str() {
         "svg" => "svg",
