@@ -11,6 +11,7 @@ mod logs;
 mod overview;
 pub(crate) mod parts;
 mod shell;
+mod tables;
 mod vitals;
 
 pub(crate) use errors::error_page;
