@@ -1,6 +1,6 @@
 //! What the log query needs of whoever keeps events.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -151,6 +151,43 @@ pub struct Group {
     pub steps: Vec<(Timestamp, u64)>,
 }
 
+/// How often the patterns of events came, as a source has counted them.
+#[derive(Clone, Debug)]
+pub struct PatternCounts {
+    /// The part of the range asked for that this is about: all of it, or whole minutes or hours.
+    pub covered: Range<Timestamp>,
+    /// Each pattern once, in no order.
+    pub patterns: Vec<PatternCount>,
+    /// When events came whose patterns are not kept apart, and how many: first, last, count.
+    pub others: Option<(Timestamp, Timestamp, u64)>,
+    /// What it took.
+    pub stats: ScanStats,
+}
+
+impl PatternCounts {
+    /// All events that were counted.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let others = self.others.map_or(0, |(_, _, n)| n);
+        self.patterns.iter().map(|p| p.count).sum::<u64>() + others
+    }
+}
+
+/// How often one pattern came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternCount {
+    /// See [`crate::log::pattern`].
+    pub pattern: Vec<u8>,
+    /// The message of one such event, perhaps cut.
+    pub sample: Vec<u8>,
+    /// When the first one happened, perhaps only to the minute or hour…
+    pub first: Timestamp,
+    /// … and the last one.
+    pub last: Timestamp,
+    /// How many.
+    pub count: u64,
+}
+
 /// Keeps events and answers scans.
 pub trait EventSource {
     /// Delivers each matching event once, until `each` breaks off.
@@ -208,5 +245,19 @@ pub trait EventSource {
             ControlFlow::Continue(())
         })?;
         Ok(groups.finish(stats))
+    }
+
+    /// Counts the patterns of a range, if the source has counted them as they came: such counts are
+    /// there when the events themselves are gone. The filter asks for nothing but level, source,
+    /// format, app and pattern (see [`Filter::is_of_patterns`]). `None` if the source counts none.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn count_patterns(
+        &self,
+        _range: Range<Timestamp>,
+        _filter: &Filter,
+    ) -> Result<Option<PatternCounts>, SourceError> {
+        Ok(None)
     }
 }

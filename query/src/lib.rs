@@ -10,7 +10,9 @@ pub mod log;
 pub mod promql;
 mod series;
 
-pub use events::{EventSource, Group, GroupBy, Grouped, Order, Scan, ScanStats, Step};
+pub use events::{
+    EventSource, Group, GroupBy, Grouped, Order, PatternCount, PatternCounts, Scan, ScanStats, Step,
+};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use series::{
     MatchOp, Matcher, Metadata, MetricKind, Sample, Selection, Series, SeriesSource, Sparse,

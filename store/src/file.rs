@@ -93,6 +93,7 @@ pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
         create(&conn)?;
     }
     conn.execute_batch(series::OLD_SCHEMA)?;
+    conn.execute_batch(events::PATTERN_SCHEMA)?;
     Ok(conn)
 }
 

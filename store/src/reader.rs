@@ -1,14 +1,15 @@
 //! Snapshots of the store for everyone who asks: pages, rules, the command line.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use vigie_parsers::{Event, Timestamp};
+use vigie_query::log::Filter;
 use vigie_query::{
-    EventSource, GroupBy, Grouped, Labels, Matcher, Metadata, Scan, ScanStats, Selection, Series,
-    SeriesSource, SourceError, Sparse, Take,
+    EventSource, GroupBy, Grouped, Labels, Matcher, Metadata, PatternCounts, Scan, ScanStats,
+    Selection, Series, SeriesSource, SourceError, Sparse, Take,
 };
 
 use crate::file;
@@ -88,6 +89,15 @@ impl Reader {
     /// When the store cannot be read.
     pub fn events_expired(&self) -> Result<u64> {
         self.events.expired(&self.conn)
+    }
+
+    /// Patterns of messages that a limit has pushed out since the store was made: what they had is
+    /// counted with the others.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn patterns_dropped(&self) -> Result<u64> {
+        self.events.patterns_dropped(&self.conn)
     }
 
     /// Reads every block of events and rebuilds every line.
@@ -188,6 +198,14 @@ impl EventSource for Reader {
         by: &GroupBy<'_>,
     ) -> std::result::Result<Grouped, SourceError> {
         self.events.count_by(&self.conn, scan, by)
+    }
+
+    fn count_patterns(
+        &self,
+        range: Range<Timestamp>,
+        filter: &Filter,
+    ) -> std::result::Result<Option<PatternCounts>, SourceError> {
+        Ok(self.events.count_patterns(&self.conn, &range, filter)?)
     }
 }
 

@@ -6,7 +6,7 @@ use vigie_parsers::{Event, Facility, Field, Kind, Severity, Span};
 
 use super::field::{FieldKind, FieldName};
 use super::filter::{Filter, Test, address};
-use super::{number, template, text};
+use super::{number, pattern, text};
 
 /// What a filter can be asked about.
 pub trait Subject {
@@ -100,7 +100,7 @@ impl Subject for Event {
             FieldKind::Source => Some(Cow::Borrowed(self.origin.source.as_bytes())),
             FieldKind::Format => Some(Cow::Borrowed(self.format.as_bytes())),
             FieldKind::Message => Some(message(self)),
-            FieldKind::Pattern => Some(Cow::Owned(template(&message(self)))),
+            FieldKind::Pattern => Some(Cow::Owned(pattern(self))),
             FieldKind::Bot => self.bot(),
             FieldKind::Known(field) => match known_span(self, field) {
                 Some(span) => Some(span.value(&self.line)),

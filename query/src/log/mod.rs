@@ -14,6 +14,7 @@ mod memory;
 mod number;
 mod parse;
 mod parse_pipe;
+mod pattern;
 mod prefilter;
 mod printable;
 mod query;
@@ -37,6 +38,7 @@ pub use parse::{
     MAX_CONDITIONS, MAX_DEPTH, MAX_NEEDLE_LEN, MAX_QUERY_LEN, MAX_REGEX_LEN, MAX_REGEX_SIZE,
 };
 pub use parse_pipe::{MAX_COUNT, MAX_LIST, MAX_PIPES};
+pub use pattern::{Counted, How, MAX_PATTERN, Part, parts as pattern_parts, pattern, pattern_into};
 pub use prefilter::{Candidates, Prefilter};
 pub use printable::printable;
 pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};

@@ -5,7 +5,7 @@
 //! but for a final `.`, and for what ends at the last `-` before its first digit (`blk_-`, `req-`).
 
 /// Where a variable stood.
-const VARIABLE: &[u8] = b"<*>";
+pub(super) const VARIABLE: &[u8] = b"<*>";
 
 /// The pattern of a message, `<*>` for each variable.
 #[must_use]

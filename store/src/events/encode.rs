@@ -12,6 +12,7 @@ use foldhash::HashSet;
 
 use super::codec::{Packer, put_bytes, put_deltas, put_planes, put_runs, put_uint};
 use super::column::{Column, NUMBER, Strings, append_number};
+use super::patterns::Derived;
 use super::rebuild::StreamName;
 use super::table::{Table, write_origin};
 use super::words::{self, Pairs};
@@ -51,6 +52,8 @@ pub(super) struct Sealed {
     pub summary: Vec<u8>,
     /// Rows of each minute and severity.
     pub counts: Vec<(i64, u32, u64)>,
+    /// The same by pattern; nothing where a block takes the place of others.
+    pub patterns: Derived,
 }
 
 /// Where a part of a column lies.

@@ -9,7 +9,7 @@ use super::rebuild::{self, Block, Places, StreamName};
 use super::sealed::{SealedBlock, Segments};
 use super::select::select;
 use super::table::Table;
-use super::{Fault, summary, words};
+use super::{Fault, patterns, summary, words};
 
 /// Segments in memory.
 struct Packed(Vec<Vec<u8>>);
@@ -30,6 +30,7 @@ pub fn block(data: &[u8]) {
         unpack(data),
         summary::is_whole(data),
         words::may_hold(data, data.len() as u64),
+        patterns::fuzz_row(data),
     );
     let at = data.iter().position(|&b| b == b'\n').unwrap_or(data.len());
     let (text, rest) = data.split_at(at);

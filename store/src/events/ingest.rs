@@ -11,8 +11,8 @@ use super::encode::{SEGMENTS_MAX, Sealed, seal};
 use super::evict::{Limits, Room};
 use super::keep::{self, LogRetention};
 use super::open::{Line, OpenBlock};
-use super::rebuild::StreamName;
-use super::{EventRepair, FILTER_CHUNKS_MAX, counts, journal_id, repair, replay};
+use super::rebuild::{Open, StreamName};
+use super::{EventRepair, FILTER_CHUNKS_MAX, counts, journal_id, patterns, repair, replay};
 use crate::{EventBatch, Options, Result};
 
 /// An open block is sealed when it is older than this…
@@ -43,6 +43,7 @@ pub(crate) struct Ingest {
     next_seq: i64,
     pending_bytes: usize,
     limits: Limits,
+    pattern_room: patterns::Room,
     clock: u64,
     expired_hour: i64,
     planned_hour: i64,
@@ -106,6 +107,7 @@ impl Ingest {
             next_seq: 1 + max("SELECT coalesce(max(last_seq), 0) FROM ev_block")?,
             pending_bytes: 0,
             limits: Limits::new(options),
+            pattern_room: patterns::Room::of_budget(options.budget_bytes),
             clock: 0,
             expired_hour: i64::MIN,
             planned_hour: i64::MIN,
@@ -116,6 +118,7 @@ impl Ingest {
         if key.is_none() {
             super::write_key(conn, ingest.key)?;
         }
+        patterns::begin(conn)?;
         let mut stmt = conn.prepare("SELECT id, source, format, gen FROM ev_stream")?;
         let mut rows = stmt.query([])?;
         while let Some(row) = rows.next()? {
@@ -295,11 +298,13 @@ impl Ingest {
         let minute = now.0.div_euclid(60_000);
         if sealed || minute != self.enforced_minute {
             keep::enforce(tx, &self.retention, now)?;
+            patterns::forget_samples(tx, now, &self.ages())?;
             self.planned_minute = minute;
         }
         let hour = now.0.div_euclid(3_600_000);
         if sealed && hour != self.expired_hour {
             counts::expire(tx, now)?;
+            patterns::expire(tx, now, self.pattern_room)?;
             self.planned_hour = hour;
         }
         Ok(())
@@ -313,6 +318,12 @@ impl Ingest {
         for stream in self.streams.iter_mut().filter(|s| s.dirty) {
             stream.committed();
         }
+    }
+
+    /// The streams whose lines have an age, with it.
+    fn ages(&self) -> Vec<(i64, i64)> {
+        let age = |s: &Stream| Some((s.id, self.retention.of(&s.name.source)?.keep_ms?));
+        self.streams.iter().filter_map(age).collect()
     }
 
     /// Seals blocks that are old and large enough.
@@ -393,7 +404,14 @@ impl Stream {
     /// Seals the open block and begins a new one. The sealed bytes wait for a commit.
     fn rotate(&mut self, key: u64) {
         let full = std::mem::replace(&mut self.open, OpenBlock::new(key));
-        self.sealed.push(seal(&full.table, key, &self.name));
+        let open = Open {
+            table: Arc::new(full.table),
+            place: Arc::clone(&self.name),
+        };
+        let mut sealed = seal(&open.table, key, &self.name);
+        // A table in memory has all its columns.
+        sealed.patterns = patterns::of(&open).unwrap_or_default();
+        self.sealed.push(sealed);
         self.since = None;
         self.dirty = true;
     }
@@ -424,6 +442,7 @@ impl Stream {
             room.add(*next_block, self.id, sealed);
             write_block(tx, self.id, *next_block, sealed)?;
             counts::add(tx, self.id, &sealed.counts)?;
+            patterns::add(tx, self.id, &sealed.patterns)?;
             *next_block += 1;
         }
         let merge = self.plan.journal_rows >= JOURNAL_ROWS_MAX

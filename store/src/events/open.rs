@@ -23,7 +23,7 @@ const NTH_MAX: u8 = 8;
 pub(super) const STAMP_NAME: &str = "\u{2}time";
 /// Put before a line's own name that is the same as a known field's: only the known one is found.
 const HIDDEN: char = '\u{1}';
-const KINDS: usize = 6;
+const KINDS: usize = Kind::Nanos as usize + 1;
 const UNKNOWN: u8 = u8::MAX;
 
 /// One line to be taken.

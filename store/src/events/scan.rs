@@ -130,20 +130,20 @@ impl Reader<'_> {
 }
 
 /// Reads the fields of rebuilt lines again.
-struct Parse {
+pub(super) struct Parse {
     format: Option<&'static formats::Format>,
     context: Context,
 }
 
 impl Parse {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             format: formats::find(name),
             context: Context::new(Timestamp(0), jiff::tz::TimeZone::UTC),
         }
     }
 
-    fn event(
+    pub(super) fn event(
         &mut self,
         block: &dyn Block,
         places: &Places,

@@ -1,16 +1,17 @@
 //! The readers' side: open blocks read from the journal, shared by the readers of a process.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::HashMap;
 use rusqlite::{Connection, Transaction};
 use vigie_parsers::{Event, Timestamp};
-use vigie_query::{GroupBy, Grouped, Scan, ScanStats, SourceError};
+use vigie_query::log::Filter;
+use vigie_query::{GroupBy, Grouped, PatternCounts, Scan, ScanStats, SourceError};
 
 use super::rebuild::{Open, StreamName};
 use super::replay::Replayed;
-use super::{EventCount, EventReport, counts, evict, groups, keep, scan, verify};
+use super::{EventCount, EventReport, counts, evict, groups, keep, patterns, scan, verify};
 use crate::Result;
 
 /// More memory than this is not kept from one query to the next.
@@ -145,6 +146,25 @@ impl View {
         drop(snapshot);
         self.trim();
         grouped
+    }
+
+    /// See [`vigie_query::EventSource::count_patterns`].
+    pub(crate) fn count_patterns(
+        &self,
+        conn: &Connection,
+        range: &Range<Timestamp>,
+        filter: &Filter,
+    ) -> Result<Option<PatternCounts>> {
+        let snapshot = self.snapshot(conn)?;
+        let counts = patterns::read(conn, &snapshot, range, filter);
+        drop(snapshot);
+        self.trim();
+        counts
+    }
+
+    /// Patterns that a limit pushed out.
+    pub(crate) fn patterns_dropped(&self, conn: &Connection) -> Result<u64> {
+        patterns::dropped(conn)
     }
 
     /// Reads everything and says what is damaged.

@@ -18,6 +18,7 @@ mod graph;
 mod import;
 mod incidents;
 mod logs;
+mod patterns;
 mod query;
 mod run;
 mod series;
@@ -48,7 +49,7 @@ pub(crate) enum Outcome {
 pub(crate) const COULD_NOT_RUN: u8 = 2;
 
 /// Commands whose last arguments are a log query.
-const QUERY_COMMANDS: &[&str] = &["logs"];
+const QUERY_COMMANDS: &[&str] = &["logs", "patterns"];
 
 /// All commands, in the order of `--help`: first what one types first.
 const COMMANDS: &[Entry] = &[
@@ -57,6 +58,7 @@ const COMMANDS: &[Entry] = &[
     check::ENTRY,
     status::ENTRY,
     logs::ENTRY,
+    patterns::ENTRY,
     query::ENTRY,
     graph::ENTRY,
     series::ENTRY,

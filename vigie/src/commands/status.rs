@@ -30,6 +30,8 @@ struct Status {
     usage: vigie_store::Usage,
     /// Lines that the budget has pushed out, and those that a rule has.
     gone: (u64, u64),
+    /// Patterns that a limit pushed out.
+    patterns_dropped: u64,
 }
 
 impl Status {
@@ -41,6 +43,7 @@ impl Status {
             incidents: reader.incidents(&IncidentFilter::unresolved())?,
             usage: reader.usage()?,
             gone: (reader.events_evicted()?, reader.events_expired()?),
+            patterns_dropped: reader.patterns_dropped()?,
             sources,
         })
     }
@@ -158,6 +161,7 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
             "events": status.usage.events,
             "events_evicted": status.gone.0,
             "events_expired": status.gone.1,
+            "patterns_dropped": status.patterns_dropped,
         },
         "sources": sources,
     })
@@ -184,6 +188,12 @@ fn as_text(cx: &Context, status: &Status) -> String {
     if evicted + expired > 0 {
         out.push_str(&format!(
             "  {evicted} lines gone for the budget, {expired} by log_retention\n"
+        ));
+    }
+    if status.patterns_dropped > 0 {
+        out.push_str(&format!(
+            "  {} rare patterns of messages not kept apart any more\n",
+            status.patterns_dropped
         ));
     }
     if usage.series_refused > 0 {

@@ -87,6 +87,11 @@ fn each_line_of_a_file_once_whatever_is_killed_when() {
         LINES,
         "the same with the daemon stopped"
     );
+    let patterns = cli(
+        dir.path(),
+        &["logs", "@all | patterns | sum count", "--format", "csv"],
+    );
+    assert_eq!(text(&patterns), format!("sum\n{LINES}\n"));
     let verified = cli(dir.path(), &["verify"]);
     assert!(verified.status.success(), "{}", text(&verified));
     assert!(

@@ -27,6 +27,7 @@ fn the_tables_of_the_store_are_those_of_its_page() {
     let sources = [
         "store/src/series/mod.rs",
         "store/src/events/mod.rs",
+        "store/src/events/patterns/mod.rs",
         "store/src/state.rs",
         "store/src/sources.rs",
     ];

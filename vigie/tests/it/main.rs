@@ -20,5 +20,6 @@ mod imports;
 mod journal;
 mod layers;
 mod logs;
+mod patterns;
 mod peers;
 mod tidy;

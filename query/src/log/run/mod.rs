@@ -200,6 +200,9 @@ impl<'a> Runner<'a> {
                 _ => Ok(()),
             };
         }
+        if let Some((Pipe::Patterns, behind)) = pipes.split_first() {
+            return self.patterns(behind, out);
+        }
         self.measure_range(pipes)?;
         if let Some((first, rest)) = pipes.split_first()
             && self.push_down(first, rest, out)?

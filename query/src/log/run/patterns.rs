@@ -8,16 +8,21 @@ use vigie_parsers::Timestamp;
 
 use super::super::eval::message;
 use super::super::groups::TOO_MANY_GROUPS;
+use super::super::pattern::{MAX_PATTERN, pattern_into};
 use super::super::query::Pipe;
 use super::super::table::{Cell, Item};
-use super::super::template::template_into;
 use super::super::time::Moment;
 use super::plan::Chain;
 use super::stages::Stage;
 use super::{Budget, Flow, Out, RunError, Runner};
+use crate::{GroupBy, PatternCounts};
 
-/// Bytes of a pattern or a sample: a group is for recognising, not for keeping whole.
-const MAX_TEXT: usize = 1024;
+/// The row of the events whose patterns were beyond what a source keeps apart.
+const OTHERS: &[u8] = b"(other)";
+/// Why there is such a row.
+const TOO_MANY_PATTERNS: &str = "more patterns than are kept apart: the rest counts as (other)";
+/// What a source may count by.
+const UNITS_MS: [i64; 2] = [60_000, 3_600_000];
 /// How far back `new` looks for a pattern before it calls it new.
 const NEW_LOOKS_BACK_MS: i64 = 30 * 86_400_000;
 
@@ -43,25 +48,86 @@ impl Patterns {
         let Item::Event(hit) = item else { return };
         let (message, time) = (message(hit.event), hit.event.time);
         self.total += 1;
-        pattern_of(&message, &mut self.buffer);
+        pattern_into(&hit.event.line, &hit.event.record, &mut self.buffer);
         if let Some(seen) = self.seen.get_mut(self.buffer.as_slice()) {
             seen.count += 1;
             seen.first = seen.first.min(time);
             seen.last = seen.last.max(time);
             return;
         }
-        let sample = &message[..message.len().min(MAX_TEXT)];
+        let seen = Seen {
+            count: 1,
+            first: time,
+            last: time,
+            sample: message[..message.len().min(MAX_PATTERN)].to_vec(),
+        };
+        let pattern = std::mem::take(&mut self.buffer);
+        self.insert(&pattern, seen, budget);
+        self.buffer = pattern;
+    }
+
+    fn insert(&mut self, pattern: &[u8], seen: Seen, budget: &Budget) {
         if self.seen.len() >= budget.max_groups() {
             budget.cut(TOO_MANY_GROUPS);
-        } else if budget.take(size_of::<Seen>() + self.buffer.len() + sample.len()) {
-            let seen = Seen {
-                count: 1,
-                first: time,
-                last: time,
-                sample: sample.to_vec(),
-            };
-            self.seen.insert(self.buffer.as_slice().into(), seen);
+        } else if budget.take(size_of::<Seen>() + pattern.len() + seen.sample.len()) {
+            self.seen.insert(pattern.into(), seen);
         }
+    }
+
+    /// Adds what a source had counted.
+    fn add_counts(&mut self, counts: PatternCounts, budget: &Budget) {
+        self.total += counts.total();
+        for counted in counts.patterns {
+            if let Some(seen) = self.seen.get_mut(counted.pattern.as_slice()) {
+                seen.count += counted.count;
+                seen.first = seen.first.min(counted.first);
+                if counted.last > seen.last {
+                    seen.last = counted.last;
+                    seen.sample = counted.sample;
+                }
+                continue;
+            }
+            let seen = Seen {
+                count: counted.count,
+                first: counted.first,
+                last: counted.last,
+                sample: counted.sample,
+            };
+            self.insert(&counted.pattern, seen, budget);
+        }
+        if let Some((first, last, count)) = counts.others {
+            budget.cut(TOO_MANY_PATTERNS);
+            let others = Seen {
+                count,
+                first,
+                last,
+                sample: Vec::new(),
+            };
+            match self.seen.get_mut(OTHERS) {
+                Some(seen) => {
+                    seen.count += count;
+                    seen.first = seen.first.min(first);
+                    seen.last = seen.last.max(last);
+                }
+                None => self.insert(OTHERS, others, budget),
+            }
+        }
+    }
+
+    /// The rows of `patterns`.
+    fn rows(self) -> Vec<Vec<Cell>> {
+        let total = self.total;
+        let row = |(pattern, seen): (Box<[u8]>, Seen)| {
+            vec![
+                Cell::Count(seen.count),
+                Cell::Share(share(seen.count, total)),
+                Cell::Time(seen.first),
+                Cell::Time(seen.last),
+                text(&pattern),
+                text(&seen.sample),
+            ]
+        };
+        self.sorted().into_iter().map(row).collect()
     }
 
     /// Patterns with the most frequent first.
@@ -70,12 +136,6 @@ impl Patterns {
         list.sort_by(|(p, a), (q, b)| b.count.cmp(&a.count).then_with(|| p.cmp(q)));
         list
     }
-}
-
-fn pattern_of(message: &[u8], buffer: &mut Vec<u8>) {
-    buffer.clear();
-    template_into(message, buffer);
-    buffer.truncate(MAX_TEXT);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of events")]
@@ -110,26 +170,24 @@ impl Stage for PatternStage<'_> {
 
     fn finish(&mut self, out: &mut Out<'_>) -> Flow {
         let columns = Pipe::Patterns.columns().unwrap_or_default();
-        let patterns = std::mem::take(&mut self.patterns);
-        let total = patterns.total;
-        patterns.sorted().iter().try_for_each(|(pattern, seen)| {
-            let cells = [
-                Cell::Count(seen.count),
-                Cell::Share(share(seen.count, total)),
-                Cell::Time(seen.first),
-                Cell::Time(seen.last),
-                text(pattern),
-                text(&seen.sample),
-            ];
+        let rows = std::mem::take(&mut self.patterns).rows();
+        rows.iter().try_for_each(|cells| {
             out(Item::Row {
                 columns: &columns,
-                cells: &cells,
+                cells,
             })
         })
     }
 }
 
 impl Runner<'_> {
+    /// `patterns` of events as they come from the source.
+    pub(super) fn patterns(&mut self, behind: &[Pipe], out: &mut Out<'_>) -> Result<(), RunError> {
+        let rows = self.gather(&[], self.range.clone())?.rows();
+        let columns = Pipe::Patterns.columns().unwrap_or_default();
+        self.rows(behind, &columns, rows, out)
+    }
+
     /// `new [since t]`: patterns from `t` on that the month before `t` did not have.
     pub(super) fn new_patterns(
         &mut self,
@@ -146,19 +204,8 @@ impl Runner<'_> {
         self.range.end = self.range.end.max(since);
         let mut found = self.gather(before, self.range.clone())?;
         let base = since.plus_ms(-NEW_LOOKS_BACK_MS)..since;
-        let (seen, buffer) = (&mut found.seen, &mut found.buffer);
         let missed = self.stats.incomplete.is_some();
-        self.pass(before, base, None, &mut |item| {
-            if let Item::Event(hit) = item {
-                pattern_of(&message(hit.event), buffer);
-                seen.remove(buffer.as_slice());
-            }
-            if seen.is_empty() {
-                Flow::Break(())
-            } else {
-                Flow::Continue(())
-            }
-        })?;
+        self.strike_out(before, base, &mut found)?;
         if let (false, Some(why)) = (missed, &mut self.stats.incomplete) {
             why.push_str("; what came before was not searched to its end, so some may not be new");
         }
@@ -173,6 +220,49 @@ impl Runner<'_> {
             ]
         });
         self.rows(behind, &columns, rows, out)
+    }
+
+    /// Strikes out the patterns that events of a range have.
+    fn strike_out(
+        &mut self,
+        pipes: &[Pipe],
+        range: Range<Timestamp>,
+        found: &mut Patterns,
+    ) -> Result<(), RunError> {
+        if let Some(counts) = self.counted(pipes, &range)? {
+            for counted in &counts.patterns {
+                found.seen.remove(counted.pattern.as_slice());
+            }
+            let covered = counts.covered;
+            self.strike_out_by_lines(pipes, range.start..covered.start, found)?;
+            return self.strike_out_by_lines(pipes, covered.end..range.end, found);
+        }
+        self.strike_out_by_lines(pipes, range, found)
+    }
+
+    fn strike_out_by_lines(
+        &mut self,
+        pipes: &[Pipe],
+        range: Range<Timestamp>,
+        found: &mut Patterns,
+    ) -> Result<(), RunError> {
+        let (seen, buffer) = (&mut found.seen, &mut found.buffer);
+        // Nothing is known of what the rest is.
+        seen.remove(OTHERS);
+        if range.is_empty() || seen.is_empty() {
+            return Ok(());
+        }
+        self.pass(pipes, range, None, &mut |item| {
+            if let Item::Event(hit) = item {
+                pattern_into(&hit.event.line, &hit.event.record, buffer);
+                seen.remove(buffer.as_slice());
+            }
+            if seen.is_empty() {
+                Flow::Break(())
+            } else {
+                Flow::Continue(())
+            }
+        })
     }
 
     /// `diff d`: each pattern's share in the range and in the same range `d` before.
@@ -221,14 +311,85 @@ impl Runner<'_> {
         self.rows(behind, &columns, rows, out)
     }
 
-    /// The patterns of what passes `pipes` in a range.
+    /// The patterns of what passes `pipes` in a range: those that the source has counted, and where
+    /// it has not, line by line.
     fn gather(&mut self, pipes: &[Pipe], range: Range<Timestamp>) -> Result<Patterns, RunError> {
-        let (mut patterns, budget) = (Patterns::default(), self.budget);
+        let mut patterns = Patterns::default();
+        if let Some(counts) = self.counted(pipes, &range)? {
+            let covered = counts.covered.clone();
+            patterns.add_counts(counts, self.budget);
+            self.gather_edge(range.start..covered.start, &mut patterns)?;
+            self.gather_edge(covered.end..range.end, &mut patterns)?;
+        } else {
+            self.gather_lines(pipes, range, &mut patterns)?;
+        }
+        Ok(patterns)
+    }
+
+    fn gather_lines(
+        &mut self,
+        pipes: &[Pipe],
+        range: Range<Timestamp>,
+        patterns: &mut Patterns,
+    ) -> Result<(), RunError> {
+        let budget = self.budget;
         self.pass(pipes, range, None, &mut |item| {
             patterns.add(&item, budget);
             Flow::Continue(())
-        })?;
-        Ok(patterns)
+        })
+    }
+
+    /// What a source has counted of a range, if it can tell what passes.
+    fn counted(
+        &mut self,
+        pipes: &[Pipe],
+        range: &Range<Timestamp>,
+    ) -> Result<Option<PatternCounts>, RunError> {
+        if !pipes.is_empty() || range.is_empty() || !self.filter.is_of_patterns() {
+            return Ok(None);
+        }
+        let counts = self.source.count_patterns(range.clone(), self.filter)?;
+        let counts = counts.filter(|c| !c.covered.is_empty());
+        if let Some(counts) = &counts {
+            self.stats.add(counts.stats.clone());
+        }
+        Ok(counts)
+    }
+
+    /// Part of a minute or of an hour: line by line, but where lines are gone all of it as it was
+    /// counted.
+    fn gather_edge(
+        &mut self,
+        range: Range<Timestamp>,
+        patterns: &mut Patterns,
+    ) -> Result<(), RunError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        for unit in UNITS_MS {
+            let start = range.start.plus_ms(-range.start.0.rem_euclid(unit));
+            let end = range.end.plus_ms((-range.end.0).rem_euclid(unit));
+            let Some(counts) = self.counted(&[], &(start..end))? else {
+                continue;
+            };
+            if counts.covered != (start..end) {
+                continue;
+            }
+            let by = GroupBy {
+                fields: &[],
+                step: None,
+                max_groups: 1,
+            };
+            let scan = self.scan_of(self.filter, start..end, self.order);
+            let there = self.source.count_by(&scan, &by)?;
+            let there: u64 = there.groups.iter().map(|g| g.count).sum();
+            if counts.total() > there {
+                patterns.add_counts(counts, self.budget);
+                return Ok(());
+            }
+            break;
+        }
+        self.gather_lines(&[], range, patterns)
     }
 
     /// Sends finished rows through the rest of the chain.

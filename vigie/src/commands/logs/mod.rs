@@ -3,7 +3,7 @@
 mod bars;
 mod explain;
 mod follow;
-mod show;
+pub(super) mod show;
 pub(crate) mod words;
 
 use std::path::PathBuf;

@@ -15,7 +15,7 @@ use crate::output::{self, csv_field, printable};
 use crate::times;
 
 /// Prints events oldest first as people read, and tables.
-pub(super) struct Printer<'a> {
+pub(in crate::commands) struct Printer<'a> {
     cx: &'a Context,
     format: String,
     raw: bool,
@@ -31,7 +31,7 @@ pub(super) struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    pub(super) fn new(cx: &'a Context, matches: &ArgMatches) -> Self {
+    pub(in crate::commands) fn new(cx: &'a Context, matches: &ArgMatches) -> Self {
         Self {
             cx,
             format: matches
@@ -48,7 +48,7 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what is held, oldest first.
-    pub(super) fn finish(&mut self, order: Order) -> io::Result<()> {
+    pub(in crate::commands) fn finish(&mut self, order: Order) -> io::Result<()> {
         if order == Order::NewestFirst {
             self.held.reverse();
         }
