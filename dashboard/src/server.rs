@@ -59,9 +59,7 @@ pub fn router(app: App) -> Router {
         .route("/explore", get(explore))
         .route("/live", get(live::live))
         .route("/assets/{name}", get(asset))
-        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready));
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT));
     Router::new()
         .merge(pages)
         .merge(actions::routes())
@@ -235,7 +233,7 @@ async fn asset(headers: HeaderMap, uri: Uri) -> Response {
 }
 
 /// Ready when the store can be read and takes data.
-async fn ready(State(app): State<App>) -> Response {
+pub(crate) async fn ready(State(app): State<App>) -> Response {
     if let Some(error) = app.handle().and_then(|h| h.health().error) {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
     }

@@ -12,6 +12,7 @@ use vigie_store::{Batch, Handle, Options, Reader, Reading, SampleRow, SeriesDef,
 
 use crate::{App, Config, Pool, serve};
 
+mod openapi;
 mod prometheus;
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000);

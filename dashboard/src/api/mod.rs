@@ -2,13 +2,14 @@
 
 mod exposition;
 mod logs;
+mod openapi;
 mod prometheus;
+mod routes;
 mod series;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
 
 use crate::app::App;
 use crate::respond;
@@ -18,41 +19,8 @@ pub(crate) use prometheus::duration_ms;
 
 /// The API's addresses.
 pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route(
-            "/api/v1/query",
-            get(prometheus::query).post(prometheus::query),
-        )
-        .route(
-            "/api/v1/query_range",
-            get(prometheus::query_range).post(prometheus::query_range),
-        )
-        .route(
-            "/api/v1/series",
-            get(prometheus::series).post(prometheus::series),
-        )
-        .route(
-            "/api/v1/labels",
-            get(prometheus::labels).post(prometheus::labels),
-        )
-        .route("/api/v1/label/{name}/values", get(prometheus::label_values))
-        .route("/api/v1/metadata", get(prometheus::metadata))
-        .route(
-            "/api/v1/format_query",
-            get(prometheus::format_query).post(prometheus::format_query),
-        )
-        .route(
-            "/api/v1/query_exemplars",
-            get(prometheus::exemplars).post(prometheus::exemplars),
-        )
-        .route("/api/v1/status/buildinfo", get(prometheus::buildinfo))
-        .route("/api/v1/logs", get(logs::logs))
-        .route("/api/v1/logs/histogram", get(logs::histogram))
-        .route("/api/v1/logs/fields", get(logs::fields))
-        .route("/api/v1/logs/tail", get(logs::tail))
-        .route("/api/v1/incidents", get(series::incidents))
-        .route("/api/series", get(series::charts))
-        .route("/metrics", get(exposition::metrics))
+    let add = |router: Router<App>, e: &routes::Endpoint| router.route(e.path, (e.route)());
+    routes::ENDPOINTS.iter().fold(Router::new(), add)
 }
 
 /// A failure as Prometheus' clients know it.

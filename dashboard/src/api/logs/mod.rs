@@ -13,7 +13,7 @@ use vigie_query::log::{Clock, Filter, Moment, Pipe, Query, RunError, TimeRange};
 use vigie_query::{Scan, SourceError};
 
 pub(crate) use facets::{fields, histogram};
-pub(crate) use search::logs;
+pub(crate) use search::{logs, patterns};
 pub(crate) use tail::tail;
 
 use super::{failure, first};

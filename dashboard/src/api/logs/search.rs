@@ -1,4 +1,4 @@
-//! `GET /api/v1/logs`: events by pages, tables, or a stream of lines.
+//! `GET /api/v1/logs` and `/api/v1/patterns`: events by pages, tables, or a stream of lines.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -158,21 +158,51 @@ fn next(last: Option<Cursor>) -> Option<String> {
 /// See the module. `q`, `from`, `to`, `limit`, `order`, `before`, `format`.
 pub(crate) async fn logs(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
     let given = pairs(uri.query().unwrap_or_default());
-    let ctx = app.context(&headers, None);
-    let mut search = match Search::read(&given, &ctx) {
-        Ok(search) => search,
-        Err(e) => return Problem::from(e).answer(&headers),
+    match Search::read(&given, &app.context(&headers, None)) {
+        Ok(search) => answer(&app, search, &headers).await,
+        Err(e) => Problem::from(e).answer(&headers),
+    }
+}
+
+/// `GET /api/v1/patterns`: what `| patterns` gives, with `new=true` what `| new` does. `q`, `from`,
+/// `to`, `limit`, `format`.
+pub(crate) async fn patterns(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+    let given = pairs(uri.query().unwrap_or_default());
+    let read = || {
+        let mut search = Search::read(&given, &app.context(&headers, None))?;
+        let is_new = match first(&given, "new") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let words = format!("new={other} is neither true nor false");
+                return Err(Failure::Bad(words));
+            }
+        };
+        // A filter alone is asked for, and that is what it says of other pipes.
+        search.asked.filter()?;
+        search.asked.query.pipes.push(match is_new {
+            true => Pipe::New { since: None },
+            false => Pipe::Patterns,
+        });
+        Ok(search)
     };
+    match read() {
+        Ok(search) => answer(&app, search, &headers).await,
+        Err(e) => Problem::from(e).answer(&headers),
+    }
+}
+
+async fn answer(app: &App, mut search: Search, headers: &HeaderMap) -> Response {
     if search.form != Form::Json {
-        return stream(&app, search, &headers).await;
+        return stream(app, search, headers).await;
     }
     let made = app
         .pool()
         .run(move |source, bounds| whole(&mut search, source, bounds));
     match made.await {
-        Ok(Ok(value)) => respond::json(StatusCode::OK, &Success::new(value), &headers),
-        Ok(Err(problem)) => problem.answer(&headers),
-        Err(e) => no_reader(e, &headers),
+        Ok(Ok(value)) => respond::json(StatusCode::OK, &Success::new(value), headers),
+        Ok(Err(problem)) => problem.answer(headers),
+        Err(e) => no_reader(e, headers),
     }
 }
 
