@@ -74,7 +74,8 @@ pub(super) fn is_kept(config: &config::Journal) -> bool {
 
 /// Reads journal files, or all journals of folders, to their end and returns: imports without a daemon.
 /// Batches carry events, the figures from them, and positions (a caller that wants none clears them);
-/// `take` says whether to go on. Entries of one machine come in the order of time.
+/// `take` says whether to go on. Entries of one machine come in the order of time. `positions` are those
+/// that an earlier reading gave, or the daemon: what lies before them is left out.
 ///
 /// # Errors
 /// When one of the files is no journal, or cannot be read.
@@ -83,6 +84,7 @@ pub fn read_journals(
     host: &str,
     registry: &vigie_store::Registry,
     now: Timestamp,
+    positions: &[(String, Vec<u8>)],
     take: &mut dyn FnMut(Batch) -> bool,
 ) -> Result<Status, Error> {
     let (files, dirs): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|p| p.is_file());
@@ -97,7 +99,7 @@ pub fn read_journals(
     };
     let status = Status::default();
     let counters = (registry.clone(), Alive::default());
-    let mut follower = Follower::new(plan, &[], counters, status.clone());
+    let mut follower = Follower::new(plan, positions, counters, status.clone());
     follower.only(files);
     let mut sink = |batch| if take(batch) { Ok(()) } else { Err(Ended) };
     // Ended early is as the caller wished.

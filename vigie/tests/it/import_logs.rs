@@ -37,7 +37,7 @@ fn import(dir: &Path, paths: &[&Path]) -> (u64, u64) {
         "{said}{}",
         String::from_utf8_lossy(&out.stderr)
     );
-    let last = said.lines().find(|l| l.contains(" lines of ")).unwrap();
+    let last = said.lines().find(|l| l.contains(" here already")).unwrap();
     let numbers: Vec<u64> = last.split(' ').filter_map(|w| w.parse().ok()).collect();
     (numbers[0], numbers[2])
 }

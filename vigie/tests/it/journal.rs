@@ -162,3 +162,35 @@ fn each_entry_once_through_rotation_vacuuming_and_kill_9() {
     assert_eq!(stored(dir.path()), (0..=sent).collect::<Vec<_>>());
     assert!(daemon.terminate().success());
 }
+
+#[test]
+fn an_import_takes_each_entry_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(journald) = Journald::start(dir.path()) else {
+        return;
+    };
+    let send = |from: u64, to: u64| {
+        for seq in from..to {
+            journald.send(&format!("seq={seq}"), "");
+        }
+    };
+    let import = || {
+        let folder = dir.path().join("log/journal");
+        let out = cli(dir.path(), &["import", "logs", folder.to_str().unwrap()]);
+        assert!(out.status.success(), "{}", text(&out));
+        stored(dir.path())
+    };
+    send(0, 100);
+    // What is sent may lie in the socket still; an import takes what there is.
+    let first = eventually("all entries are taken", || {
+        Some(import()).filter(|n| n.len() >= 100)
+    });
+    assert_eq!(first, (0..100).collect::<Vec<_>>());
+    journald.rotate();
+    send(100, 150);
+    let second = eventually("the new entries are taken", || {
+        Some(import()).filter(|n| n.len() >= 150)
+    });
+    assert_eq!(second, (0..150).collect::<Vec<_>>());
+    assert_eq!(import(), second);
+}

@@ -223,7 +223,7 @@ fn ingest(files: &[PathBuf]) -> Result<()> {
     let registry = writer.registry().clone();
     let (mut entries, mut bytes) = (0, 0);
     let (start, mut store_ms, mut failed) = (cpu_ms(), 0.0, None);
-    vigie_collector::read_journals(files, "web1", &registry, now, &mut |batch| {
+    vigie_collector::read_journals(files, "web1", &registry, now, &[], &mut |batch| {
         entries += batch.events.len();
         bytes += batch.events.line_bytes();
         let before = cpu_ms();

@@ -374,6 +374,7 @@ fn what_is_no_journal_is_said_and_does_no_harm() {
         "vm",
         &world.registry,
         Timestamp(0),
+        &[],
         &mut |_| true,
     );
     assert_eq!(read.unwrap_err().to_string(), "not a journal file");
@@ -384,6 +385,7 @@ fn what_is_no_journal_is_said_and_does_no_harm() {
         "vm",
         &world.registry,
         Timestamp(0),
+        &[],
         &mut |b| {
             n += b.events.len();
             true

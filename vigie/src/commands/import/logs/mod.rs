@@ -1,5 +1,6 @@
 //! `vigie import logs`: years of log files with their own times, each line once.
 
+mod journals;
 mod plan;
 mod seen;
 mod work;
@@ -52,7 +53,7 @@ fn flags(command: Command) -> Command {
                 .action(ArgAction::Append)
                 .num_args(1..)
                 .value_parser(value_parser!(PathBuf))
-                .help("Files (gzip and zstd too), folders, patterns"),
+                .help("Files (gzip, zstd and systemd journals too), folders, patterns"),
         )
         .arg(
             Arg::new("log-format")
@@ -91,7 +92,15 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let plan = plan::plan(&paths, &cx.tz);
     let shared = shared(cx, matches, chosen, &writer)?;
     let evicted = Reader::open(&cx.data)?.events_evicted()?;
-    let accounts = take(cx, &plan, &shared, &mut writer)?;
+    let mut accounts = take(cx, &plan, &shared, &mut writer)?;
+    accounts.extend(journals::take(
+        cx,
+        &shared.host,
+        &plan.journals,
+        &mut writer,
+    )?);
+    writer.seal_events();
+    writer.commit(cx.now)?;
     drop(writer);
     let evicted = Reader::open(&cx.data)?
         .events_evicted()?
@@ -206,7 +215,6 @@ fn write(
             (bytes, committed) = (0, Instant::now());
         }
     }
-    writer.seal_events();
     writer.commit(cx.now)?;
     accounts.sort_by(|a, b| a.0.cmp(&b.0));
     if accounts.is_empty() && bytes > 0 {
@@ -254,17 +262,22 @@ fn report(cx: &Context, plan: &Plan, accounts: &Accounts, json: bool) {
         let sum = |of: fn(&Account) -> u64| accounts.iter().map(|(_, a)| of(a)).sum::<u64>();
         let (taken, known) = (sum(|a| a.taken), sum(|a| a.known));
         println!(
-            "{taken} lines of {} files taken, {known} were here already",
-            accounts.len()
+            "{} of {} taken, {} here already",
+            counted(taken, "line"),
+            counted(accounts.len() as u64, "file"),
+            match known {
+                1 => "1 was".to_owned(),
+                n => format!("{n} were"),
+            }
         );
         if sum(|a| a.old) > 0 {
             println!(
-                "{} lines are older than lines are kept and were not taken",
-                sum(|a| a.old)
+                "{} older than lines are kept: not taken",
+                counted(sum(|a| a.old), "line")
             );
         }
         if sum(|a| a.cut) > 0 {
-            println!("{} lines were cut at 64 KiB", sum(|a| a.cut));
+            println!("{} cut at 64 KiB", counted(sum(|a| a.cut), "line"));
         }
     }
     let troubles = accounts
@@ -273,6 +286,14 @@ fn report(cx: &Context, plan: &Plan, accounts: &Accounts, json: bool) {
     let refused = plan.refused.iter().map(|(path, why)| (path, why));
     for (path, why) in troubles.chain(refused) {
         eprintln!("vigie: {}: {why}", shown(path));
+    }
+}
+
+/// "1 file", "2 files".
+fn counted(n: u64, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use vigie_collector::JournalFile;
 use vigie_parsers::formats::Detector;
 use vigie_parsers::{Context, Record, Timestamp};
 
@@ -45,6 +46,8 @@ pub(super) struct Log {
 /// What was found, and what was not taken and why.
 pub(super) struct Plan {
     pub(super) logs: Vec<Log>,
+    /// systemd's journals.
+    pub(super) journals: Vec<PathBuf>,
     pub(super) refused: Vec<(PathBuf, String)>,
 }
 
@@ -64,13 +67,19 @@ pub(super) fn plan(paths: &[PathBuf], zone: &TimeZone) -> Plan {
     found.sort();
     found.dedup();
     let mut logs: BTreeMap<PathBuf, Vec<(PathBuf, i64)>> = BTreeMap::new();
+    let mut journals = Vec::new();
     for path in found {
         let full = std::path::absolute(&path).unwrap_or(path);
+        if JournalFile::open(&full).is_ok() {
+            journals.push(full);
+            continue;
+        }
         let (base, turn) = base(&full);
         logs.entry(base).or_default().push((full, turn));
     }
     let mut plan = Plan {
         logs: Vec::new(),
+        journals,
         refused,
     };
     for (path, mut names) in logs {
