@@ -22,4 +22,5 @@ mod layers;
 mod logs;
 mod patterns;
 mod peers;
+mod questions;
 mod tidy;
