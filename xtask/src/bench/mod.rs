@@ -2,6 +2,7 @@
 
 mod events;
 mod idle;
+mod import;
 mod lines;
 mod parse;
 mod process;
@@ -34,6 +35,11 @@ const BENCHES: &[Bench] = &[
         name: "events",
         about: "the event store: lines in, bytes on disk, queries",
         run: events::run,
+    },
+    Bench {
+        name: "import",
+        about: "rotated, packed access logs into a store, and once more",
+        run: import::run,
     },
     Bench {
         name: "sources",
