@@ -29,8 +29,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            budget_bytes: 4 << 30,
-            series_bytes: 2 << 30,
+            budget_bytes: 5 << 30,
+            series_bytes: 3 << 30,
             series_max: 10_000,
             retention: crate::series::Retention::default(),
             log_retention: crate::events::LogRetention::default(),

@@ -310,7 +310,7 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Vec<series::Taken>> {
         self.commit(now)?;
-        let reserved = self.series.reserved();
+        let old_bytes = self.series.old_bytes();
         let imported = (|| {
             let tx = self
                 .conn
@@ -321,7 +321,7 @@ impl Writer {
         })();
         match &imported {
             Ok(_) => self.series.committed(),
-            Err(_) => self.series.undo_import(&self.conn, reserved)?,
+            Err(_) => self.series.undo_import(&self.conn, old_bytes)?,
         }
         imported
     }

@@ -215,7 +215,7 @@ fn refused_readings_are_counted() {
 fn more_series_than_the_budget_holds_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        series_bytes: 60 << 20,
+        series_bytes: 32 << 20,
         series_max: 200,
         ..options()
     };
@@ -240,7 +240,7 @@ fn more_series_than_the_budget_holds_are_refused_by_name() {
     }
     let population = writer.registry().population();
     assert_eq!(population.series, 96, "two groups");
-    assert!(population.reserved_bytes <= 60 << 20);
+    assert!(population.reserved_bytes <= 32 << 20);
     assert_eq!(
         (population.refused, population.worst),
         (54, Some(("bomb".to_owned(), 54)))

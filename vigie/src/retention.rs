@@ -70,10 +70,10 @@ pub(crate) fn validate(rules: &[Rule]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a series costs at the worst under each rule, and how many such series fit, a line each.
+/// What a series is expected to cost under each rule, and how many such series fit, a line each.
 pub(crate) fn arithmetic(rules: &[Rule], budget: u64) -> Vec<String> {
     let line = |rule: &Rule| {
-        let each = rule.archives.0.bytes_max();
+        let each = rule.archives.0.bytes_expected();
         let kept: Vec<String> = rule
             .archives
             .0
@@ -82,10 +82,11 @@ pub(crate) fn arithmetic(rules: &[Rule], budget: u64) -> Vec<String> {
             .map(ToString::to_string)
             .collect();
         format!(
-            "retention {}: {}; a series may take {}, {} of them fit into {}",
+            "retention {}: {}; a series takes some {}, {} at most; about {} of them fit into {}",
             rule.pattern.0,
             kept.join(", "),
             output::bytes(each),
+            output::bytes(rule.archives.0.bytes_max()),
             budget / each.max(1),
             output::bytes(budget),
         )
@@ -109,7 +110,7 @@ mod tests {
         let lines = arithmetic(&config.retention, 1 << 30);
         assert!(
             lines[0].starts_with(
-                "retention node_*{instance=\"web1\"}: 10s for 2d, 1m for 14d; a series may take "
+                "retention node_*{instance=\"web1\"}: 10s for 2d, 1m for 14d; a series takes some 147.9 KiB, "
             ),
             "{lines:?}"
         );

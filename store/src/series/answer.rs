@@ -15,7 +15,7 @@ use super::group::{Chunk, Group, Late};
 use super::lane::{add_units, settled};
 use super::layout::{LANES, Rings, slot_of};
 use super::page::{Cell, Page, Scratch, parts};
-use super::seal::read_page;
+use super::pages::read_page;
 use super::stitch::stitch;
 use super::view::check_deadline;
 

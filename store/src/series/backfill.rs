@@ -17,6 +17,7 @@ use super::lane::{Effect, Lane, Tag, add_units, spread};
 use super::layout::{LANES, slot_of};
 use super::old::{self, OldSeries, Taken};
 use super::page::{Cell, Scratch};
+use super::pages::Pages;
 use super::registry::Place;
 use super::rename::NewName;
 use super::retention::Pattern;
@@ -27,7 +28,7 @@ const HEARTBEAT_SPACINGS: i64 = 3;
 
 /// One run of bulk readings.
 pub(super) struct Fill<'t> {
-    tx: &'t Transaction<'t>,
+    pages: Pages<'t>,
     heartbeat_ms: i64,
     /// By group, then by archive.
     buffers: Vec<Vec<Option<Cells>>>,
@@ -49,8 +50,9 @@ impl Ingest {
         until: Timestamp,
     ) -> Result<u64> {
         self.sync();
+        let registry = self.registry.clone();
         let mut fill = Fill {
-            tx,
+            pages: Pages::new(tx, &registry),
             heartbeat_ms: spacing_ms.saturating_mul(HEARTBEAT_SPACINGS),
             buffers: self
                 .groups
@@ -120,14 +122,14 @@ impl Ingest {
         self.record_backfill(tx, &[], event.into_iter().collect(), now_ms)
     }
 
-    /// Bytes that are promised to figures.
-    pub(crate) fn reserved(&self) -> u64 {
-        self.registry.reserved()
+    /// Bytes of imported figures.
+    pub(crate) fn old_bytes(&self) -> u64 {
+        self.registry.old_bytes()
     }
 
-    /// Starts again from what is durable, with what was promised before the transaction that failed.
-    pub(crate) fn undo_import(&mut self, conn: &Connection, reserved: u64) -> Result<()> {
-        self.registry.reserve_again(reserved);
+    /// Starts again from what is durable, with the imported figures there were before the transaction that failed.
+    pub(crate) fn undo_import(&mut self, conn: &Connection, old_bytes: u64) -> Result<()> {
+        self.registry.set_old_bytes(old_bytes);
         self.reload(conn)
     }
 }
@@ -266,13 +268,13 @@ impl Fill<'_> {
                 return Ok(());
             }
             if let Some(full) = buffer.take() {
-                full.write(self.tx, &group.rings, lanes, &mut self.scratch)?;
+                full.write(&self.pages, &group.rings, lanes, &mut self.scratch)?;
             }
             let ends_ms = group.rings.begins(archive, chunk + 1);
             group.newest = group.newest.max(slot_of(ends_ms, group.step_ms()));
             let place = (archive, chunk);
             *buffer = Some(Cells::load(
-                self.tx,
+                &self.pages,
                 &group.rings,
                 place,
                 &mut self.scratch,
@@ -301,7 +303,7 @@ impl Fill<'_> {
         for (at, group) in groups.iter_mut().enumerate() {
             for buffer in self.buffers[at].iter_mut().filter_map(Option::take) {
                 let lanes = group.lanes.len();
-                buffer.write(self.tx, &group.rings, lanes, &mut self.scratch)?;
+                buffer.write(&self.pages, &group.rings, lanes, &mut self.scratch)?;
             }
             let mut any = false;
             for (lane, then) in self.lanes[at].iter().enumerate() {

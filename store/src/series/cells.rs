@@ -1,11 +1,9 @@
 //! A chunk of any archive as cells, while slots of it are changed or filled.
 
-use rusqlite::{Connection, Transaction};
-
 use super::layout::{LANES, Rings};
 use super::page::{Cell, Lanes, Page, Scratch};
 use super::reason::Reason;
-use super::seal::{read_page, write_page};
+use super::pages::Pages;
 use crate::Result;
 
 /// See the top. A cell of the finest archive that is known has one slot and its value.
@@ -39,13 +37,13 @@ impl Cells {
 
     /// What the chunk's page holds, with the reasons of what is unknown in it.
     pub(crate) fn load(
-        conn: &Connection,
+        pages: &Pages<'_>,
         rings: &Rings,
         place: (usize, i64),
         scratch: &mut Scratch,
     ) -> Result<Self> {
         let mut all = Self::empty(rings, place);
-        let bytes = read_page(conn, rings, place.0, place.1)?;
+        let bytes = pages.read(rings, place.0, place.1)?;
         let page = bytes.as_deref().and_then(Page::open);
         let Some(page) = page.filter(|p| (p.archive, p.chunk) == place && p.slots() == all.n)
         else {
@@ -97,7 +95,7 @@ impl Cells {
     /// Writes the page, with so many lanes.
     pub(crate) fn write(
         &self,
-        tx: &Transaction<'_>,
+        pages: &Pages<'_>,
         rings: &Rings,
         lanes: usize,
         scratch: &mut Scratch,
@@ -105,8 +103,7 @@ impl Cells {
         let totals = &self.totals[..lanes];
         if self.place.0 > 0 {
             let cells = &self.cells;
-            return write_page(
-                tx,
+            return pages.write(
                 rings,
                 self.place,
                 Lanes::Coarse { cells },
@@ -127,7 +124,7 @@ impl Cells {
             rows: &rows,
             stride: LANES,
         };
-        write_page(tx, rings, self.place, raw, totals, scratch)
+        pages.write(rings, self.place, raw, totals, scratch)
     }
 }
 

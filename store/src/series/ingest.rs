@@ -15,6 +15,7 @@ use super::journal::{self, Event, Plan, Recorder, Ring};
 use super::lane::{Lane, Note, Tag, Told};
 use super::layout::{Archive, slot_of};
 use super::page::Scratch;
+use super::pages::Pages;
 use super::pauses;
 use super::registry::{
     Past, Place, Registry, SeriesId, read_checkpoint, read_empty_groups, read_series,
@@ -276,6 +277,7 @@ impl Ingest {
     /// Starts again from what is durable, after a transaction failed that had changed the groups.
     pub(crate) fn reload(&mut self, conn: &Connection) -> Result<()> {
         let registry = self.registry.clone();
+        registry.undo_use();
         let counts = self.counts;
         *self = Self {
             counts,
@@ -321,13 +323,15 @@ impl Ingest {
         }
         self.write_moved(tx, &mut events)?;
         self.forget(tx, now.0, &mut events)?;
+        let registry = self.registry.clone();
+        let pages = Pages::new(tx, &registry);
         for at in 0..self.groups.len() {
             let late = self.late_since[at].is_some_and(|since| {
                 let group = &self.groups[at];
                 !group.late.is_empty() && (now.0 - since >= LATE_MS || group.late.len() >= LATE_MAX)
             });
             if late || self.due_at[at] <= now.0 {
-                let sealed = seal::seal(tx, &self.groups[at], now.0, &mut self.scratch)?;
+                let sealed = seal::seal(&pages, &self.groups[at], now.0, &mut self.scratch)?;
                 self.checkpoint(tx, at, (sealed, true), seq, &mut events)?;
             }
         }
@@ -372,6 +376,7 @@ impl Ingest {
             }
             if events.len() == before {
                 self.ring.write(tx, &plan, &record)?;
+                self.registry.write_use(tx)?;
                 self.outcome.plan = plan;
                 self.outcome.wrote = true;
                 return Ok(());
@@ -414,7 +419,8 @@ impl Ingest {
 
     /// The transaction of the last `write` is durable.
     pub(crate) fn committed(&mut self) {
-        self.registry.tell(self.counts);
+        self.registry.keep_use();
+        self.registry.tell(self.counts, self.ring.bytes());
         let outcome = std::mem::take(&mut self.outcome);
         if outcome.looked {
             self.forget_at = outcome.now_ms.saturating_add(FORGET_MS);

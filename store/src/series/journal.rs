@@ -358,6 +358,11 @@ pub(crate) struct Plan {
 }
 
 impl Ring {
+    /// Bytes of its rows in the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.rows.len() as u64 * u64::from(crate::file::PAGE_BYTES)
+    }
+
     /// Chooses rows for a record of `bytes`; `None` when it is too large for the journal.
     pub(crate) fn plan(&self, bytes: usize, now_ms: i64) -> Option<Plan> {
         let parts = bytes.div_ceil(PAYLOAD_BYTES).max(1);

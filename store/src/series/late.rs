@@ -6,15 +6,14 @@
 //! taken for one that came twice where every part of the coarse slot is known already, or the only one
 //! that is known has this very value.
 
-use rusqlite::Transaction;
-
 use super::cells::Cells;
 use super::codec::{decimals_of, scaled};
 use super::group::{Group, Late};
 use super::lane::{Tag, add_units, settled};
 use super::layout::{LANES, Rings};
 use super::page::{Cell, Page, Scratch};
-use super::seal::{derive, read_page};
+use super::pages::Pages;
+use super::seal::derive;
 use crate::Result;
 
 /// Where a late slot goes.
@@ -117,7 +116,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Brings the slots into their pages and into the coarser slots above them.
-    pub(crate) fn write(&self, tx: &Transaction<'_>, scratch: &mut Scratch) -> Result<()> {
+    pub(crate) fn write(&self, pages: &Pages<'_>, scratch: &mut Scratch) -> Result<()> {
         let rings = &self.group.rings;
         let mut rest = self.ops.as_slice();
         while let Some(first) = rest.first() {
@@ -128,7 +127,7 @@ impl<'a> Merge<'a> {
             let (Some(home), Some(last)) = (home, ops.last()) else {
                 continue;
             };
-            self.change(tx, &home, ops, scratch)?;
+            self.change(pages, &home, ops, scratch)?;
             let mut from = first.slot.div_euclid(home.ratio);
             let mut until = last.slot.div_euclid(home.ratio) + 1;
             for (a, &sealed) in self.sealed.iter().enumerate().skip(home.archive + 1) {
@@ -138,7 +137,7 @@ impl<'a> Merge<'a> {
                 for c in rings.chunk_of(a, from)..=rings.chunk_of(a, until - 1) {
                     // Chunks that this very transaction derived have it, or will by the raw page.
                     if c < sealed {
-                        derive(tx, self.group, (a, c), (from, until), true, scratch)?;
+                        derive(pages, self.group, (a, c), (from, until), true, scratch)?;
                     }
                 }
             }
@@ -148,14 +147,14 @@ impl<'a> Merge<'a> {
 
     fn change(
         &self,
-        tx: &Transaction<'_>,
+        pages: &Pages<'_>,
         home: &Home,
         ops: &[Op],
         scratch: &mut Scratch,
     ) -> Result<()> {
         let place = (home.archive, home.chunk);
         let group = self.group;
-        let mut cells = Cells::load(tx, &group.rings, place, scratch)?;
+        let mut cells = Cells::load(pages, &group.rings, place, scratch)?;
         let mut touched = [false; LANES];
         for ops in ops.chunk_by(|a, b| a.slot == b.slot) {
             if home.archive == 0 {
@@ -175,17 +174,17 @@ impl<'a> Merge<'a> {
                 }
             }
             if cells.totals[lane].is_none() && state.tag.is_counter() {
-                cells.totals[lane] = Some(self.total_before(tx, place, lane)?);
+                cells.totals[lane] = Some(self.total_before(pages, place, lane)?);
             }
         }
-        cells.write(tx, &group.rings, group.lanes.len(), scratch)
+        cells.write(pages, &group.rings, group.lanes.len(), scratch)
     }
 
     /// A counter's total before a chunk that gets its first growth of the lane: what the next page
     /// with the lane says, or the present one, less what comes in between.
     fn total_before(
         &self,
-        tx: &Transaction<'_>,
+        pages: &Pages<'_>,
         (archive, chunk): (usize, i64),
         lane: usize,
     ) -> Result<f64> {
@@ -196,7 +195,7 @@ impl<'a> Merge<'a> {
         let mut from = chunk + 1;
         for a in (0..=archive).rev() {
             for c in from..self.sealed[a] {
-                let bytes = read_page(tx, rings, a, c)?;
+                let bytes = pages.read(rings, a, c)?;
                 let page = bytes.as_deref().and_then(Page::open);
                 let page = page.filter(|p| (p.archive, p.chunk) == (a, c));
                 if let Some(total) = page.and_then(|p| p.total(lane)) {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod backfill;
+mod budget;
 mod cells;
 mod codec;
 mod gaps;
@@ -21,6 +22,7 @@ mod layout;
 mod model_tests;
 mod old;
 mod page;
+mod pages;
 mod pauses;
 mod reason;
 mod registry;
@@ -46,12 +48,12 @@ pub(crate) use verify::verify;
 pub use verify::{Damage, Report};
 pub(crate) use view::View;
 
-/// The tables of imported figures; stores from before there was an import get them when they are
-/// opened.
+/// Tables that stores from before them get when they are opened: imported figures, and what pages occupy.
 pub(crate) const OLD_SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS ts_old(id INTEGER PRIMARY KEY, labels BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS ts_old_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS ts_inbox(id INTEGER PRIMARY KEY, number TEXT NOT NULL UNIQUE, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ts_use(grp INTEGER PRIMARY KEY, held BLOB NOT NULL);
 ";
 
 pub(crate) const SCHEMA: &str = "

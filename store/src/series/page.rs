@@ -416,6 +416,17 @@ pub(crate) fn without(bytes: &[u8], gone: &[usize]) -> Option<Vec<u8>> {
     (out.len() > empty).then_some(out)
 }
 
+/// Of how many lanes a page says something; read from its lengths, unchecked.
+pub(crate) fn lanes_known(bytes: &[u8]) -> u64 {
+    let lanes = match bytes.get(6..8) {
+        Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
+        _ => 0,
+    };
+    let lengths = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    let lengths = lengths.chunks_exact(2).take(lanes);
+    lengths.filter(|pair| **pair != [0, 0]).count() as u64
+}
+
 /// A page whose checksum is right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {

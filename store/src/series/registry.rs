@@ -6,9 +6,11 @@ use foldhash::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use vigie_query::{Labels, MetricKind};
 
+use super::budget::{Book, Size};
 use super::codec::{Input, put_text, put_varint, put_zigzag};
 use super::ingest::Counts;
 use super::layout::{LANES, Layout};
+use super::pages::{self, drop_pages};
 use super::rename::Renamed;
 use super::retention::{Archives, Pattern, Retention};
 use crate::{Error, Options, Result};
@@ -44,8 +46,17 @@ pub struct Population {
     pub series: usize,
     /// As many as there may be.
     pub limit: usize,
-    /// Bytes that their rings may occupy once they are full.
+    /// Bytes that figures occupy now.
+    pub used_bytes: u64,
+    /// Bytes that their rings are expected to occupy once they are full, by what pages of their
+    /// archives take in this store.
     pub reserved_bytes: u64,
+    /// What they may occupy.
+    pub budget_bytes: u64,
+    /// Pages that kept fewer digits since the start, because the budget left no room for more.
+    pub shortened: u64,
+    /// Pages that were not written since the start, because the budget left no room at all.
+    pub lost: u64,
     /// New series refused since the start, because of the limit or the budget.
     pub refused: u64,
     /// The metric of which most were refused, and how many.
@@ -101,8 +112,7 @@ struct Inner {
     free: HashMap<u32, Vec<(u32, usize)>>,
     retention: Retention,
     limit: usize,
-    budget_bytes: u64,
-    reserved_bytes: u64,
+    book: Book,
     refused: u64,
     /// Series that keep their old archives because others would not fit.
     unmoved: u64,
@@ -127,7 +137,11 @@ impl Registry {
     pub(crate) fn load(conn: &Connection, options: &Options) -> Result<Self> {
         let mut inner = Inner {
             limit: options.series_max,
-            budget_bytes: options.series_bytes,
+            book: Book::new(
+                options.series_bytes,
+                conn.pragma_query_value(None, "page_size", |r| r.get::<_, u32>(0))?
+                    .into(),
+            ),
             layouts: read_layouts(conn)?,
             retention: options.retention.clone(),
             ..Inner::default()
@@ -140,7 +154,7 @@ impl Registry {
             }
             inner.groups.push(layout);
         }
-        inner.reserved_bytes += super::old::bytes(conn)?;
+        inner.book.set_old(super::old::bytes(conn)?);
         let mut taken = vec![[false; LANES]; inner.groups.len()];
         for row in read_series(conn)? {
             let at = usize::try_from(row.id.0).unwrap_or(usize::MAX);
@@ -164,10 +178,11 @@ impl Registry {
                 inner.empty.push(group);
                 continue;
             }
-            inner.reserved_bytes += inner.layouts[layout].group_bytes_max();
+            inner.book.open(group, &inner.layouts[layout]);
             let free = (0..LANES).rev().filter(|&l| !lanes[l]).map(|l| (group, l));
             inner.free.entry(*layout).or_default().extend(free);
         }
+        pages::take_stock(conn, &mut inner.book)?;
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 
@@ -203,7 +218,11 @@ impl Registry {
         Population {
             series: inner.ids.len(),
             limit: inner.limit,
-            reserved_bytes: inner.reserved_bytes,
+            used_bytes: inner.book.used(),
+            reserved_bytes: inner.book.promised(),
+            budget_bytes: inner.book.budget(),
+            shortened: inner.book.cut().shortened,
+            lost: inner.book.cut().lost,
             refused: inner.refused,
             worst: worst.map(|(name, n)| (name.to_string(), *n)),
             unmoved: inner.unmoved,
@@ -212,8 +231,10 @@ impl Registry {
     }
 
     /// What became of readings so far, for everybody to see.
-    pub(crate) fn tell(&self, counts: Counts) {
-        self.lock().counts = counts;
+    pub(crate) fn tell(&self, counts: Counts, journal_bytes: u64) {
+        let inner = &mut *self.lock();
+        inner.counts = counts;
+        inner.book.set_journal(journal_bytes);
     }
 
     /// Where the series are that are new since `known` were.
@@ -282,6 +303,8 @@ impl Registry {
     /// Writes the series that are new since the last commit.
     pub(crate) fn write(&self, tx: &Transaction<'_>) -> Result<()> {
         let inner = &mut *self.lock();
+        // The transaction before this one may have failed.
+        inner.book.undo();
         let new = &inner.unwritten;
         for layout in &new.layouts {
             tx.prepare_cached("INSERT OR REPLACE INTO ts_layout VALUES (?1, ?2)")?
@@ -290,6 +313,7 @@ impl Registry {
         for &group in &new.groups {
             let layout = inner.groups[group as usize];
             drop_pages(tx, group)?;
+            inner.book.cleared(group);
             tx.prepare_cached("INSERT OR REPLACE INTO ts_group VALUES (?1, ?2, x'')")?
                 .execute(params![group, layout])?;
         }
@@ -334,7 +358,7 @@ impl Registry {
         }
         for &group in empty {
             let layout = inner.groups[group as usize];
-            inner.reserved_bytes -= inner.layouts[&layout].group_bytes_max();
+            inner.book.close(group);
             let free = inner.free.entry(layout).or_default();
             free.retain(|(g, _)| *g != group);
             inner.empty.push(group);
@@ -361,28 +385,73 @@ impl Registry {
         }
     }
 
-    /// Bytes that are promised to figures.
-    pub(super) fn reserved(&self) -> u64 {
-        self.lock().reserved_bytes
+    /// Bytes of imported figures.
+    pub(super) fn old_bytes(&self) -> u64 {
+        self.lock().book.old()
     }
 
-    /// Promises bytes in place of others.
+    /// Counts bytes of imported figures in place of others.
     pub(super) fn reserve(&self, before: u64, after: u64) -> Result<()> {
-        let inner = &mut *self.lock();
-        let reserved = inner.reserved_bytes.saturating_sub(before) + after;
-        if after > before && reserved > inner.budget_bytes {
+        let book = &mut self.lock().book;
+        if after > before && !book.has_room_for(after - before) {
             return Err(Error::Limit(format!(
                 "old figures would not fit into {} MiB (store.series_budget): raise it, or import less",
-                inner.budget_bytes >> 20
+                book.budget() >> 20
             )));
         }
-        inner.reserved_bytes = reserved;
+        let old = book.old().saturating_sub(before) + after;
+        book.set_old(old);
         Ok(())
     }
 
-    /// Promises what was promised before a transaction failed.
-    pub(super) fn reserve_again(&self, reserved: u64) {
-        self.lock().reserved_bytes = reserved;
+    /// What it was before a transaction that failed.
+    pub(super) fn set_old_bytes(&self, bytes: u64) {
+        self.lock().book.set_old(bytes);
+    }
+}
+
+/// What pages occupy and may.
+impl Registry {
+    pub(super) fn cost(&self, len: usize) -> u64 {
+        self.lock().book.cost(len)
+    }
+
+    /// See [`Book::allowed`]; 0 when nothing fits.
+    pub(super) fn allowed(&self, group: u32, archive: usize, old: Size) -> usize {
+        let book = &self.lock().book;
+        book.allowed(group, archive, old).unwrap_or(0)
+    }
+
+    pub(super) fn wrote(&self, group: u32, archive: usize, old: Size, new: Size) {
+        self.lock().book.wrote(group, archive, old, new);
+    }
+
+    pub(super) fn cleared(&self, group: u32) {
+        self.lock().book.cleared(group);
+    }
+
+    pub(super) fn count_cut(&self, lost: bool) {
+        self.lock().book.count_cut(lost);
+    }
+
+    /// Writes down what the groups occupy that the transaction changed.
+    pub(super) fn write_use(&self, tx: &Transaction<'_>) -> Result<()> {
+        let book = &self.lock().book;
+        for group in book.touched() {
+            tx.prepare_cached("INSERT OR REPLACE INTO ts_use VALUES (?1, ?2)")?
+                .execute(params![group, book.encode(group)])?;
+        }
+        Ok(())
+    }
+
+    /// The transaction is durable: what it did to pages is final.
+    pub(super) fn keep_use(&self) {
+        self.lock().book.keep();
+    }
+
+    /// The transaction failed: pages are what they were.
+    pub(super) fn undo_use(&self) {
+        self.lock().book.undo();
     }
 }
 
@@ -406,10 +475,10 @@ impl Inner {
             None => self.wanted_layout(def),
         };
         let Some((group, lane)) = self.free_lane(&layout) else {
-            let budget = self.budget_bytes >> 20;
+            let budget = self.book.budget() >> 20;
             return self.refuse(def, || {
                 format!(
-                    "the rings of more series would not fit into {budget} MiB (store.series_bytes)"
+                    "the rings of more series would not fit into {budget} MiB (store.series_budget)"
                 )
             });
         };
@@ -486,8 +555,8 @@ impl Inner {
 
     /// A group more, if its rings fit into the budget; its first lane.
     fn new_group(&mut self, layout: &Layout) -> Option<(u32, usize)> {
-        let bytes = layout.group_bytes_max();
-        if self.reserved_bytes + bytes > self.budget_bytes {
+        let layout = self.layouts.get(&layout.id).map(Arc::clone)?;
+        if !self.book.admits(&layout) {
             return None;
         }
         let group = match self.empty.pop() {
@@ -497,7 +566,7 @@ impl Inner {
                 u32::try_from(self.groups.len() - 1).ok()?
             }
         };
-        self.reserved_bytes += bytes;
+        self.book.open(group, &layout);
         self.groups[group as usize] = layout.id;
         self.unwritten.groups.push(group);
         let free = self.free.entry(layout.id).or_default();
@@ -510,14 +579,6 @@ fn heartbeat_ms(def: &SeriesDef) -> i64 {
     def.step_ms
         .saturating_mul(HEARTBEAT_STEPS)
         .max(HEARTBEAT_MS_MIN)
-}
-
-/// Removes all pages of a group.
-pub(crate) fn drop_pages(tx: &Transaction<'_>, group: u32) -> Result<()> {
-    let from = i64::from(group) << 24;
-    tx.prepare_cached("DELETE FROM ts_page WHERE id >= ?1 AND id < ?2")?
-        .execute([from, from + (1 << 24)])?;
-    Ok(())
 }
 
 /// Writes down where a series is and was.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use vigie_query::{Labels, Matcher, promql};
 
+use super::budget;
 use super::layout::{ARCHIVES_MAX, Layout, STEP_MS_MAX};
 
 const DAY_MS: i64 = 86_400_000;
@@ -166,7 +167,14 @@ impl Archives {
         Self(self.0[first.unwrap_or(0)..].to_vec())
     }
 
-    /// Bytes that one series with these archives may occupy at the worst, once they are full.
+    /// Bytes that one series with these archives is expected to occupy once they are full, as long as
+    /// the store has not measured its own pages, with the margin that admission keeps free.
+    #[must_use]
+    pub fn bytes_expected(&self) -> u64 {
+        budget::series_bytes(&Layout::new(0, self))
+    }
+
+    /// Bytes that it may occupy at the worst.
     #[must_use]
     pub fn bytes_max(&self) -> u64 {
         Layout::new(0, self).series_bytes_max()

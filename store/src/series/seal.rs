@@ -4,14 +4,13 @@
 //! are complete, in the transaction that completes them. Late slots change the raw page; then the
 //! coarse slots above it are derived again.
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
-
 use super::cells::{Cells, explain};
 use super::group::Group;
 use super::lane::settled;
 use super::late::Merge;
-use super::layout::{LANES, Rings, page_bytes_max};
-use super::page::{Lanes, Page, Scratch, encode};
+use super::layout::LANES;
+use super::page::{Lanes, Page, Scratch};
+use super::pages::Pages;
 use crate::Result;
 
 /// A chunk stays open this part of its length longer, for readings that are a little late and for
@@ -31,7 +30,7 @@ pub(crate) fn due_at(group: &Group) -> i64 {
 /// Seals what is due at `now_ms`, merges late slots, and derives what that completes. The group
 /// itself does not change: the answer is its `sealed` once this is durable.
 pub(crate) fn seal(
-    tx: &Transaction<'_>,
+    pages: &Pages<'_>,
     group: &Group,
     now_ms: i64,
     scratch: &mut Scratch,
@@ -51,23 +50,23 @@ pub(crate) fn seal(
     for (&chunk, open) in group.chunks.range(oldest..until) {
         // Before the row gets another chunk, what follows from the one in it.
         sealed[0] = sealed[0].max(chunk);
-        derive_new(tx, group, &mut sealed, scratch)?;
+        derive_new(pages, group, &mut sealed, scratch)?;
         let totals = group.totals_before(chunk);
         let lanes = Lanes::Raw {
             rows: &open.concat(),
             stride: LANES,
         };
-        write_page(tx, rings, (0, chunk), lanes, &totals, scratch)?;
+        pages.write(rings, (0, chunk), lanes, &totals, scratch)?;
     }
     sealed[0] = until;
-    derive_new(tx, group, &mut sealed, scratch)?;
-    Merge::of(group, &sealed).write(tx, scratch)?;
+    derive_new(pages, group, &mut sealed, scratch)?;
+    Merge::of(group, &sealed).write(pages, scratch)?;
     Ok(sealed)
 }
 
 /// Derives the coarse chunks that `sealed[0]` completes.
 fn derive_new(
-    tx: &Transaction<'_>,
+    pages: &Pages<'_>,
     group: &Group,
     sealed: &mut [i64],
     scratch: &mut Scratch,
@@ -85,7 +84,7 @@ fn derive_new(
             }
             let first = rings.first_slot(a, sealed[a]);
             let whole = (first, first + rings.archive(a).n);
-            derive(tx, group, (a, sealed[a]), whole, false, scratch)?;
+            derive(pages, group, (a, sealed[a]), whole, false, scratch)?;
             sealed[a] += 1;
         }
     }
@@ -108,7 +107,7 @@ fn known_from(group: &Group, sealed: i64, (a, chunk): (usize, i64)) -> i64 {
 /// Derives some slots of a coarse chunk from the finer archive; the others stay as they are when
 /// `again` is set, and are unknown else.
 pub(crate) fn derive(
-    tx: &Transaction<'_>,
+    pages: &Pages<'_>,
     group: &Group,
     (a, chunk): (usize, i64),
     (from, until): (i64, i64),
@@ -117,7 +116,7 @@ pub(crate) fn derive(
 ) -> Result<()> {
     let rings = &group.rings;
     let mut cells = if again {
-        Cells::load(tx, rings, (a, chunk), scratch)?
+        Cells::load(pages, rings, (a, chunk), scratch)?
     } else {
         Cells::empty(rings, (a, chunk))
     };
@@ -127,7 +126,7 @@ pub(crate) fn derive(
     let ratio = rings.archive(a - 1).ratio;
     let finer = rings.chunk_of(a - 1, from * ratio)..=rings.chunk_of(a - 1, until * ratio - 1);
     for fine in finer {
-        let Some(bytes) = read_page(tx, rings, a - 1, fine)? else {
+        let Some(bytes) = pages.read(rings, a - 1, fine)? else {
             continue;
         };
         let Some(page) = Page::open(&bytes).filter(|p| p.chunk == fine) else {
@@ -175,36 +174,5 @@ pub(crate) fn derive(
         }
         cells.totals[lane] = cells.totals[lane].map(|t| settled(t, decimals));
     }
-    cells.write(tx, rings, group.lanes.len(), scratch)
-}
-
-/// Writes the page of a chunk, unless nothing in it is known.
-pub(crate) fn write_page(
-    tx: &Transaction<'_>,
-    rings: &Rings,
-    (a, chunk): (usize, i64),
-    lanes: Lanes<'_>,
-    totals: &[Option<f64>],
-    scratch: &mut Scratch,
-) -> Result<()> {
-    let n = usize::try_from(rings.archive(a).n).unwrap_or(0);
-    let cap = page_bytes_max(a, n as u64);
-    if let Some(bytes) = encode((a, n, chunk), lanes, totals, cap, scratch) {
-        tx.prepare_cached("INSERT OR REPLACE INTO ts_page VALUES (?1, ?2)")?
-            .execute((rings.row(a, chunk), bytes))?;
-    }
-    Ok(())
-}
-
-/// The bytes in the row of a chunk, whichever chunk they are of.
-pub(crate) fn read_page(
-    conn: &Connection,
-    rings: &Rings,
-    a: usize,
-    chunk: i64,
-) -> Result<Option<Vec<u8>>> {
-    let mut stmt = conn.prepare_cached("SELECT data FROM ts_page WHERE id = ?1")?;
-    Ok(stmt
-        .query_row([rings.row(a, chunk)], |r| r.get(0))
-        .optional()?)
+    cells.write(pages, rings, group.lanes.len(), scratch)
 }

@@ -2,10 +2,12 @@
 
 use rusqlite::Connection;
 
+use super::budget::Book;
 use super::group::Group;
 use super::ingest::load;
 use super::old;
 use super::page::{Page, Scratch};
+use super::pages;
 use crate::Result;
 
 /// Damaged pages that are named; more are counted only.
@@ -30,6 +32,8 @@ pub struct Report {
     pub old: Vec<String>,
     /// Groups whose open chunks could not be taken up in full.
     pub broken_groups: u64,
+    /// Groups whose pages occupy something else than is written down of them.
+    pub miscounted_groups: u64,
 }
 
 /// A damaged page.
@@ -85,8 +89,30 @@ pub(crate) fn verify(conn: &Connection) -> Result<Report> {
     }
     drop(rows);
     drop(stmt);
+    report.miscounted_groups = miscounted(&tx, &loaded.groups)?;
     old::verify(&tx, &mut report)?;
     Ok(report)
+}
+
+/// Groups of which is written down that their pages occupy something else than they do.
+fn miscounted(conn: &Connection, groups: &[Group]) -> Result<u64> {
+    let page_bytes: u32 = conn.pragma_query_value(None, "page_size", |r| r.get(0))?;
+    let mut wrong = 0;
+    for group in groups {
+        let number = group.rings.group;
+        let Some(told) = pages::read_use(conn, number)? else {
+            continue;
+        };
+        let mut book = Book::new(u64::MAX, page_bytes.into());
+        book.open(number, &group.rings.layout);
+        // The row of a group that is empty now may be of the archives that it had.
+        let told = book.restore(number, &told).map_or(0, |()| book.used());
+        book.cleared(number);
+        let empty = book.used();
+        pages::count(conn, number, &mut book)?;
+        wrong += u64::from(told.max(empty) != book.used());
+    }
+    Ok(wrong)
 }
 
 /// How many slots a sound page knows; `None` when it is damaged.

@@ -10,8 +10,9 @@ use super::super::group::Group;
 use super::super::journal::Event;
 use super::super::lane::{Lane, Tag};
 use super::super::layout::Layout;
-use super::super::registry::{Move, Past, SeriesId, drop_pages, write_labels, write_place};
-use super::super::{old, page, seal};
+use super::super::pages::{Pages, drop_pages};
+use super::super::registry::{Move, Past, SeriesId, write_labels, write_place};
+use super::super::{old, seal};
 use super::{Gone, Ingest, Outcome};
 use crate::Result;
 
@@ -98,6 +99,7 @@ impl Ingest {
             let freed = gone.lanes.iter().filter(|(g, _)| *g == group).count();
             if left[&group] == freed {
                 drop_pages(tx, group)?;
+                self.registry.cleared(group);
                 // What the journal still holds of it is not to be taken again.
                 let layout = Arc::clone(&self.groups[group as usize].rings.layout);
                 let empty = Group::new(group, layout);
@@ -177,11 +179,12 @@ impl Ingest {
         gone.lanes.sort_unstable();
         self.let_go(tx, gone, &mut events)?;
         let erased = self.outcome.gone.lanes.clone();
+        let registry = self.registry.clone();
         for lanes in erased.chunk_by(|a, b| a.0 == b.0) {
             let at = lanes[0].0 as usize;
             let numbers: Vec<usize> = lanes.iter().map(|(_, lane)| *lane).collect();
             self.groups[at].erase(&numbers);
-            erase_pages(tx, lanes[0].0, &numbers)?;
+            Pages::new(tx, &registry).erase(lanes[0].0, &numbers)?;
             self.checkpoint_as_is(tx, at, seq, &mut events)?;
         }
         if events.is_empty() {
@@ -240,28 +243,4 @@ impl Ingest {
         }
         self.due_at[to.group as usize] = seal::due_at(&self.groups[to.group as usize]);
     }
-}
-
-/// Takes lanes out of all pages of a group.
-fn erase_pages(tx: &Transaction<'_>, group: u32, lanes: &[usize]) -> Result<()> {
-    let from = i64::from(group) << 24;
-    let mut rows = tx.prepare_cached("SELECT id FROM ts_page WHERE id >= ?1 AND id < ?2")?;
-    let ids: Vec<i64> = rows
-        .query_map([from, from + (1 << 24)], |r| r.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for id in ids {
-        let bytes: Vec<u8> = tx
-            .prepare_cached("SELECT data FROM ts_page WHERE id = ?1")?
-            .query_row([id], |r| r.get(0))?;
-        // A page that is damaged says nothing of the lanes; all of it goes.
-        match page::without(&bytes, lanes) {
-            Some(rest) => tx
-                .prepare_cached("UPDATE ts_page SET data = ?2 WHERE id = ?1")?
-                .execute(params![id, rest])?,
-            None => tx
-                .prepare_cached("DELETE FROM ts_page WHERE id = ?1")?
-                .execute([id])?,
-        };
-    }
-    Ok(())
 }

@@ -107,7 +107,16 @@ struct Spec {
 
 impl Spec {
     fn bytes(&self) -> u64 {
-        self.archives.iter().map(|a| a.bytes).sum()
+        let pages = |a: &Archive| {
+            let last = (a.until - 1).div_euclid(SLOTS);
+            (last - a.first.div_euclid(SLOTS) + 1).max(0).unsigned_abs()
+        };
+        // Each page has a leaf of SQLite to itself at the worst.
+        let bytes = |a: &Archive| match a.bytes {
+            0 => 0,
+            bytes => bytes + pages(a) * u64::from(crate::file::PAGE_BYTES),
+        };
+        self.archives.iter().map(bytes).sum()
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -389,7 +389,7 @@ fn figures_run_out_as_they_would_have_and_give_their_room_back() {
 fn what_would_not_fit_into_the_budget_is_refused_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        series_bytes: 4096,
+        series_bytes: 3 * 4096,
         ..Options::default()
     };
     let mut writer = Writer::open(dir.path(), &options, NOW).unwrap();
