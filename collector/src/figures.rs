@@ -119,7 +119,7 @@ struct Request<'a> {
 impl Figures {
     pub(crate) fn new(registry: Registry, alive: Alive, source: &str, host: &str) -> Self {
         Self {
-            registry,
+            registry: registry.of(source),
             alive,
             source: source.to_owned(),
             host: host.to_owned(),

@@ -53,13 +53,23 @@ const STARTED: Metric = metric(
 const SERIES: Metric = metric("vigie_series", "Series in the store.", &[]);
 const REFUSED: Metric = metric(
     "vigie_series_refused_total",
-    "New series refused, because of store.series_max or store.series_budget.",
+    "New series refused, because of store.series_max, series_max_per_source or series_budget.",
     &[],
 );
 const RESERVED: Metric = metric(
     "vigie_series_reserved_bytes",
-    "What the rings of all series may occupy once they are full.",
+    "What the rings of all series are expected to occupy once they are full.",
     &[],
+);
+const UNMOVED: Metric = metric(
+    "vigie_series_unmoved",
+    "Series that keep old archives because others would not fit into store.series_budget.",
+    &[],
+);
+const CUT: Metric = metric(
+    "vigie_pages_cut_total",
+    "Pages of figures with fewer digits, or not kept, because of store.series_budget.",
+    &["result"],
 );
 const SAMPLES: Metric = metric(
     "vigie_samples_total",
@@ -82,7 +92,7 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn new(registry: Registry, host: &str) -> Self {
-        let series = registry.clone();
+        let series = registry.of("vigie");
         let intern = move |def: &_| series.intern(def).ok();
         Self {
             registry,
@@ -130,6 +140,9 @@ fn store(population: &Population, out: &mut Emitter) {
     out.gauge(&SERIES, &[], gauge(population.series as u64));
     out.counter(&REFUSED, &[], population.refused);
     out.gauge(&RESERVED, &[], gauge(population.reserved_bytes));
+    out.gauge(&UNMOVED, &[], gauge(population.unmoved));
+    out.counter(&CUT, &[b"shortened"], population.shortened);
+    out.counter(&CUT, &[b"lost"], population.lost);
     for (result, n) in population.counts.readings() {
         out.counter(&SAMPLES, &[result.as_bytes()], n);
     }

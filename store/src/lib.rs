@@ -29,5 +29,5 @@ pub use request::{Request, request};
 pub use series::{Registry, SeriesDef, SeriesId};
 pub use sources::{SourceReport, SourceState};
 pub use state::State;
-pub use usage::Usage;
+pub use usage::{FigureUsage, Usage};
 pub use writer::{Clock, Handle, Health, Writer, spawn};

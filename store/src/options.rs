@@ -18,6 +18,8 @@ pub struct Options {
     pub series_bytes: u64,
     /// How many series may live at once; more are refused and counted.
     pub series_max: usize,
+    /// How many of them one source may bring.
+    pub source_series_max: usize,
     /// How long which series are kept.
     pub retention: crate::series::Retention,
     /// How long which lines are kept, within the budget.
@@ -32,6 +34,7 @@ impl Default for Options {
             budget_bytes: 5 << 30,
             series_bytes: 3 << 30,
             series_max: 10_000,
+            source_series_max: 5_000,
             retention: crate::series::Retention::default(),
             log_retention: crate::events::LogRetention::default(),
             synchronous: Synchronous::Full,

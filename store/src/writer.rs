@@ -45,8 +45,9 @@ pub struct Writer {
     events: events::Ingest,
     series: series::Ingest,
     pending: Pending,
-    refused: u64,
     answered: VecDeque<String>,
+    /// What it last wrote down of figures.
+    told: String,
     _lock: WriteLock,
 }
 
@@ -79,12 +80,14 @@ impl Writer {
         let lock = WriteLock::take(&path)?;
         let conn = file::open_for_writing(&path, options)?;
         let registry = Registry::load(&conn, options)?;
+        let told = usage::tell(&registry.population());
         conn.execute(
-            "INSERT OR REPLACE INTO setting VALUES (?1, ?2), (?3, '')",
+            "INSERT OR REPLACE INTO setting VALUES (?1, ?2), (?3, ?4)",
             rusqlite::params![
                 usage::BUDGET_KEY,
                 options.budget_bytes.to_string(),
-                usage::REFUSED_KEY
+                usage::FIGURES_KEY,
+                told
             ],
         )?;
         request::clear(&conn)?;
@@ -97,8 +100,8 @@ impl Writer {
             events,
             series,
             pending: Pending::default(),
-            refused: 0,
             answered: VecDeque::new(),
+            told,
             _lock: lock,
         })
     }
@@ -365,14 +368,9 @@ impl Writer {
         for report in &self.pending.reports {
             sources::write(&tx, report)?;
         }
-        let population = self.registry.population();
-        if population.refused != self.refused {
-            let worst = population
-                .worst
-                .map(|(metric, _)| metric)
-                .unwrap_or_default();
-            let text = format!("{} {worst}", population.refused);
-            State { tx: &tx }.set(usage::REFUSED_KEY, Some(&text))?;
+        let told = usage::tell(&self.registry.population());
+        if told != self.told {
+            State { tx: &tx }.set(usage::FIGURES_KEY, Some(&told))?;
         }
         let changed = {
             let savepoint = tx.savepoint()?;
@@ -384,7 +382,7 @@ impl Writer {
             changed
         };
         tx.commit()?;
-        self.refused = population.refused;
+        self.told = told;
         self.registry.committed();
         self.events.committed();
         self.series.committed();

@@ -242,7 +242,10 @@ fn more_series_than_the_budget_holds_are_refused_by_name() {
     assert_eq!(population.series, 96, "two groups");
     assert!(population.reserved_bytes <= 32 << 20);
     assert_eq!(
-        (population.refused, population.worst),
+        (
+            population.refused,
+            population.worst.map(|w| (w.metric, w.refused))
+        ),
         (54, Some(("bomb".to_owned(), 54)))
     );
 }

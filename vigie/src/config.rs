@@ -83,6 +83,8 @@ pub(crate) struct Store {
     pub(crate) series_budget: Bytes,
     /// How many series may live at once.
     pub(crate) series_max: usize,
+    /// How many of them one source may bring.
+    pub(crate) series_max_per_source: usize,
     /// `full` survives a power cut, `normal` only the end of the process.
     pub(crate) synchronous: Synchronous,
 }
@@ -105,6 +107,7 @@ impl Default for Store {
             budget: Bytes(options.budget_bytes),
             series_budget: Bytes(options.series_bytes),
             series_max: options.series_max,
+            series_max_per_source: options.source_series_max,
             synchronous: Synchronous::Full,
         }
     }
@@ -119,6 +122,7 @@ impl Store {
             budget_bytes: self.budget.0,
             series_bytes: self.series_budget.0,
             series_max: self.series_max,
+            source_series_max: self.series_max_per_source,
             synchronous: match self.synchronous {
                 Synchronous::Full => vigie_store::Synchronous::Full,
                 Synchronous::Normal => vigie_store::Synchronous::Normal,

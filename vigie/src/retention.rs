@@ -110,7 +110,7 @@ mod tests {
         let lines = arithmetic(&config.retention, 1 << 30);
         assert!(
             lines[0].starts_with(
-                "retention node_*{instance=\"web1\"}: 10s for 2d, 1m for 14d; a series takes some 147.9 KiB, "
+                "retention node_*{instance=\"web1\"}: 10s for 2d, 1m for 14d; a series takes some 156 KiB, "
             ),
             "{lines:?}"
         );

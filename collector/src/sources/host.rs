@@ -204,7 +204,7 @@ fn start(s: &mut Start<'_>) {
 }
 
 fn emitter(outlet: &Outlet, source: &Arc<Source>, host: &str, step_ms: i64) -> Emitter {
-    let registry = outlet.registry().clone();
+    let registry = outlet.registry().of(source.name());
     let source = Arc::clone(source);
     let intern = move |def: &_| match registry.intern(def) {
         Ok(id) => Some(id),

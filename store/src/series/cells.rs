@@ -2,8 +2,8 @@
 
 use super::layout::{LANES, Rings};
 use super::page::{Cell, Lanes, Page, Scratch};
-use super::reason::Reason;
 use super::pages::Pages;
+use super::reason::Reason;
 use crate::Result;
 
 /// See the top. A cell of the finest archive that is known has one slot and its value.
@@ -103,13 +103,7 @@ impl Cells {
         let totals = &self.totals[..lanes];
         if self.place.0 > 0 {
             let cells = &self.cells;
-            return pages.write(
-                rings,
-                self.place,
-                Lanes::Coarse { cells },
-                totals,
-                scratch,
-            );
+            return pages.write(rings, self.place, Lanes::Coarse { cells }, totals, scratch);
         }
         let mut rows = vec![f64::NAN; self.n * LANES];
         for (lane, cells) in self.cells.chunks_exact(self.n).enumerate() {

@@ -29,6 +29,7 @@ mod registry;
 mod rename;
 mod retention;
 mod seal;
+mod senders;
 mod stitch;
 mod verify;
 mod view;
@@ -44,15 +45,18 @@ pub use registry::{Population, Registry, SeriesDef, SeriesId};
 pub use rename::NewName;
 pub(crate) use rename::rename;
 pub use retention::{ArchiveSpec, Archives, Pattern, Retention};
+pub use senders::Worst;
 pub(crate) use verify::verify;
 pub use verify::{Damage, Report};
 pub(crate) use view::View;
 
-/// Tables that stores from before them get when they are opened: imported figures, and what pages occupy.
+/// Tables that stores from before them get when they are opened: imported figures, who brought a series,
+/// what pages occupy.
 pub(crate) const OLD_SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS ts_old(id INTEGER PRIMARY KEY, labels BLOB NOT NULL UNIQUE, spec BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS ts_old_page(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS ts_inbox(id INTEGER PRIMARY KEY, number TEXT NOT NULL UNIQUE, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ts_sender(series INTEGER PRIMARY KEY, source TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS ts_use(grp INTEGER PRIMARY KEY, held BLOB NOT NULL);
 ";
 

@@ -13,14 +13,13 @@ use super::layout::{LANES, Layout};
 use super::pages::{self, drop_pages};
 use super::rename::Renamed;
 use super::retention::{Archives, Pattern, Retention};
+use super::senders::{Senders, Worst};
 use crate::{Error, Options, Result};
 
 /// A counter's readings may be so many steps apart before the growth between them is unknown.
 const HEARTBEAT_STEPS: i64 = 3;
 /// What a restart of the daemon may take without leaving a gap.
 const HEARTBEAT_MS_MIN: i64 = 10_000;
-/// Metrics whose refused series are counted by name; others are counted in all only.
-const OFFENDERS_MAX: usize = 256;
 
 /// The number of a series, stable as long as the series lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,10 +56,14 @@ pub struct Population {
     pub shortened: u64,
     /// Pages that were not written since the start, because the budget left no room at all.
     pub lost: u64,
-    /// New series refused since the start, because of the limit or the budget.
+    /// As many as one source may have.
+    pub source_limit: usize,
+    /// New series refused since the start, because of a limit or the budget.
     pub refused: u64,
-    /// The metric of which most were refused, and how many.
-    pub worst: Option<(String, u64)>,
+    /// Those of them that were beyond what one source may have.
+    pub refused_of_source: u64,
+    /// Who brought most of them.
+    pub worst: Option<Worst>,
     /// Series that keep old archives, because those that the rules want would not fit.
     pub unmoved: u64,
     /// What became of readings, since the start.
@@ -92,9 +95,10 @@ pub(crate) struct Move {
     pub(crate) to: Place,
 }
 
-/// The series known to the store. Cheap to clone, shared.
+/// The series known to the store. Cheap to clone, shared. Each source has its own ([`Registry::of`]), so
+/// that none takes all the room.
 #[derive(Clone, Debug, Default)]
-pub struct Registry(Arc<Mutex<Inner>>);
+pub struct Registry(Arc<Mutex<Inner>>, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -116,7 +120,8 @@ struct Inner {
     refused: u64,
     /// Series that keep their old archives because others would not fit.
     unmoved: u64,
-    offenders: HashMap<Box<str>, u64>,
+    refused_of_source: u64,
+    senders: Senders,
     counts: Counts,
     unwritten: Unwritten,
     /// How much of `unwritten` the running transaction holds.
@@ -142,6 +147,7 @@ impl Registry {
                 conn.pragma_query_value(None, "page_size", |r| r.get::<_, u32>(0))?
                     .into(),
             ),
+            senders: Senders::load(conn, options.source_series_max)?,
             layouts: read_layouts(conn)?,
             retention: options.retention.clone(),
             ..Inner::default()
@@ -183,7 +189,14 @@ impl Registry {
             inner.free.entry(*layout).or_default().extend(free);
         }
         pages::take_stock(conn, &mut inner.book)?;
-        Ok(Self(Arc::new(Mutex::new(inner))))
+        Ok(Self(Arc::new(Mutex::new(inner)), Arc::default()))
+    }
+
+    /// The same for what one source brings: its series count for it, and what is refused of it is told
+    /// with its name.
+    #[must_use]
+    pub fn of(&self, source: &str) -> Self {
+        Self(Arc::clone(&self.0), source.into())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -195,10 +208,10 @@ impl Registry {
     /// changed, follows at its first announcement after the start; its old figures stay readable.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the store holds as many series as it may, or when the rings of more
-    /// would not fit into its budget; this is counted.
+    /// [`Error::Limit`] when the store holds as many series as it may, or as many of this source as of
+    /// one, or when the rings of more would not fit into its budget; this is counted.
     pub fn intern(&self, def: &SeriesDef) -> Result<SeriesId> {
-        self.lock().intern(def, None)
+        self.lock().intern(def, None, &self.1)
     }
 
     /// The same with archives of its own in place of those that the rules of retention say, for
@@ -207,14 +220,13 @@ impl Registry {
     /// # Errors
     /// As [`Registry::intern`].
     pub fn intern_with(&self, def: &SeriesDef, archives: &Archives) -> Result<SeriesId> {
-        self.lock().intern(def, Some(archives))
+        self.lock().intern(def, Some(archives), &self.1)
     }
 
     /// How many series there are and how many were refused.
     #[must_use]
     pub fn population(&self) -> Population {
         let inner = self.lock();
-        let worst = inner.offenders.iter().max_by_key(|(name, n)| (**n, *name));
         Population {
             series: inner.ids.len(),
             limit: inner.limit,
@@ -224,7 +236,9 @@ impl Registry {
             shortened: inner.book.cut().shortened,
             lost: inner.book.cut().lost,
             refused: inner.refused,
-            worst: worst.map(|(name, n)| (name.to_string(), *n)),
+            source_limit: inner.senders.limit(),
+            refused_of_source: inner.refused_of_source,
+            worst: inner.senders.worst(),
             unmoved: inner.unmoved,
             counts: inner.counts,
         }
@@ -322,6 +336,10 @@ impl Registry {
                 continue;
             };
             write_series(tx, *id, place, def)?;
+            if let Some(source) = inner.senders.of(*id) {
+                tx.prepare_cached("INSERT OR REPLACE INTO ts_sender VALUES (?1, ?2)")?
+                    .execute(params![id.0, source])?;
+            }
         }
         inner.writing = [
             new.series.len(),
@@ -348,6 +366,7 @@ impl Registry {
         let numbers: HashSet<SeriesId> = gone.iter().copied().collect();
         inner.ids.retain(|_, id| !numbers.contains(id));
         for id in gone {
+            inner.senders.forget(*id);
             if let Some(place) = inner.places.get_mut(id.0 as usize) {
                 *place = None;
             }
@@ -456,17 +475,33 @@ impl Registry {
 }
 
 impl Inner {
-    fn intern(&mut self, def: &SeriesDef, archives: Option<&Archives>) -> Result<SeriesId> {
+    fn intern(
+        &mut self,
+        def: &SeriesDef,
+        archives: Option<&Archives>,
+        source: &Arc<str>,
+    ) -> Result<SeriesId> {
         if let Some(&id) = self.ids.get(&def.labels) {
+            self.senders.took(id, source);
             let settled = self.settled.get_mut(id.0 as usize);
             if archives.is_none() && settled.is_some_and(|s| !std::mem::replace(s, true)) {
                 self.settle(id, def);
             }
             return Ok(id);
         }
+        if self.senders.is_full(source) {
+            self.refused_of_source += 1;
+            let limit = self.senders.limit();
+            return self.refuse(def, source, || {
+                format!(
+                    "{source} has {limit} series, as many as one source may \
+                     (store.series_max_per_source)"
+                )
+            });
+        }
         if self.ids.len() >= self.limit {
             let limit = self.limit;
-            return self.refuse(def, || {
+            return self.refuse(def, source, || {
                 format!("the store holds {limit} series, as many as it may (store.series_max)")
             });
         }
@@ -476,7 +511,7 @@ impl Inner {
         };
         let Some((group, lane)) = self.free_lane(&layout) else {
             let budget = self.book.budget() >> 20;
-            return self.refuse(def, || {
+            return self.refuse(def, source, || {
                 format!(
                     "the rings of more series would not fit into {budget} MiB (store.series_budget)"
                 )
@@ -490,6 +525,7 @@ impl Inner {
             heartbeat_ms: heartbeat_ms(def),
         }));
         self.settled.push(true);
+        self.senders.took(id, source);
         self.ids.insert(def.labels.clone(), id);
         self.unwritten.series.push((id, def.clone()));
         Ok(id)
@@ -528,14 +564,14 @@ impl Inner {
         }
     }
 
-    fn refuse(&mut self, def: &SeriesDef, why: impl Fn() -> String) -> Result<SeriesId> {
+    fn refuse(
+        &mut self,
+        def: &SeriesDef,
+        source: &Arc<str>,
+        why: impl Fn() -> String,
+    ) -> Result<SeriesId> {
         self.refused += 1;
-        let name = def.labels.name();
-        if let Some(count) = self.offenders.get_mut(name) {
-            *count += 1;
-        } else if self.offenders.len() < OFFENDERS_MAX {
-            self.offenders.insert(name.into(), 1);
-        }
+        self.senders.refused(source, def.labels.name());
         Err(Error::Limit(why()))
     }
 
@@ -579,6 +615,17 @@ fn heartbeat_ms(def: &SeriesDef) -> i64 {
     def.step_ms
         .saturating_mul(HEARTBEAT_STEPS)
         .max(HEARTBEAT_MS_MIN)
+}
+
+/// Strikes out a series.
+pub(crate) fn delete_series(tx: &Transaction<'_>, id: SeriesId) -> Result<()> {
+    for sql in [
+        "DELETE FROM ts_series WHERE id = ?1",
+        "DELETE FROM ts_sender WHERE series = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([id.0])?;
+    }
+    Ok(())
 }
 
 /// Writes down where a series is and was.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{ArgMatches, Command};
 use serde_json::json;
 use vigie_store::incidents::{Incident, IncidentFilter};
-use vigie_store::{SourceReport, SourceState};
+use vigie_store::{FigureUsage, SourceReport, SourceState};
 
 use super::{Entry, Outcome, format};
 use crate::context::Context;
@@ -157,7 +157,7 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
             "used_bytes": status.usage.used_bytes,
             "budget_bytes": status.usage.budget_bytes,
             "series": status.usage.series,
-            "series_refused": status.usage.series_refused,
+            "figures": figures_json(&status.usage.figures),
             "events": status.usage.events,
             "events_evicted": status.gone.0,
             "events_expired": status.gone.1,
@@ -165,6 +165,63 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
         },
         "sources": sources,
     })
+}
+
+fn figures_json(f: &FigureUsage) -> serde_json::Value {
+    json!({
+        "used_bytes": f.used_bytes,
+        "expected_bytes": f.reserved_bytes,
+        "budget_bytes": f.budget_bytes,
+        "series_refused": f.refused,
+        "series_refused_of_source": f.refused_of_source,
+        "worst": f.worst.as_ref().map(|w| json!({
+            "source": w.source, "metric": w.metric, "refused": w.refused,
+        })),
+        "series_unmoved": f.unmoved,
+        "pages_shortened": f.shortened,
+        "pages_lost": f.lost,
+    })
+}
+
+/// What figures occupy, and a line for each limit that was reached.
+fn figures_text(f: &FigureUsage) -> String {
+    let mut out = format!(
+        "  figures: {} of {}, some {} once their archives are full\n",
+        output::bytes(f.used_bytes),
+        output::bytes(f.budget_bytes),
+        output::bytes(f.reserved_bytes),
+    );
+    if f.refused > 0 {
+        let worst = f.worst.as_ref().map(|w| {
+            let source = match w.source.as_str() {
+                "" => String::new(),
+                source => format!(" from {}", printable(source.as_bytes())),
+            };
+            let metric = printable(w.metric.as_bytes());
+            format!("; most{source}: {} of {metric}", w.refused)
+        });
+        out.push_str(&format!(
+            "  {} new series refused, {} of them beyond store.series_max_per_source, others beyond \
+             series_max or series_budget{}\n",
+            f.refused,
+            f.refused_of_source,
+            worst.unwrap_or_default(),
+        ));
+    }
+    if f.unmoved > 0 {
+        out.push_str(&format!(
+            "  {} series keep their old archives: those that [[retention]] wants would not fit \
+             (store.series_budget)\n",
+            f.unmoved
+        ));
+    }
+    if f.shortened + f.lost > 0 {
+        out.push_str(&format!(
+            "  {} pages of figures have fewer digits, {} were not kept (store.series_budget)\n",
+            f.shortened, f.lost
+        ));
+    }
+    out
 }
 
 fn as_text(cx: &Context, status: &Status) -> String {
@@ -196,16 +253,7 @@ fn as_text(cx: &Context, status: &Status) -> String {
             status.patterns_dropped
         ));
     }
-    if usage.series_refused > 0 {
-        out.push_str(&format!(
-            "  {} new series refused (store.series_max); most are of {}\n",
-            usage.series_refused,
-            usage
-                .series_worst
-                .as_deref()
-                .map_or("several metrics".into(), |m| printable(m.as_bytes())),
-        ));
-    }
+    out.push_str(&figures_text(&usage.figures));
     for incident in &status.incidents {
         let title = printable(incident.title.as_bytes());
         out.push_str(&format!("{} {}: {title}\n", incident.id, incident.severity));

@@ -19,6 +19,7 @@ mod import_logs;
 mod imports;
 mod journal;
 mod layers;
+mod limits;
 mod logs;
 mod patterns;
 mod peers;

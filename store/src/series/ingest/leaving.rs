@@ -11,7 +11,7 @@ use super::super::journal::Event;
 use super::super::lane::{Lane, Tag};
 use super::super::layout::Layout;
 use super::super::pages::{Pages, drop_pages};
-use super::super::registry::{Move, Past, SeriesId, write_labels, write_place};
+use super::super::registry::{Move, Past, SeriesId, delete_series, write_labels, write_place};
 use super::super::{old, seal};
 use super::{Gone, Ingest, Outcome};
 use crate::Result;
@@ -62,8 +62,7 @@ impl Ingest {
             let lane = &self.groups[place.group as usize].lanes[place.lane];
             let dead = lane.tag != Tag::None && run_out(place.group, lane.last_ms);
             if dead && left.is_empty() {
-                tx.prepare_cached("DELETE FROM ts_series WHERE id = ?1")?
-                    .execute([id])?;
+                delete_series(tx, SeriesId(id))?;
                 gone.series.push(SeriesId(id));
                 gone.lanes.push((place.group, place.lane));
             } else if !old.is_empty() {
@@ -169,8 +168,7 @@ impl Ingest {
             let Some(Some(place)) = self.places.get(id.0 as usize) else {
                 continue;
             };
-            tx.prepare_cached("DELETE FROM ts_series WHERE id = ?1")?
-                .execute([id.0])?;
+            delete_series(tx, id)?;
             gone.series.push(id);
             gone.lanes.push((place.group, place.lane));
             let past = self.past.get(&id.0).into_iter().flatten();
