@@ -68,6 +68,7 @@ mod tests {
     use vigie_store::{Batch, EventBatch, Options, Reader, SampleBatch, Synchronous, Writer};
 
     use super::*;
+    use crate::counts::Counters;
     use crate::lines::Lines;
 
     /// A store, the lines of one web server, and the zeros in between.
@@ -88,10 +89,10 @@ mod tests {
                 ..Options::default()
             };
             let writer = Writer::open(dir.path(), &options, now).unwrap();
-            let alive = Alive::default();
-            let registry = writer.registry();
+            let counters = Counters::new(writer.registry(), &[]);
+            let alive = counters.alive.clone();
             Self {
-                lines: Lines::new(registry, &alive, "file:a", "vm", TimeZone::UTC),
+                lines: Lines::new(&counters, "file:a", "vm", TimeZone::UTC),
                 dir,
                 alive,
                 writer,

@@ -6,10 +6,12 @@ use serde::Deserialize;
 
 use crate::units::{Bytes, Duration};
 
+mod count;
 mod journal;
 mod network;
 mod syslog;
 
+pub use count::{Conditions, Count};
 pub use journal::{Journal, Match};
 pub use network::{Network, Zone};
 pub use syslog::{Listen, PermittedPeer, Protocol, Syslog, Tls};
@@ -28,6 +30,8 @@ pub struct Config {
     pub known_files: KnownFiles,
     /// Log files named by the operator.
     pub files: Vec<Files>,
+    /// Counters of what log queries find.
+    pub count: Vec<Count>,
 }
 
 impl Default for Config {
@@ -38,6 +42,7 @@ impl Default for Config {
             journal: Journal::default(),
             known_files: KnownFiles::default(),
             files: Vec::new(),
+            count: Vec::new(),
         }
     }
 }
@@ -151,6 +156,7 @@ impl Config {
             let why = format!("`{}` is not an absolute path", dir.display());
             return Err(Invalid::new("journal.dirs", why));
         }
+        count::validate(&self.count)?;
         for files in &self.files {
             if let Some(name) = &files.format
                 && let Err(e) = vigie_parsers::formats::named(name)

@@ -4,13 +4,15 @@
 //! stand at the time of the last line in each slot of [`STEP_MS`]. A count that follows no other has
 //! an increase of 0 one step before it, so that `increase` and `rate` see a single event.
 
+use std::sync::Arc;
+
 use foldhash::HashMap;
 use vigie_parsers::web::is_bot;
-use vigie_parsers::{Field, Name, Record, Severity, Timestamp};
+use vigie_parsers::{Event, Field, Name, Origin, Record, Severity, Timestamp};
 use vigie_query::{Labels, MetricKind};
-use vigie_store::{Reading, Registry, SampleBatch, SampleRow, SeriesDef, SeriesId};
+use vigie_store::{Reading, SampleBatch, SampleRow, SeriesDef, SeriesId};
 
-use crate::alive::Alive;
+use crate::counts::{Counters, Rule};
 
 /// The distance of the figures.
 const STEP_MS: i64 = 10_000;
@@ -24,6 +26,7 @@ const VHOST_DEFAULT: &str = "default";
 /// Agents remembered; cleared when there are more.
 const AGENTS_MAX: usize = 4096;
 const OTHER: &str = "other";
+const BEYOND_NAME: &str = "vigie_count_beyond_limit_total";
 /// Methods with a series of their own: RFC 9110, PATCH and WebDAV's most usual.
 const METHODS: [&str; 11] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PROPFIND",
@@ -48,8 +51,8 @@ const INFINITY: usize = BUCKETS.len();
 
 /// Counts the lines of one source.
 pub(crate) struct Figures {
-    registry: Registry,
-    alive: Alive,
+    counters: Counters,
+    defined: Defined,
     source: String,
     host: String,
     vhost: String,
@@ -103,7 +106,24 @@ enum Key {
     DurationCount {
         vhost: u16,
     },
+    /// A counter of the operator's, by its number and that of its labels.
+    Defined(u16, u32),
+    /// What it counted beyond its limit of label sets.
+    Beyond(u16),
 }
+
+/// What the operator's counters need of a source.
+#[derive(Default)]
+struct Defined {
+    /// The event that is looked at; its buffers are used again.
+    event: Event,
+    key: Vec<u8>,
+    /// The number of each label set that this source has met.
+    sets: Vec<HashMap<Box<[u8]>, u32>>,
+}
+
+/// The number of the label set that stands for those beyond the limit.
+const BEYOND: u32 = u32::MAX;
 
 /// What an access line says.
 #[derive(Default)]
@@ -117,10 +137,13 @@ struct Request<'a> {
 }
 
 impl Figures {
-    pub(crate) fn new(registry: Registry, alive: Alive, source: &str, host: &str) -> Self {
+    pub(crate) fn new(counters: Counters, source: &str, host: &str) -> Self {
         Self {
-            registry: registry.of(source),
-            alive,
+            counters: Counters {
+                registry: counters.registry.of(source),
+                ..counters
+            },
+            defined: Defined::default(),
             source: source.to_owned(),
             host: host.to_owned(),
             vhost: VHOST_DEFAULT.to_owned(),
@@ -152,6 +175,80 @@ impl Figures {
         if let Some(request) = Request::read(line, record) {
             self.count_request(&request);
         }
+    }
+
+    /// Counts the line that [`Self::count`] took last for the counters that the operator defines.
+    pub(crate) fn count_defined(
+        &mut self,
+        recv: Timestamp,
+        (origin, format): (&Arc<Origin>, &'static str),
+        line: &[u8],
+        record: &mut Record,
+    ) {
+        let counts = self.counters.counts.clone();
+        if counts.is_empty() {
+            return;
+        }
+        let mut defined = std::mem::take(&mut self.defined);
+        let event = &mut defined.event;
+        (event.time, event.recv) = (record.time.unwrap_or(recv), recv);
+        event.severity = record.severity;
+        if *event.format != *format {
+            event.format = Arc::from(format);
+        }
+        if !Arc::ptr_eq(&event.origin, origin) {
+            event.origin = Arc::clone(origin);
+        }
+        event.line.clear();
+        event.line.extend_from_slice(line);
+        std::mem::swap(&mut event.record, record);
+        defined
+            .sets
+            .resize_with(counts.rules().len(), HashMap::default);
+        for (n, (rule, sets)) in (0..).zip(counts.rules().iter().zip(&mut defined.sets)) {
+            if !rule.takes(&defined.event, &mut defined.key) {
+                continue;
+            }
+            let next = u32::try_from(sets.len()).unwrap_or(BEYOND);
+            let set = match sets.get(defined.key.as_slice()) {
+                Some(&known) => known,
+                None if rule.admits(&defined.key) => {
+                    sets.insert(defined.key.as_slice().into(), next);
+                    next
+                }
+                None => BEYOND,
+            };
+            self.add_defined(Key::Defined(n, set), rule, Some(&defined.key));
+            if set == BEYOND {
+                self.add_defined(Key::Beyond(n), rule, None);
+            }
+        }
+        std::mem::swap(&mut defined.event.record, record);
+        self.defined = defined;
+    }
+
+    fn add_defined(&mut self, key: Key, rule: &Rule, values: Option<&[u8]>) {
+        if self.places.contains_key(&key) {
+            return self.add(key, 1.0);
+        }
+        let (name, mut pairs) = match key {
+            Key::Beyond(_) => (BEYOND_NAME, vec![("count", rule.name().to_owned())]),
+            Key::Defined(_, BEYOND) => (rule.name(), rule.labels(None)),
+            _ => (rule.name(), rule.labels(values)),
+        };
+        pairs.push(("instance", self.host.clone()));
+        let pairs: Vec<_> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let definition = SeriesDef {
+            labels: Labels::metric(name, &pairs),
+            kind: MetricKind::Counter,
+            help: match key {
+                Key::Beyond(_) => "Events of a [[count]] beyond its limit of label sets.",
+                _ => "Events that a [[count]] of the configuration finds.",
+            },
+            step_ms: STEP_MS,
+        };
+        self.place(key, &definition);
+        self.add(key, 1.0);
     }
 
     fn count_request(&mut self, request: &Request<'_>) {
@@ -217,17 +314,10 @@ impl Figures {
     fn add(&mut self, key: Key, n: f64) {
         let place = match self.places.get(&key) {
             Some(&place) => place,
-            None => {
-                // Beyond the store's limit the registry counts the refusal.
-                let id = self.registry.intern(&self.definition(key)).ok();
-                self.counts.push(Count {
-                    series: id,
-                    n: 0.0,
-                    last: None,
-                });
-                self.places.insert(key, self.counts.len() - 1);
-                self.counts.len() - 1
-            }
+            None => match self.definition(key) {
+                Some(definition) => self.place(key, &definition),
+                None => return,
+            },
         };
         if let Some(count) = self.counts.get_mut(place) {
             if count.n == 0.0 {
@@ -235,6 +325,19 @@ impl Figures {
             }
             count.n += n;
         }
+    }
+
+    /// Makes a place for a series.
+    fn place(&mut self, key: Key, definition: &SeriesDef) -> usize {
+        // Beyond the store's limit the registry counts the refusal.
+        let series = self.counters.registry.intern(definition).ok();
+        self.counts.push(Count {
+            series,
+            n: 0.0,
+            last: None,
+        });
+        self.places.insert(key, self.counts.len() - 1);
+        self.counts.len() - 1
     }
 
     /// Turns the counts of the slot into rows.
@@ -265,7 +368,8 @@ impl Figures {
         }
     }
 
-    fn definition(&self, key: Key) -> SeriesDef {
+    /// The series of a key, unless its place was made with [`Self::add_defined`].
+    fn definition(&self, key: Key) -> Option<SeriesDef> {
         let vhost = |index: u16| {
             let name = self
                 .vhosts
@@ -327,15 +431,16 @@ impl Figures {
                 DURATION,
                 vec![("vhost", vhost(v))],
             ),
+            Key::Defined(..) | Key::Beyond(_) => return None,
         };
         pairs.push(("instance", self.host.clone()));
         let pairs: Vec<_> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        SeriesDef {
+        Some(SeriesDef {
             labels: Labels::metric(name, &pairs),
             kind: MetricKind::Counter,
             help,
             step_ms: STEP_MS,
-        }
+        })
     }
 
     /// What was counted since the last time, in time order for each series, and once for each slot.
@@ -353,7 +458,7 @@ impl Figures {
             }
             same
         });
-        self.alive.counted(&rows);
+        self.counters.alive.counted(&rows);
         SampleBatch { rows }
     }
 }
@@ -430,8 +535,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recv = Timestamp(1_795_240_800_000);
         let writer = Writer::open(dir.path(), &Options::default(), recv).unwrap();
-        let registry = writer.registry().clone();
-        let mut figures = Figures::new(registry, Alive::default(), "file:a", "vm");
+        let counters = Counters::new(writer.registry(), &[]);
+        let mut figures = Figures::new(counters, "file:a", "vm");
         let mut context = Context::new(recv, jiff::tz::TimeZone::UTC);
         let (mut detector, mut record) = (Detector::default(), Record::default());
         for line in lines {
@@ -454,6 +559,7 @@ mod tests {
                 .0;
             let labels = figures
                 .definition(key)
+                .unwrap()
                 .labels
                 .to_string()
                 .replace("instance=\"vm\",", "");
@@ -659,11 +765,90 @@ mod tests {
         }
     }
 
+    /// What lines of two containers give for one counter, by labels.
+    fn defined(table: &str, lines: &[&str]) -> BTreeMap<String, f64> {
+        use crate::lines::Lines;
+        let dir = tempfile::tempdir().unwrap();
+        let recv = Timestamp(1_795_240_800_000);
+        let mut writer = Writer::open(dir.path(), &Options::default(), recv).unwrap();
+        let count: crate::config::Count = toml::from_str(table).unwrap();
+        let counters = Counters::new(writer.registry(), &[count]);
+        // Two sources share the limit.
+        for service in ["web", "db"] {
+            let mut reader = Lines::new(&counters, service, "vm", jiff::tz::TimeZone::UTC);
+            let origin = Arc::new(Origin {
+                source: format!("docker:{service}"),
+                fields: vec![("service".to_owned(), service.to_owned())],
+            });
+            let mut events = vigie_store::EventBatch::default();
+            for line in lines {
+                reader.push(&mut events, recv, &origin, line.as_bytes());
+            }
+            writer.apply(vigie_store::Batch {
+                events,
+                samples: reader.figures(),
+                ..vigie_store::Batch::default()
+            });
+        }
+        writer.commit(recv).unwrap();
+        let reader = vigie_store::Reader::open(dir.path()).unwrap();
+        let asked = "{__name__=~\"shop_.*|vigie_count_.*\"}";
+        let expr = vigie_query::promql::parse(asked).unwrap();
+        let params = vigie_query::promql::Params::default();
+        let answer = vigie_query::promql::instant(&reader, &expr, recv, &params).unwrap();
+        let vigie_query::promql::Value::Vector(found) = answer.value else {
+            panic!("no vector")
+        };
+        let labels =
+            |e: &vigie_query::promql::Element| e.labels.to_string().replace("instance=\"vm\",", "");
+        found.iter().map(|e| (labels(e), e.sample.value)).collect()
+    }
+
+    #[test]
+    fn counters_of_the_operators_count_what_their_query_finds() {
+        let lines = [
+            "level=error msg=\"payment failed\" code=51 user=\"a\"",
+            "level=error msg=\"payment failed\" code=51",
+            "level=info msg=\"payment done\"",
+            "level=error msg=\"payment failed\" code=\"é\"",
+        ];
+        let table = "name = 'shop_payments_failed_total'\nquery = 'level:error \"payment failed\"'\nby = ['service', 'code']\nlimit = 3";
+        let found = defined(table, &lines);
+        let series = |code: &str, service: &str| {
+            format!("shop_payments_failed_total{{code=\"{code}\",service=\"{service}\"}}")
+        };
+        let get = |name: &str| found.get(name).copied();
+        assert_eq!(get(&series("51", "web")), Some(2.0), "{found:#?}");
+        assert_eq!(get(&series("51", "db")), Some(2.0), "{found:#?}");
+        assert_eq!(get(&series("other", "other")), Some(1.0), "{found:#?}");
+        let beyond = "vigie_count_beyond_limit_total{count=\"shop_payments_failed_total\"}";
+        let beyond = found.iter().find(|(k, _)| k.starts_with(&beyond[..60]));
+        assert_eq!(beyond.map(|b| *b.1), Some(1.0), "{found:#?}");
+        assert_eq!(
+            found.values().sum::<f64>(),
+            7.0,
+            "each line once, one beyond: {found:#?}"
+        );
+    }
+
+    #[test]
+    fn a_counter_without_labels_or_with_absent_fields() {
+        let lines = ["GET /", "nothing"];
+        let found = defined(
+            "name = 'shop_lines_total'\nquery = ''\nby = ['nosuch']",
+            &lines,
+        );
+        assert_eq!(
+            found.into_iter().collect::<Vec<_>>(),
+            [("shop_lines_total{instance=\"vm\"}".to_owned(), 4.0)]
+        );
+    }
+
     #[test]
     fn hosts_that_clients_make_up_are_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let writer = Writer::open(dir.path(), &Options::default(), Timestamp(0)).unwrap();
-        let mut figures = Figures::new(writer.registry().clone(), Alive::default(), "x", "vm");
+        let mut figures = Figures::new(Counters::new(writer.registry(), &[]), "x", "vm");
         let places: Vec<_> = (0..1000)
             .map(|i| figures.vhost(Some(format!("h{i}").as_bytes())))
             .collect();

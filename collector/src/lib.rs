@@ -12,6 +12,7 @@
 mod alive;
 mod budget;
 pub mod config;
+mod counts;
 mod figures;
 mod lines;
 mod outlet;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::{Detector, Format};
 use vigie_parsers::{Context, Field, Name, Origin, Record, Span, Timestamp};
-use vigie_store::{EventBatch, Registry, SampleBatch, SampleRow};
+use vigie_store::{EventBatch, SampleBatch, SampleRow};
 
-use crate::alive::Alive;
+use crate::counts::Counters;
 use crate::figures::Figures;
 
 /// A longer line is cut. Above every format's usual length (journald's own limit is 48 KiB) and the
@@ -22,26 +22,23 @@ pub(crate) struct Lines {
     detector: Detector,
     context: Context,
     anchor: Option<Timestamp>,
+    /// Lines without a time are of this one.
+    stamp: Option<Timestamp>,
     record: Record,
     figures: Figures,
 }
 
 impl Lines {
     /// For a source of that name whose stamps without a zone are of `zone`.
-    pub(crate) fn new(
-        registry: &Registry,
-        alive: &Alive,
-        source: &str,
-        host: &str,
-        zone: TimeZone,
-    ) -> Self {
+    pub(crate) fn new(counters: &Counters, source: &str, host: &str, zone: TimeZone) -> Self {
         Self {
             format: None,
             detector: Detector::default(),
             context: Context::new(Timestamp(0), zone),
             anchor: None,
+            stamp: None,
             record: Record::default(),
-            figures: Figures::new(registry.clone(), alive.clone(), source, host),
+            figures: Figures::new(counters.clone(), source, host),
         }
     }
 
@@ -77,10 +74,26 @@ impl Lines {
         let cut = line.get(..LINE_LEN_MAX);
         let line = cut.unwrap_or(line);
         let format = self.parse(line);
+        self.record.time = self.record.time.or(self.stamp);
         self.record.flags.truncated |= cut.is_some_and(|c| c.len() < line.len());
         self.figures.count(recv, line, &self.record);
+        self.figures
+            .count_defined(recv, (origin, format.name), line, &mut self.record);
         batch.push(recv, origin, format.name, line, &self.record);
         cut.is_some()
+    }
+
+    /// The same for a line that came with a stamp: without a time of its own it is of that time.
+    pub(crate) fn push_stamped(
+        &mut self,
+        batch: &mut EventBatch,
+        (recv, stamp): (Timestamp, Timestamp),
+        origin: &Arc<Origin>,
+        line: &[u8],
+    ) -> bool {
+        self.anchor = Some(stamp);
+        self.stamp = Some(stamp);
+        self.push(batch, recv, origin, line)
     }
 
     /// The host that the line pushed last names.

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use vigie_parsers::Timestamp;
 use vigie_store::{Batch, Clock, Registry};
 
-use crate::alive::Alive;
 use crate::budget::{Budget, Patience, Permit};
+use crate::counts::Counters;
 use crate::status::Status;
 
 /// What a sample and a report weigh in the budget, roughly.
@@ -18,8 +18,7 @@ const ROW_BYTES: usize = 32;
 pub(crate) struct Outlet {
     /// Hands a batch to the writer (tests have their own).
     pub(crate) take: Take,
-    pub(crate) registry: Registry,
-    pub(crate) alive: Alive,
+    pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) status: Status,
     pub(crate) shutdown: CancellationToken,
@@ -38,7 +37,7 @@ impl Outlet {
     }
 
     pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+        &self.counters.registry
     }
 
     /// Hands a batch over as soon as there is room for it. A shutdown does not interrupt this as

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use vigie_store::{Batch, Clock, Handle};
 
-use crate::alive::Alive;
 use crate::budget::{Budget, Patience};
 use crate::config::Config;
+use crate::counts::Counters;
 use crate::outlet::{Ended, Outlet};
 use crate::own::Own;
 use crate::sockets::Sockets;
@@ -61,8 +61,7 @@ pub fn start(setup: Setup) -> Collector {
     } = setup;
     let status = Status::default();
     let outlet = Outlet {
-        registry: handle.registry().clone(),
-        alive: Alive::default(),
+        counters: Counters::new(handle.registry(), &config.count),
         take: Arc::new(move |batch| handle.send(batch).map_err(|_| Ended)),
         clock,
         status: status.clone(),
@@ -130,7 +129,7 @@ async fn report(outlet: Outlet, mut own: Own) {
         let now = outlet.now();
         let reports = outlet.status.reports(now);
         let mut samples = own.read(now, &reports);
-        samples.rows.extend(outlet.alive.zeros(now));
+        samples.rows.extend(outlet.counters.alive.zeros(now));
         let batch = Batch {
             samples,
             reports,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use vigie_collector::config::{self as inputs, Files, Host, Journal, KnownFiles, Syslog};
+use vigie_collector::config::{self as inputs, Count, Files, Host, Journal, KnownFiles, Syslog};
 use vigie_collector::units::Bytes;
 
 use crate::{log_retention, retention};
@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) known_files: KnownFiles,
     /// Log files named by the operator.
     pub(crate) files: Vec<Files>,
+    /// Counters of what log queries find.
+    pub(crate) count: Vec<Count>,
 }
 
 impl Default for Config {
@@ -48,6 +50,7 @@ impl Default for Config {
             journal: inputs.journal,
             known_files: inputs.known_files,
             files: inputs.files,
+            count: inputs.count,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Config {
             journal: self.journal.clone(),
             known_files: self.known_files.clone(),
             files: self.files.clone(),
+            count: self.count.clone(),
         }
     }
 }

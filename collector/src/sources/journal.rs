@@ -9,8 +9,8 @@ use vigie_store::Batch;
 
 use super::watch::{self, Follow};
 use super::{Input, Start};
-use crate::alive::Alive;
 use crate::config;
+use crate::counts::Counters;
 use crate::outlet::Ended;
 use crate::status::Status;
 use followed::Wanted;
@@ -46,7 +46,7 @@ fn start(s: &mut Start<'_>) {
         },
         host: s.host.to_owned(),
     };
-    let counters = (s.outlet.registry().clone(), s.outlet.alive.clone());
+    let counters = s.outlet.counters.clone();
     let follower = Follower::new(plan, s.positions, counters, s.outlet.status.clone());
     let (outlet, runtime) = (s.outlet.clone(), Handle::current());
     s.tasks.spawn_thread("journal", move || {
@@ -98,7 +98,7 @@ pub fn read_journals(
         host: host.to_owned(),
     };
     let status = Status::default();
-    let counters = (registry.clone(), Alive::default());
+    let counters = Counters::new(registry, &[]);
     let mut follower = Follower::new(plan, positions, counters, status.clone());
     follower.only(files);
     let mut sink = |batch| if take(batch) { Ok(()) } else { Err(Ended) };

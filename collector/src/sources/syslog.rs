@@ -94,8 +94,7 @@ impl Common {
             None => own,
         };
         let zone = zone.map_or_else(TimeZone::system, |z| z.0.clone());
-        let (registry, alive) = (self.outlet.registry(), &self.outlet.alive);
-        Lines::new(registry, alive, self.source.name(), &self.host, zone)
+        Lines::new(&self.outlet.counters, self.source.name(), &self.host, zone)
     }
 
     fn allows(&self, peer: IpAddr) -> bool {

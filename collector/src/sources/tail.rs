@@ -5,8 +5,8 @@ use tokio::runtime::Handle;
 use vigie_parsers::joining::Joining;
 
 use super::{Input, Start, watch};
-use crate::alive::Alive;
 use crate::config::Config;
+use crate::counts::Counters;
 use crate::outlet::{Ended, Outlet};
 use crate::status::Status;
 use patterns::Patterns;
@@ -32,7 +32,7 @@ fn start(s: &mut Start<'_>) {
     if groups.is_empty() {
         return;
     }
-    let counters = (s.outlet.registry().clone(), s.outlet.alive.clone());
+    let counters = s.outlet.counters.clone();
     let status = s.outlet.status.clone();
     let tailer = Tailer::new(groups, s.positions, counters, status);
     let (outlet, runtime) = (s.outlet.clone(), Handle::current());
@@ -57,7 +57,7 @@ pub fn read_once(
     let patterns = Patterns::new(&files.paths, &files.exclude)?;
     let status = Status::default();
     let group = Group::of(files, patterns, host, u64::MAX);
-    let counters = (registry.clone(), Alive::default());
+    let counters = Counters::new(registry, &[]);
     let mut tailer = Tailer::new(vec![group], &[], counters, status.clone());
     let mut sink = |batch| if take(batch) { Ok(()) } else { Err(Ended) };
     // Ended early is as the caller wished.

@@ -109,3 +109,71 @@ fn a_second_daemon_on_the_same_store_is_refused() {
     let error = Daemon::try_start(dir.path(), quiet, "run").err().unwrap();
     assert!(error.contains("another vigie (pid "), "{error}");
 }
+
+#[test]
+fn each_line_counts_once_in_a_counter_of_the_operators() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("app.log");
+    let count =
+        "[[count]]\nname = \"shop_failed_total\"\nquery = 'failed'\nby = [\"code\"]\nlimit = 3\n";
+    let config = format!("{}{count}", config(&log));
+    let mut written = 0;
+    let append = |written: &mut usize| {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        for seq in *written..*written + 3000 {
+            let word = if seq % 2 == 0 { "failed" } else { "done" };
+            writeln!(
+                file,
+                "level=info msg=\"payment {word}\" code={} seq={seq}",
+                seq % 10
+            )
+            .unwrap();
+        }
+        *written += 3000;
+    };
+    for kill in 0..KILLS {
+        append(&mut written);
+        let daemon = Daemon::start(dir.path(), &config);
+        // A different moment of its life each time; none is special.
+        std::thread::park_timeout(Duration::from_millis(90 * kill as u64));
+        daemon.kill();
+    }
+    let daemon = Daemon::start(dir.path(), &config);
+    let ask = |query: &str| {
+        let out = daemon.cli(&["query", query, "--format", "csv"]);
+        let value = text(&out)
+            .lines()
+            .last()?
+            .rsplit(',')
+            .next()?
+            .parse::<f64>();
+        value.ok()
+    };
+    let half = (written / 2) as f64;
+    eventually("all lines are counted", || {
+        (ask("sum(shop_failed_total)")? >= half).then_some(())
+    });
+    assert_eq!(ask("sum(shop_failed_total)"), Some(half), "none twice");
+    // Each start tells three apart, not the same ones necessarily.
+    let sets = ask("count(shop_failed_total)").unwrap();
+    assert!((4.0..=6.0).contains(&sets), "{sets}");
+    let beyond = ask("vigie_count_beyond_limit_total");
+    assert_eq!(ask("shop_failed_total{code=\"other\"}"), beyond);
+    let wrong = config.replace("'failed'", "'failed | count'");
+    std::fs::write(dir.path().join("wrong.toml"), wrong).unwrap();
+    let path = dir.path().join("wrong.toml");
+    let out = crate::daemon::vigie()
+        .args(["check", "--config"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        error.contains("wrong.toml:12:9: query:8: conditions only"),
+        "{error}"
+    );
+}

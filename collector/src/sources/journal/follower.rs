@@ -13,13 +13,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::journal::{Damage, Error, LineWriter};
 use vigie_parsers::{Origin, Timestamp, formats};
-use vigie_store::{Batch, EventBatch, Registry};
+use vigie_store::{Batch, EventBatch};
 
 use super::super::watch::{Follow, Sink};
 use super::file::{self, JournalFile};
 use super::followed::{Followed, Wanted, folder};
 use super::position::{FOLDER_PREFIX, FileId, PREFIX, Position};
-use crate::alive::Alive;
+use crate::counts::Counters;
 use crate::lines::{self, BATCH_BYTES, Lines};
 use crate::outlet::Ended;
 use crate::status::{Source, Status};
@@ -52,7 +52,7 @@ pub(super) struct Follower {
     positions: BTreeMap<FileId, Position>,
     files: BTreeMap<FileId, Followed>,
     folders: Vec<Folder>,
-    counters: (Registry, Alive),
+    counters: Counters,
     status: Status,
     events: EventBatch,
     /// What changed since the last batch beside the files that are followed; `None` is forgotten.
@@ -109,7 +109,7 @@ impl Follower {
     pub(super) fn new(
         plan: Plan,
         positions: &[(String, Vec<u8>)],
-        counters: (Registry, Alive),
+        counters: Counters,
         status: Status,
     ) -> Self {
         let folder = |value: &[u8]| {
@@ -310,9 +310,8 @@ impl Follower {
         if let Some(known) = self.folders.iter().position(|f| f.path == path) {
             return known;
         }
-        let (registry, alive) = &self.counters;
         let name = format!("journal:{}", path.display());
-        let mut lines = Lines::new(registry, alive, &name, &self.plan.host, TimeZone::UTC);
+        let mut lines = Lines::new(&self.counters, &name, &self.plan.host, TimeZone::UTC);
         lines.set_format(formats::find("journal"));
         self.folders.push(Folder {
             path: path.to_owned(),

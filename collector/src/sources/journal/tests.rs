@@ -12,7 +12,7 @@ use vigie_testkit::{export, program, write_journal};
 use super::super::watch::Follow;
 use super::followed::Wanted;
 use super::follower::{Follower, Plan};
-use crate::alive::Alive;
+use crate::counts::Counters;
 use crate::outlet::Ended;
 use crate::status::Status;
 
@@ -99,7 +99,7 @@ impl World {
             host: "vm".to_owned(),
         };
         let positions: Vec<_> = self.positions.clone().into_iter().collect();
-        let counters = (self.registry.clone(), Alive::default());
+        let counters = Counters::new(&self.registry, &[]);
         Follower::new(plan, &positions, counters, self.status.clone())
     }
 
@@ -334,7 +334,7 @@ fn entries_are_kept_or_left_out_by_their_fields() {
                 host: "vm".to_owned(),
             },
             &[],
-            (world.registry.clone(), Alive::default()),
+            Counters::new(&world.registry, &[]),
             world.status.clone(),
         ));
         world.poll(9);

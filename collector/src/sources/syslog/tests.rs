@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use vigie_parsers::Timestamp;
 use vigie_store::{Batch, Options, Writer};
 
-use crate::alive::Alive;
 use crate::budget::Budget;
 use crate::config::{Config, Listen, Protocol, Syslog};
+use crate::counts::Counters;
 use crate::lines::LINE_LEN_MAX;
 use crate::outlet::Outlet;
 use crate::sockets::{Inherited, Sockets};
@@ -48,8 +48,7 @@ impl Listening {
                 let _ = send.send(batch);
                 Ok(())
             }),
-            registry: writer.registry().clone(),
-            alive: Alive::default(),
+            counters: Counters::new(writer.registry(), &[]),
             clock: Arc::new(|| Timestamp(1_000_000)),
             status: Status::default(),
             shutdown: CancellationToken::new(),

@@ -16,14 +16,14 @@ use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
 use vigie_parsers::joining::Joining;
 use vigie_parsers::{Origin, Timestamp};
-use vigie_store::{Batch, EventBatch, Registry, SampleRow, SourceState};
+use vigie_store::{Batch, EventBatch, SampleRow, SourceState};
 
 use super::super::watch::{Follow, Sink};
 use super::followed::{self, BUFFER_BYTES, Followed, Look};
 use super::identity::{Id, Print};
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX, Position};
-use crate::alive::Alive;
+use crate::counts::Counters;
 use crate::lines::{self, Lines};
 use crate::outlet::Ended;
 use crate::status::Status;
@@ -62,7 +62,7 @@ pub(super) struct Tailer {
     /// Paths that cannot be followed, for as long as they are there.
     refused: BTreeSet<PathBuf>,
     /// Where the figures of the lines are known, and kept in sight.
-    counters: (Registry, Alive),
+    counters: Counters,
     status: Status,
     events: EventBatch,
     /// Figures of files that are closed.
@@ -109,7 +109,7 @@ impl Tailer {
     pub(super) fn new(
         groups: Vec<Group>,
         positions: &[(String, Vec<u8>)],
-        counters: (Registry, Alive),
+        counters: Counters,
         status: Status,
     ) -> Self {
         let met = positions
@@ -292,9 +292,8 @@ impl Tailer {
         };
         let path = position.path.to_string_lossy().into_owned();
         let name = format!("{FILE_PREFIX}{path}");
-        let (registry, alive) = &self.counters;
         let zone = group.zone.clone();
-        let mut lines = Lines::new(registry, alive, &name, &group.host, zone);
+        let mut lines = Lines::new(&self.counters, &name, &group.host, zone);
         lines.set_format(group.format);
         if let Some(vhost) = &group.vhost {
             lines.set_vhost(vhost);

@@ -19,7 +19,7 @@ use super::super::watch::Follow;
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX};
 use super::tailer::{Group, Tailer};
-use crate::alive::Alive;
+use crate::counts::Counters;
 use crate::lines::LINE_LEN_MAX;
 use crate::outlet::Ended;
 use crate::status::Status;
@@ -102,7 +102,7 @@ impl World {
         Tailer::new(
             vec![group],
             &positions,
-            (self.registry.clone(), Alive::default()),
+            Counters::new(&self.registry, &[]),
             self.status.clone(),
         )
     }
