@@ -7,11 +7,13 @@ use serde::Deserialize;
 use crate::units::{Bytes, Duration};
 
 mod count;
+mod docker;
 mod journal;
 mod network;
 mod syslog;
 
 pub use count::{Conditions, Count};
+pub use docker::{Choice, Docker, Traits};
 pub use journal::{Journal, Match};
 pub use network::{Network, Zone};
 pub use syslog::{Listen, PermittedPeer, Protocol, Syslog, Tls};
@@ -26,6 +28,8 @@ pub struct Config {
     pub syslog: Vec<Syslog>,
     /// systemd's journal.
     pub journal: Journal,
+    /// The logs of containers.
+    pub docker: Docker,
     /// Log files found by themselves.
     pub known_files: KnownFiles,
     /// Log files named by the operator.
@@ -40,6 +44,7 @@ impl Default for Config {
             host: Host::default(),
             syslog: vec![Syslog::default()],
             journal: Journal::default(),
+            docker: Docker::default(),
             known_files: KnownFiles::default(),
             files: Vec::new(),
             count: Vec::new(),
@@ -156,6 +161,7 @@ impl Config {
             let why = format!("`{}` is not an absolute path", dir.display());
             return Err(Invalid::new("journal.dirs", why));
         }
+        self.docker.validate()?;
         count::validate(&self.count)?;
         for files in &self.files {
             if let Some(name) = &files.format
@@ -290,6 +296,15 @@ mod tests {
             (
                 "[journal]\nkeep = [\"ssh.service\"]",
                 "write \"_SYSTEMD_UNIT=",
+            ),
+            (
+                "[docker]\nsocket = \"docker.sock\"",
+                "docker.socket: `docker.sock`",
+            ),
+            ("[docker]\nkeep = [\"web\"]", "write \"service=web*\""),
+            (
+                "[docker]\nmultiline = \"on\"",
+                "docker.multiline: `on` is none of",
             ),
             ("[[syslog]]\nallow = [\"10.0.0.0/33\"]", "is not a network"),
             ("[[syslog]]\nzone = \"Paris\"", "unknown time zone `Paris`"),

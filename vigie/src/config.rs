@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use vigie_collector::config::{self as inputs, Count, Files, Host, Journal, KnownFiles, Syslog};
+use vigie_collector::config::{
+    self as inputs, Count, Docker, Files, Host, Journal, KnownFiles, Syslog,
+};
 use vigie_collector::units::Bytes;
 
 use crate::{log_retention, retention};
@@ -28,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) syslog: Vec<Syslog>,
     /// systemd's journal.
     pub(crate) journal: Journal,
+    /// The logs of containers.
+    pub(crate) docker: Docker,
     /// Log files that are recognised by their names.
     pub(crate) known_files: KnownFiles,
     /// Log files named by the operator.
@@ -48,6 +52,7 @@ impl Default for Config {
             host: inputs.host,
             syslog: inputs.syslog,
             journal: inputs.journal,
+            docker: inputs.docker,
             known_files: inputs.known_files,
             files: inputs.files,
             count: inputs.count,
@@ -70,6 +75,7 @@ impl Config {
             host: self.host.clone(),
             syslog: self.syslog.clone(),
             journal: self.journal.clone(),
+            docker: self.docker.clone(),
             known_files: self.known_files.clone(),
             files: self.files.clone(),
             count: self.count.clone(),

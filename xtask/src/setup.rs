@@ -51,6 +51,14 @@ const PEERS: &[Peer] = &[
         package: "rsyslog",
     },
     Peer {
+        program: "dockerd",
+        package: "docker.io",
+    },
+    Peer {
+        program: "busybox",
+        package: "busybox-static",
+    },
+    Peer {
         program: "lmnsd_gtls.so",
         package: "rsyslog-gnutls",
     },

@@ -11,6 +11,7 @@ pub use journal::{JournalFile, read_journals};
 pub use tail::read_once;
 pub(crate) use text::number;
 
+mod docker;
 mod host;
 mod journal;
 mod syslog;
@@ -29,7 +30,13 @@ pub struct Input {
 }
 
 /// All inputs, in the order of the documentation.
-pub const INPUTS: &[Input] = &[host::INPUT, syslog::INPUT, journal::INPUT, tail::INPUT];
+pub const INPUTS: &[Input] = &[
+    host::INPUT,
+    syslog::INPUT,
+    journal::INPUT,
+    docker::INPUT,
+    tail::INPUT,
+];
 
 /// What an input needs to start.
 pub(crate) struct Start<'a> {

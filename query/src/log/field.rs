@@ -52,7 +52,7 @@ const BUILT_IN: &[(&str, FieldKind)] = &[
 ];
 
 /// Names that origins give, so that a slip of the finger is noticed.
-const OF_ORIGINS: &[&str] = &["file", "peer"];
+const OF_ORIGINS: &[&str] = &["file", "image", "peer", "project", "service"];
 
 impl FieldName {
     /// Resolves a name.

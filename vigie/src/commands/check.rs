@@ -43,6 +43,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
             ports(&cx.config, &mut findings);
         }
         files(&cx.config, &mut findings);
+        docker(&cx.config, &mut findings);
         writable(&cx.data, &mut findings);
     }
     for finding in &findings {
@@ -89,6 +90,26 @@ fn files(config: &Config, findings: &mut Vec<String>) {
         {
             findings.push(format!("files.paths {pattern}: {e}"));
         }
+    }
+}
+
+/// An engine that was named must be there; one that may be there, and is, must let us in.
+fn docker(config: &Config, findings: &mut Vec<String>) {
+    let docker = &config.docker;
+    if !docker.enabled {
+        return;
+    }
+    if let Some(dir) = &docker.dir {
+        if let Err(e) = std::fs::read_dir(dir) {
+            findings.push(format!("docker.dir {}: {e}", dir.display()));
+        }
+        return;
+    }
+    let named = docker.socket != vigie_collector::config::Docker::default().socket;
+    if (named || docker.socket.exists())
+        && let Err(e) = std::os::unix::net::UnixStream::connect(&docker.socket)
+    {
+        findings.push(format!("docker.socket {}: {e}", docker.socket.display()));
     }
 }
 

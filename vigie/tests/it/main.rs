@@ -12,6 +12,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod disk;
+mod docker;
 mod docs;
 mod forwarders;
 mod graph;

@@ -1,0 +1,631 @@
+//! Containers followed through the files that the driver json-file writes: `ID/ID-json.log`, rotated to
+//! `.1`, `.2` …, a record a line. No threads, no clock: the caller polls.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use vigie_parsers::Timestamp;
+use vigie_store::{Batch, SourceState};
+
+use super::super::watch::{Follow, Sink};
+use super::Wanted;
+use super::container::{Container, is_id};
+use super::intake::{Intake, Shared};
+use super::pieces::{Piece, Stamp, Stream};
+use super::position::{MET_KEY, PREFIX, Place, Position};
+use crate::counts::Counters;
+use crate::lines::BATCH_BYTES;
+use crate::outlet::Ended;
+use crate::status::Status;
+
+/// Containers followed at once, each with an open file.
+const CONTAINERS_MAX: usize = 1000;
+/// Read at once. A record of 16 KiB has at most six times as many bytes in JSON.
+const BUFFER_BYTES: usize = 256 << 10;
+/// One container gives way to the others after so much.
+const SHARE_BYTES: usize = 8 << 20;
+/// Rotated files of one container that are looked at.
+const FILES_MAX: usize = 1000;
+/// Bytes of a container's own description.
+const CONFIG_LEN_MAX: u64 = 4 << 20;
+/// The name in the account of the sources.
+const SOURCE: &str = "docker";
+
+/// See the module.
+pub(super) struct Disk {
+    dir: PathBuf,
+    wanted: Wanted,
+    counters: Counters,
+    status: Status,
+    /// Positions of containers that are not followed yet.
+    positions: BTreeMap<String, Position>,
+    met: bool,
+    followed: BTreeMap<String, Followed>,
+    /// What the next batch says besides.
+    changes: Vec<(String, Option<Vec<u8>>)>,
+    /// Batches of containers that are gone.
+    last: VecDeque<Batch>,
+    buffer: Vec<u8>,
+}
+
+struct Followed {
+    dir: PathBuf,
+    log: String,
+    intake: Intake,
+    open: Option<Open>,
+    running: bool,
+}
+
+struct Open {
+    file: File,
+    place: Place,
+    /// The rest of a record that is too long is left out.
+    skipping: bool,
+}
+
+/// A line of the file.
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow, default)]
+    log: Cow<'a, str>,
+    #[serde(borrow, default)]
+    stream: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+}
+
+impl Follow for Disk {
+    fn poll(&mut self, now: Timestamp, scan: bool, sink: &mut Sink<'_>) -> Result<bool, Ended> {
+        if scan {
+            self.scan(now);
+        }
+        self.flush(sink)?;
+        let mut more = false;
+        for followed in self.followed.values_mut() {
+            match followed.read(now, &mut self.buffer, sink)? {
+                Ok(unfinished) => more |= unfinished,
+                Err(e) => {
+                    let why = format!("{} cannot be read: {e}", followed.log);
+                    followed.intake.source().fail(&why);
+                    // It is opened again at the place that was reached.
+                    followed.open = None;
+                    followed.intake.reopen();
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    fn wants_scan(&self) -> bool {
+        false
+    }
+
+    fn directories(&self) -> BTreeSet<PathBuf> {
+        let own = self.followed.values().map(|f| f.dir.clone());
+        own.chain([self.dir.clone()]).collect()
+    }
+}
+
+impl Disk {
+    pub(super) fn new(
+        dir: &Path,
+        wanted: Wanted,
+        positions: &[(String, Vec<u8>)],
+        counters: Counters,
+        status: Status,
+    ) -> Self {
+        let known = positions.iter().filter_map(|(key, value)| {
+            Some((
+                key.strip_prefix(PREFIX)?.to_owned(),
+                Position::decode(value)?,
+            ))
+        });
+        Self {
+            dir: dir.to_owned(),
+            wanted,
+            counters,
+            status,
+            positions: known.collect(),
+            met: positions.iter().any(|(key, _)| key == MET_KEY),
+            followed: BTreeMap::new(),
+            changes: Vec::new(),
+            last: VecDeque::new(),
+            buffer: vec![0; BUFFER_BYTES],
+        }
+    }
+
+    /// Looks which containers there are.
+    fn scan(&mut self, now: Timestamp) {
+        let source = self.status.source(SOURCE);
+        let listed = match std::fs::read_dir(&self.dir) {
+            Ok(listed) => listed,
+            Err(e) => return source.fail(&format!("{}: {e}", self.dir.display())),
+        };
+        let names = listed.flatten().map(|e| e.file_name().into_string());
+        let present: BTreeSet<String> = names.flatten().filter(|n| is_id(n)).collect();
+        let mut beyond = 0;
+        for id in &present {
+            if let Some(followed) = self.followed.get_mut(id) {
+                followed.look(now, id);
+            } else if self.followed.len() >= CONTAINERS_MAX {
+                beyond += 1;
+            } else {
+                self.meet(now, id);
+            }
+        }
+        self.forget_gone(now, &present);
+        if !self.met {
+            self.met = true;
+            self.changes.push((MET_KEY.to_owned(), Some(b"1".to_vec())));
+        }
+        match beyond {
+            0 => source.work(&format!("{} containers", self.followed.len())),
+            n => source.fail(&format!(
+                "more than {CONTAINERS_MAX} containers: {n} are not followed"
+            )),
+        }
+    }
+
+    /// A container that is not followed.
+    fn meet(&mut self, now: Timestamp, id: &str) {
+        let dir = self.dir.join(id);
+        let log = format!("{id}-json.log");
+        let Ok(container) = describe(&dir, id) else {
+            return;
+        };
+        let wanted = &self.wanted;
+        if !container.is_wanted(&wanted.keep, &wanted.leave_out) || !dir.join(&log).exists() {
+            return;
+        }
+        let from = now.0.saturating_sub(wanted.backlog_ms).max(0);
+        let position = self.positions.remove(id).unwrap_or_else(|| match self.met {
+            true => Position::default(),
+            false => Position::from(Stamp::of(Timestamp(from))),
+        });
+        let shared = Shared {
+            counters: &self.counters,
+            host: &wanted.host,
+            joining: &wanted.joining,
+        };
+        let source = self.status.source(&format!("docker:{}", container.name));
+        self.changes
+            .push((Position::key(id), Some(position.encode())));
+        let followed = Followed {
+            dir,
+            log,
+            intake: Intake::new(&shared, (id, &container), source, &position),
+            open: None,
+            running: container.running,
+        };
+        self.followed.insert(id.to_owned(), followed);
+    }
+
+    fn forget_gone(&mut self, now: Timestamp, present: &BTreeSet<String>) {
+        self.positions.retain(|id, _| {
+            let stays = present.contains(id);
+            if !stays {
+                self.changes.push((Position::key(id), None));
+            }
+            stays
+        });
+        let gone = self.followed.keys().filter(|id| !present.contains(*id));
+        for id in gone.cloned().collect::<Vec<_>>() {
+            let Some(mut gone) = self.followed.remove(&id) else {
+                continue;
+            };
+            gone.intake.finish(now);
+            self.last.extend(gone.intake.batch());
+            let source = gone.intake.source();
+            source.set(SourceState::Stopped, "the container was removed");
+            self.changes.push((Position::key(&id), None));
+        }
+    }
+
+    /// Hands over what is not of one container.
+    fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), Ended> {
+        while let Some(batch) = self.last.pop_front() {
+            sink(batch)?;
+        }
+        let positions = std::mem::take(&mut self.changes);
+        if positions.is_empty() {
+            return Ok(());
+        }
+        sink(Batch {
+            positions,
+            ..Batch::default()
+        })
+    }
+}
+
+/// What the engine has written of a container.
+fn describe(dir: &Path, id: &str) -> io::Result<Container> {
+    use std::io::Read;
+    let mut json = Vec::new();
+    let file = open(&dir.join("config.v2.json"))?;
+    file.take(CONFIG_LEN_MAX).read_to_end(&mut json)?;
+    Container::read(&json, id).map_err(io::Error::other)
+}
+
+/// Opens a regular file; never waits for the writer of a FIFO that was put in its place.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
+impl Followed {
+    /// Whether the container has stopped meanwhile: then what is there is all.
+    fn look(&mut self, now: Timestamp, id: &str) {
+        // Being written: the next look tells.
+        if let Ok(container) = describe(&self.dir, id) {
+            if self.running && !container.running {
+                self.intake.finish(now);
+            }
+            self.running = container.running;
+        }
+    }
+
+    /// Reads on to the end of the newest file, or until the share of this turn is used up: then there is
+    /// more.
+    fn read(
+        &mut self,
+        now: Timestamp,
+        buffer: &mut [u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<io::Result<bool>, Ended> {
+        let mut left = SHARE_BYTES;
+        loop {
+            let n = match self.read_some(now, buffer) {
+                Ok(n) => n,
+                Err(e) => return Ok(Err(e)),
+            };
+            if n == 0 || self.intake.size() >= BATCH_BYTES {
+                self.intake.pass(now);
+                if let Some(batch) = self.intake.batch() {
+                    sink(batch)?;
+                }
+            }
+            left = left.saturating_sub(n);
+            if n == 0 || left == 0 {
+                return Ok(Ok(n > 0));
+            }
+        }
+    }
+
+    /// Reads on; how many bytes that were.
+    fn read_some(&mut self, now: Timestamp, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(open) = &mut self.open else {
+                match self.next_file(self.intake.place())? {
+                    Some(open) => self.open = Some(open),
+                    None => return Ok(0),
+                }
+                continue;
+            };
+            let size = open.file.metadata()?.size();
+            if size < open.place.offset {
+                // It was emptied.
+                self.intake.source().drop_items("truncated", 1);
+                (open.place.offset, open.skipping) = (0, false);
+            }
+            let n = open.file.read_at(buffer, open.place.offset)?;
+            let used = open.take(now, buffer.get(..n).unwrap_or_default(), &mut self.intake);
+            self.intake
+                .source()
+                .set_lag(size.saturating_sub(open.place.offset));
+            if used > 0 {
+                self.intake.set_place(open.place);
+                self.intake.source().work("");
+                return Ok(used);
+            }
+            let place = open.place;
+            match self.next_file(place)? {
+                Some(next) if next.place.inode != place.inode => self.open = Some(next),
+                _ => return Ok(0),
+            }
+        }
+    }
+
+    /// The file to read behind that place: itself if it is not there or the newest, else the next one.
+    fn next_file(&self, place: Place) -> io::Result<Option<Open>> {
+        let files = self.files()?;
+        let known = files.iter().position(|f| f.1 == place.inode);
+        // Rotation takes the oldest away: all that are left are newer than one that is gone.
+        let (index, offset) = match (known, self.open.is_some()) {
+            (Some(index), false) => (index, place.offset),
+            (Some(index), true) => (index + 1, 0),
+            (None, _) => (0, 0),
+        };
+        let Some((path, _)) = files.get(index) else {
+            return Ok(None);
+        };
+        let file = match open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let inode = file.metadata()?.ino();
+        // With one file only, the driver empties it: then it begins behind what was read.
+        let anew = offset > 0 && first_stamp(&file).is_some_and(|s| s > self.intake.last());
+        let offset = if anew { 0 } else { offset };
+        Ok(Some(Open {
+            file,
+            place: Place { inode, offset },
+            skipping: false,
+        }))
+    }
+
+    /// The files of the log with their inodes, the oldest first.
+    fn files(&self) -> io::Result<Vec<(PathBuf, u64)>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)?.flatten().take(FILES_MAX) {
+            let name = entry.file_name();
+            let rest = name.to_str().and_then(|n| n.strip_prefix(&self.log));
+            let age = match rest {
+                Some("") => Some(0),
+                Some(rest) => rest.strip_prefix('.').and_then(|n| n.parse::<u32>().ok()),
+                None => None,
+            };
+            if let (Some(age), Ok(metadata)) = (age, entry.metadata()) {
+                found.push((std::cmp::Reverse(age), entry.path(), metadata.ino()));
+            }
+        }
+        found.sort();
+        Ok(found
+            .into_iter()
+            .map(|(_, path, inode)| (path, inode))
+            .collect())
+    }
+}
+
+impl Open {
+    /// Takes whole records; how many bytes that were.
+    fn take(&mut self, now: Timestamp, bytes: &[u8], intake: &mut Intake) -> usize {
+        let mut at = 0;
+        while let Some(len) = memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()) {
+            let line = bytes.get(at..at + len).unwrap_or_default();
+            at += len + 1;
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            if !push(now, line, intake) {
+                intake.source().drop_items("damaged_records", 1);
+            }
+        }
+        if at == 0 && bytes.len() >= BUFFER_BYTES {
+            if !self.skipping {
+                intake.source().drop_items("damaged_records", 1);
+            }
+            self.skipping = true;
+            at = bytes.len();
+        }
+        self.place.offset += at as u64;
+        at
+    }
+}
+
+/// When the first record of a file was written.
+fn first_stamp(file: &File) -> Option<Stamp> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let n = file.read_at(&mut buffer, 0).ok()?;
+    let line = buffer.get(..n)?.split(|&b| b == b'\n').next()?;
+    let record: Record<'_> = serde_json::from_slice(line).ok()?;
+    Stamp::parse(record.time.as_bytes())
+}
+
+/// Hands a record on; whether it is one.
+fn push(now: Timestamp, line: &[u8], intake: &mut Intake) -> bool {
+    let Ok(record) = serde_json::from_slice::<Record<'_>>(line) else {
+        return false;
+    };
+    let Some(stamp) = Stamp::parse(record.time.as_bytes()) else {
+        return false;
+    };
+    let text = record.log.as_bytes();
+    let line = text.strip_suffix(b"\n");
+    intake.push(
+        now,
+        &Piece {
+            stream: match &*record.stream {
+                "stderr" => Stream::Stderr,
+                _ => Stream::Stdout,
+            },
+            stamp,
+            text: line.unwrap_or(text),
+            ends: line.is_some(),
+        },
+    );
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use vigie_parsers::joining::Joining;
+    use vigie_store::{Options, Writer};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_267_400_000);
+    const ID: &str = "6ec3a7568e5dfbeef80561fe0fe4cacb6edc4cd138910e3544f5c849c86d917c";
+
+    struct House {
+        dir: tempfile::TempDir,
+        writer: Writer,
+        status: Status,
+        positions: Vec<(String, Vec<u8>)>,
+        lines: Vec<String>,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(dir.path().join("containers").join(ID)).unwrap();
+            let house = Self {
+                writer: Writer::open(dir.path(), &Options::default(), NOW).unwrap(),
+                dir,
+                status: Status::default(),
+                positions: Vec::new(),
+                lines: Vec::new(),
+            };
+            house.describe(true);
+            house
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join("containers").join(ID).join(name)
+        }
+
+        fn log(&self) -> PathBuf {
+            self.path(&format!("{ID}-json.log"))
+        }
+
+        fn describe(&self, running: bool) {
+            let json = format!(
+                "{{\"Name\":\"/web\",\"State\":{{\"Running\":{running}}},\"Config\":{{\"Labels\":{{\"com.docker.compose.service\":\"w\"}}}}}}"
+            );
+            std::fs::write(self.path("config.v2.json"), json).unwrap();
+        }
+
+        fn write(&self, log: &str, ns: u32) {
+            let json = serde_json::json!({
+                "log": log, "stream": "stdout", "time": format!("2026-11-21T13:23:13.{ns:09}Z"),
+            });
+            let mut file = File::options()
+                .append(true)
+                .create(true)
+                .open(self.log())
+                .unwrap();
+            writeln!(file, "{json}").unwrap();
+        }
+
+        fn rotate(&self) {
+            for n in (1..5).rev() {
+                let name = |n| self.path(&format!("{ID}-json.log.{n}"));
+                let _ = std::fs::rename(name(n), name(n + 1));
+            }
+            std::fs::rename(self.log(), self.path(&format!("{ID}-json.log.1"))).unwrap();
+        }
+
+        fn disk(&self) -> Disk {
+            let wanted = Wanted {
+                keep: Vec::new(),
+                leave_out: Vec::new(),
+                backlog_ms: 3_600_000,
+                joining: Joining::Auto,
+                host: "vm".to_owned(),
+            };
+            let counters = Counters::new(self.writer.registry(), &[]);
+            let dir = self.dir.path().join("containers");
+            Disk::new(&dir, wanted, &self.positions, counters, self.status.clone())
+        }
+
+        fn poll(&mut self, disk: &mut Disk) {
+            let (positions, lines) = (&mut self.positions, &mut self.lines);
+            let mut sink = |batch: Batch| {
+                super::super::tests::commit(batch, positions, lines);
+                Ok(())
+            };
+            while disk.poll(NOW, true, &mut sink).unwrap() {}
+        }
+    }
+
+    #[test]
+    fn rotation_restarts_and_removal() {
+        let mut house = House::new();
+        house.write("one\n", 1);
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        house.write("two \"quoted\"\\\n", 2);
+        house.write("lo", 3);
+        house.rotate();
+        house.write("ng\n", 3);
+        house.poll(&mut disk);
+        assert_eq!(
+            house.lines.split_off(0),
+            [
+                "web stdout one",
+                "web stdout two \"quoted\"\\",
+                "web stdout long"
+            ]
+        );
+        // Two rotations while nobody looks, the second within a line.
+        drop(disk);
+        house.write("three\n", 4);
+        house.rotate();
+        house.write("four\n", 4);
+        house.rotate();
+        house.write("five\n", 4);
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        assert_eq!(
+            house.lines.split_off(0),
+            ["web stdout three", "web stdout four", "web stdout five"]
+        );
+        // Where we were is gone.
+        for n in 1..5 {
+            let _ = std::fs::remove_file(house.path(&format!("{ID}-json.log.{n}")));
+        }
+        house.rotate();
+        house.write("six\n", 5);
+        house.poll(&mut disk);
+        // The position without its place: the stamps tell.
+        for (_, value) in &mut house.positions {
+            if let Some(mut position) = Position::decode(value) {
+                position.place = Place::default();
+                *value = position.encode();
+            }
+        }
+        house.write("no end", 6);
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        assert_eq!(house.lines.split_off(0), ["web stdout six"]);
+        house.describe(false);
+        house.poll(&mut disk);
+        house.poll(&mut disk);
+        assert_eq!(house.lines.split_off(0), ["web stdout no end"]);
+        std::fs::remove_dir_all(house.path("")).unwrap();
+        house.poll(&mut disk);
+        assert_eq!(house.positions, [(MET_KEY.to_owned(), b"1".to_vec())]);
+        assert!(house.lines.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_and_lines_that_are_no_records() {
+        let mut house = House::new();
+        let mut disk = house.disk();
+        for n in 0..50 {
+            house.write(&format!("{n}\n"), n);
+        }
+        house.poll(&mut disk);
+        assert_eq!(house.lines.split_off(0).len(), 50);
+        std::fs::write(house.log(), "{\"log\":\"torn\n\u{0}\u{0}\n").unwrap();
+        house.write("anew\n", 60);
+        house.poll(&mut disk);
+        let mut long = vec![b'x'; 3 * BUFFER_BYTES];
+        long.push(b'\n');
+        let mut file = File::options().append(true).open(house.log()).unwrap();
+        file.write_all(&long).unwrap();
+        house.write("behind\n", 61);
+        house.poll(&mut disk);
+        assert_eq!(house.lines, ["web stdout anew", "web stdout behind"]);
+        let reports = house.status.reports(NOW);
+        let report = reports.iter().find(|r| r.source == "docker:web").unwrap();
+        let want = [
+            ("damaged_records".to_owned(), 3),
+            ("truncated".to_owned(), 1),
+        ];
+        assert_eq!(report.dropped, want);
+    }
+}
