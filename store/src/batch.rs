@@ -271,4 +271,54 @@ pub enum Reading {
     /// The counter has counted from zero since then: its source says when it started. What it counted
     /// between its last reading and then is unknown; what it shows next, it counted since.
     Restarted(Timestamp),
+    /// The counter is another one since then (SNMP's `ifCounterDiscontinuityTime`): what it shows next
+    /// says nothing about what it showed before, and need not have begun at zero. May be said with every
+    /// reading; a time before the last reading is no news.
+    Discontinued(Timestamp),
+    /// What the source knows of a counter, at any time before its readings; the same again is no news.
+    Declared(CounterType),
+}
+
+/// What a source knows of a counter beside its readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CounterType {
+    /// How far it counts. When it becomes another one (`ifInOctets` gave way to `ifHCInOctets`), the
+    /// growth between the two readings is unknown.
+    pub width: CounterWidth,
+    /// Units a second that it cannot exceed (a line's speed); 0 when nobody knows. Growth beyond twice
+    /// as much is unknown, for the reason "out of range".
+    pub max_per_s: f32,
+}
+
+impl CounterType {
+    pub(crate) fn to_bytes(self) -> [u8; 5] {
+        let [a, b, c, d] = self.max_per_s.to_le_bytes();
+        [self.width as u8, a, b, c, d]
+    }
+
+    pub(crate) fn from_bytes([width, a, b, c, d]: [u8; 5]) -> Option<Self> {
+        let widths = [
+            CounterWidth::Unknown,
+            CounterWidth::Bits32,
+            CounterWidth::Bits64,
+        ];
+        let max_per_s = f32::from_le_bytes([a, b, c, d]);
+        Some(Self {
+            width: widths.into_iter().find(|w| *w as u8 == width)?,
+            max_per_s: Some(max_per_s).filter(|m| m.is_finite() && *m >= 0.0)?,
+        })
+    }
+}
+
+/// Where a counter begins again at zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CounterWidth {
+    /// Nobody says: 32 bits as long as no reading is larger, else 64.
+    #[default]
+    Unknown = 0,
+    /// At 2^32: SNMP's `Counter32`.
+    Bits32 = 32,
+    /// At 2^64: `Counter64`.
+    Bits64 = 64,
 }

@@ -20,7 +20,9 @@ mod state;
 mod usage;
 mod writer;
 
-pub use batch::{Batch, Done, EventBatch, EventHead, Reading, SampleBatch, SampleRow};
+pub use batch::{
+    Batch, CounterType, CounterWidth, Done, EventBatch, EventHead, Reading, SampleBatch, SampleRow,
+};
 pub use error::{Error, Result};
 pub use import::Importer;
 pub use options::{Options, Synchronous};

@@ -270,8 +270,6 @@ impl Fill<'_> {
             if let Some(full) = buffer.take() {
                 full.write(&self.pages, &group.rings, lanes, &mut self.scratch)?;
             }
-            let ends_ms = group.rings.begins(archive, chunk + 1);
-            group.newest = group.newest.max(slot_of(ends_ms, group.step_ms()));
             let place = (archive, chunk);
             *buffer = Some(Cells::load(
                 &self.pages,

@@ -11,9 +11,10 @@ use super::lane::{Effect, Lane, Note, Tag, Told, add_units, spread};
 use super::layout::{LANES, Layout, Rings, slot_of};
 use super::page::{Scratch, get_raw, get_unknown, put_raw};
 use super::reason::Reason;
-use crate::Reading;
+use crate::{CounterType, Reading};
 
-const CHECKPOINT_VERSION: u8 = 1;
+/// Version 1 is read as well.
+const CHECKPOINT_VERSION: u8 = 2;
 /// Late slots of a group that wait at most, in a checkpoint: a bound for damaged ones.
 const LATE_MAX: usize = 1 << 20;
 
@@ -126,8 +127,6 @@ pub(crate) struct Group {
     pub(crate) late: BTreeMap<i64, Vec<(u8, Late)>>,
     /// For each archive the first chunk that is not in a page; empty before the first reading.
     pub(crate) sealed: Vec<i64>,
-    /// The last slot of the finest archive of which something is known.
-    pub(crate) newest: i64,
     /// The journal record that the checkpoint includes.
     pub(crate) checkpoint: u64,
     /// The first journal record since the checkpoint that matters to this group.
@@ -145,7 +144,6 @@ impl Group {
             chunks: BTreeMap::new(),
             late: BTreeMap::new(),
             sealed: Vec::new(),
-            newest: i64::MIN,
             checkpoint: 0,
             dirty_since: None,
             frozen: false,
@@ -206,6 +204,8 @@ impl Group {
                     self.mark(lane, (last_ms.max(near), since_ms), Reason::Reset);
                 }
             }
+            Told::Discontinued(since_ms) => state.discontinue(since_ms.min(moment.time_ms)),
+            Told::Declared(facts) => state.declare(facts),
         }
     }
 
@@ -225,7 +225,6 @@ impl Group {
             let cell = self.chunks.entry(chunk).or_default().cell(offset, lane);
             if cell.is_nan() {
                 *cell = reason.unknown();
-                self.newest = self.newest.max(slot);
             }
         }
     }
@@ -324,7 +323,6 @@ impl Group {
     }
 
     fn change_in(&mut self, (chunk, first): (i64, i64), slot: i64, lane: usize, change: Late) {
-        self.newest = self.newest.max(slot);
         if chunk < self.sealed[0] {
             let lane = u8::try_from(lane).unwrap_or(u8::MAX);
             self.late.entry(slot).or_default().push((lane, change));
@@ -402,7 +400,6 @@ impl Group {
         for &chunk in sealed {
             put_zigzag(&mut out, chunk);
         }
-        put_zigzag(&mut out, self.newest);
         put_varint(&mut out, self.lanes.len() as u64);
         for lane in &self.lanes {
             put_lane(&mut out, lane);
@@ -445,7 +442,8 @@ impl Group {
             return None;
         }
         let mut input = Input(bytes);
-        if input.u8()? != CHECKPOINT_VERSION {
+        let version = input.u8()?;
+        if !(1..=CHECKPOINT_VERSION).contains(&version) {
             return None;
         }
         let mut new = Self::new(self.rings.group, Arc::clone(&self.rings.layout));
@@ -457,7 +455,10 @@ impl Group {
         for _ in 0..archives {
             new.sealed.push(input.zigzag()?);
         }
-        new.newest = input.zigzag()?;
+        if version == 1 {
+            // The last slot of which something is known, which nobody needs.
+            input.zigzag()?;
+        }
         let lanes = input.usize().filter(|&l| l <= LANES)?;
         for _ in 0..lanes {
             new.lanes.push(get_lane(&mut input)?);
@@ -509,36 +510,66 @@ impl Group {
     }
 }
 
+/// In a lane's first byte, above its tag: what follows.
+const FACTS: u8 = 0x10;
+const BEFORE: u8 = 0x20;
+/// The next reading is another counter's, or one of another width.
+const BROKEN: u8 = 0x40;
+const WIDENED: u8 = 0x80;
+
 fn put_lane(out: &mut Vec<u8>, lane: &Lane) {
+    let at = out.len();
     out.push(lane.tag as u8);
-    if lane.tag != Tag::None {
-        out.push(lane.decimals);
-        put_zigzag(out, lane.last_ms);
-        put_zigzag(out, lane.last_ms.wrapping_sub(lane.first_ms));
-        for word in [lane.last, lane.total.to_bits(), lane.rate.to_bits()] {
-            out.extend(word.to_le_bytes());
-        }
+    if lane.facts != CounterType::default() {
+        out[at] |= FACTS;
+        out.extend(lane.facts.to_bytes());
+    }
+    if lane.tag == Tag::None {
+        return;
+    }
+    out[at] |= match lane.broken {
+        None => 0,
+        Some(Note::Jump) => WIDENED,
+        Some(_) => BROKEN,
+    };
+    if lane.before_ms != i64::MIN {
+        out[at] |= BEFORE;
+        out.extend(lane.before.to_le_bytes());
+        put_zigzag(out, lane.before_ms);
+    }
+    out.push(lane.decimals);
+    put_zigzag(out, lane.last_ms);
+    put_zigzag(out, lane.last_ms.wrapping_sub(lane.first_ms));
+    for word in [lane.last, lane.total.to_bits(), lane.rate.to_bits()] {
+        out.extend(word.to_le_bytes());
     }
 }
 
 fn get_lane(input: &mut Input<'_>) -> Option<Lane> {
-    let tag = Tag::from_u8(input.u8()?)?;
-    if tag == Tag::None {
-        return Some(Lane::default());
+    let flags = input.u8()?;
+    let mut lane = Lane {
+        tag: Tag::from_u8(flags & 0x0f)?,
+        ..Lane::default()
+    };
+    if flags & FACTS != 0 {
+        lane.facts = CounterType::from_bytes(input.array()?)?;
     }
-    let decimals = input.u8().filter(|&d| d <= super::codec::DECIMALS_MAX)?;
-    let last_ms = input.zigzag()?;
-    let first_ms = last_ms.wrapping_sub(input.zigzag()?);
-    let (last, total, rate) = (input.u64()?, input.f64()?, input.f64()?);
-    Some(Lane {
-        tag,
-        decimals,
-        last,
-        last_ms,
-        first_ms,
-        total,
-        rate,
-    })
+    if lane.tag == Tag::None {
+        return Some(lane);
+    }
+    lane.broken = match flags & (BROKEN | WIDENED) {
+        0 => None,
+        BROKEN => Some(Note::Reset),
+        _ => Some(Note::Jump),
+    };
+    if flags & BEFORE != 0 {
+        (lane.before, lane.before_ms) = (input.u64()?, input.zigzag()?);
+    }
+    lane.decimals = input.u8().filter(|&d| d <= super::codec::DECIMALS_MAX)?;
+    lane.last_ms = input.zigzag()?;
+    lane.first_ms = lane.last_ms.wrapping_sub(input.zigzag()?);
+    (lane.last, lane.total, lane.rate) = (input.u64()?, input.f64()?, input.f64()?);
+    Some(lane)
 }
 
 fn put_late(out: &mut Vec<u8>, slot: i64, lane: u8, op: Late) {

@@ -21,7 +21,7 @@ use super::registry::{
     Past, Place, Registry, SeriesId, read_checkpoint, read_empty_groups, read_series,
 };
 use super::seal;
-use crate::{Options, Reading, Result, SampleBatch, SampleRow};
+use crate::{CounterType, Options, Reading, Result, SampleBatch, SampleRow};
 
 mod leaving;
 
@@ -556,6 +556,11 @@ impl Ingest {
             let to = (number, place.lane);
             self.recorder
                 .push(to, lane, moment.time_ms, reading, rebase);
+            if rebase && lane.tag == Tag::None && lane.facts != CounterType::default() {
+                // A lane's first reading makes readers forget what they knew of it.
+                let facts = Reading::Declared(lane.facts);
+                self.recorder.push(to, lane, moment.time_ms, facts, false);
+            }
             let note = if let Some(told) = Told::of(reading) {
                 group.tell(place.lane, told, &moment);
                 self.counts.told += 1;
@@ -618,7 +623,11 @@ fn normalised(reading: Reading) -> Reading {
         Reading::Gauge(v) => Reading::Gauge(v + 0.0),
         Reading::FloatCounter(v) => Reading::FloatCounter(v + 0.0),
         Reading::Increase(v) => Reading::Increase(v + 0.0),
-        Reading::Counter(_) | Reading::Unknown(_) | Reading::Restarted(_) => reading,
+        Reading::Counter(_)
+        | Reading::Unknown(_)
+        | Reading::Restarted(_)
+        | Reading::Discontinued(_)
+        | Reading::Declared(_) => reading,
     }
 }
 
@@ -661,10 +670,22 @@ fn admit(
         }
         Reading::Gauge(_) => MetricKind::Gauge,
         Reading::Unknown(_) | Reading::Restarted(_) => place.kind,
+        Reading::Declared(facts) if !(facts.max_per_s >= 0.0 && facts.max_per_s.is_finite()) => {
+            return Err(|c| &mut c.not_finite);
+        }
         _ => MetricKind::Counter,
     };
     if counter != place.kind {
         return Err(|c| &mut c.misfit);
+    }
+    if let Reading::Declared(facts) = reading {
+        // Of any time, and before the first reading as well.
+        let known: Refusal = |c| &mut c.duplicate;
+        return if lane.facts == facts {
+            Err(known)
+        } else {
+            Ok(false)
+        };
     }
     if let Some(refusal) = untimely {
         return Err(refusal);

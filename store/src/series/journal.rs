@@ -9,7 +9,8 @@
 //! 3     series were added
 //! 4     series are gone or elsewhere, groups are others: read all again
 //! ```
-//! Nibbles: 0 no reading, 1 the expected value, 2–9 one to eight bytes of difference to it, 11 the
+//! Nibbles: 0 no reading, 1 the expected value, 2–9 one to eight bytes of difference to it, 10 a word
+//! about the counter (1 what its source declares, five bytes; 2 another counter since, eight), 11 the
 //! counter began again (eight bytes: when), 12 the lane's first reading, 13 a new base, each a tag and
 //! eight bytes, 14 no reading for a reason (a byte), 15 eight bytes. What is expected follows from the
 //! lane, so a record can be read only after those before it; each group starts from its checkpoint.
@@ -25,7 +26,7 @@ use super::codec::{
 use super::group::{Group, Moment};
 use super::lane::{Lane, Note, Tag, Told};
 use super::reason::Reason;
-use crate::{Reading, Result};
+use crate::{CounterType, Reading, Result};
 
 /// A row fills a page of SQLite.
 const ROW_BYTES: usize = 4048;
@@ -47,9 +48,14 @@ const SERIES_FORGOTTEN: u8 = 4;
 const SAME: u8 = 1;
 const FIRST: u8 = 12;
 const RETAG: u8 = 13;
+const WORD: u8 = 10;
 const RESTARTED: u8 = 11;
 const UNKNOWN: u8 = 14;
 const WHOLE: u8 = 15;
+
+/// What a [`WORD`] is about.
+const DECLARED: u8 = 1;
+const DISCONTINUED: u8 = 2;
 
 /// What a record says besides readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +112,18 @@ impl Recorder {
             }
             Some(Told::Restarted(since_ms)) => {
                 self.codes.push(RESTARTED);
+                self.payload.extend(since_ms.to_le_bytes());
+                return;
+            }
+            Some(Told::Declared(facts)) => {
+                self.codes.push(WORD);
+                self.payload.push(DECLARED);
+                self.payload.extend(facts.to_bytes());
+                return;
+            }
+            Some(Told::Discontinued(since_ms)) => {
+                self.codes.push(WORD);
+                self.payload.push(DISCONTINUED);
                 self.payload.extend(since_ms.to_le_bytes());
                 return;
             }
@@ -195,7 +213,8 @@ pub(crate) fn bits_of(reading: Reading) -> u64 {
             value.to_bits()
         }
         Reading::Unknown(reason) => u64::from(reason as u8),
-        Reading::Restarted(since) => since.0.cast_unsigned(),
+        Reading::Restarted(since) | Reading::Discontinued(since) => since.0.cast_unsigned(),
+        Reading::Declared(facts) => u64::from(facts.max_per_s.to_bits()),
     }
 }
 
@@ -216,7 +235,10 @@ fn difference(lane: &Lane, reading: Reading) -> Option<i64> {
         Reading::Gauge(v) | Reading::FloatCounter(v) | Reading::Increase(v) => {
             scaled(v, lane.decimals)?
         }
-        Reading::Unknown(_) | Reading::Restarted(_) => return None,
+        Reading::Unknown(_)
+        | Reading::Restarted(_)
+        | Reading::Discontinued(_)
+        | Reading::Declared(_) => return None,
     };
     Some(new.wrapping_sub(expected(lane)))
 }
@@ -318,10 +340,15 @@ fn replay_one(
             return Some(());
         }
         WHOLE => (None, input.u64()?),
-        UNKNOWN | RESTARTED => {
+        UNKNOWN | RESTARTED | WORD => {
             let told = match code {
                 UNKNOWN => Told::Unknown(Reason::from_u8(input.u8()?)),
-                _ => Told::Restarted(input.i64()?),
+                RESTARTED => Told::Restarted(input.i64()?),
+                _ => match input.u8()? {
+                    DECLARED => Told::Declared(CounterType::from_bytes(input.array()?)?),
+                    DISCONTINUED => Told::Discontinued(input.i64()?),
+                    _ => return None,
+                },
             };
             if wanted {
                 group.lanes.get(lane)?;

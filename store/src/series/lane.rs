@@ -7,25 +7,16 @@
 //! - Readings farther apart than the heartbeat leave a gap: the growth between them is unknown. So
 //!   it is when a counter jumps as no counter of its rate does (64-bit values after 32-bit ones).
 //! - A counter that falls by less than 1/128 stood still: `/proc/stat` and cached agents do that.
-//! - A counter that falls has wrapped if it was in the upper half of 32 (or 64) bits, and the growth
-//!   through zero is in proportion to its rate: at most eight times as fast as last seen, or less
-//!   than a hundredth of the range. Else it was reset and its new value is what it counted since,
-//!   under the same rule; and unknown when even that is out of proportion.
+//! - A counter that falls otherwise has wrapped, or was reset and its new value is what it counted since;
+//!   which, `counter.rs` judges.
 
 use super::codec::{DECIMALS_MAX, POW10, decimals_of, nearest, scaled};
+use super::counter::GROWTH_MAX;
 use super::reason::Reason;
-use crate::Reading;
+use crate::{CounterType, CounterWidth, Reading};
 
 /// A counter's readings in fractions are taken to at most so many decimals: nanoseconds.
 const COUNTER_DECIMALS_MAX: u8 = 9;
-/// Growth in proportion: at most so many times the last rate…
-const RATE_FACTOR: f64 = 8.0;
-/// …or less than a hundredth of 32 bits.
-const SMALL_GROWTH: f64 = 42_949_672.0;
-/// A fall by less than one part in so many is no fall.
-const JITTER_DIVISOR: f64 = 128.0;
-/// Growth beyond this between two readings is no growth: not exact any more, and a petabyte.
-const GROWTH_MAX: i64 = 1 << 53;
 
 /// What kind of readings a lane takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +38,10 @@ impl Tag {
             Reading::Counter(_) => Self::Counter,
             Reading::FloatCounter(_) => Self::FloatCounter,
             Reading::Increase(_) => Self::Increase,
-            Reading::Unknown(_) | Reading::Restarted(_) => Self::None,
+            Reading::Unknown(_)
+            | Reading::Restarted(_)
+            | Reading::Discontinued(_)
+            | Reading::Declared(_) => Self::None,
         }
     }
 
@@ -86,6 +80,14 @@ pub(crate) struct Lane {
     pub(crate) total: f64,
     /// Units a second when it last grew.
     pub(crate) rate: f64,
+    /// What the source declares of a counter.
+    pub(crate) facts: CounterType,
+    /// The next reading says nothing about the growth since the last one, for this reason.
+    pub(crate) broken: Option<Note>,
+    /// The reading before one that may have been a false one, with what that was counted for…
+    pub(crate) before: u64,
+    /// …and when it was; [`i64::MIN`] when there is none.
+    pub(crate) before_ms: i64,
 }
 
 impl Default for Lane {
@@ -98,6 +100,10 @@ impl Default for Lane {
             first_ms: i64::MAX,
             total: 0.0,
             rate: 0.0,
+            facts: CounterType::default(),
+            broken: None,
+            before: 0,
+            before_ms: i64::MIN,
         }
     }
 }
@@ -140,11 +146,14 @@ impl Note {
 }
 
 /// What a source says in place of a reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Told {
     Unknown(Reason),
     /// Counters count from zero since then.
     Restarted(i64),
+    /// Counters are others since then.
+    Discontinued(i64),
+    Declared(CounterType),
 }
 
 impl Told {
@@ -152,6 +161,8 @@ impl Told {
         match reading {
             Reading::Unknown(reason) => Some(Self::Unknown(reason)),
             Reading::Restarted(since) => Some(Self::Restarted(since.0)),
+            Reading::Discontinued(since) => Some(Self::Discontinued(since.0)),
+            Reading::Declared(facts) => Some(Self::Declared(facts)),
             _ => None,
         }
     }
@@ -160,13 +171,34 @@ impl Told {
 impl Lane {
     /// The counter began again at zero then. `false` when that is no news.
     pub(crate) fn restart(&mut self, since_ms: i64) -> bool {
-        let counts = matches!(self.tag, Tag::Counter | Tag::FloatCounter);
-        let news = counts && since_ms > self.last_ms;
+        let news = self.counts() && since_ms > self.last_ms;
         if news {
             // Zero, as a whole number and as a float.
             (self.last, self.last_ms) = (0, since_ms);
+            (self.broken, self.before_ms) = (None, i64::MIN);
         }
         news
+    }
+
+    /// The counter is another one since then.
+    pub(crate) fn discontinue(&mut self, since_ms: i64) {
+        if self.counts() && since_ms > self.last_ms {
+            self.broken = Some(Note::Reset);
+        }
+    }
+
+    /// Takes what a source declares. A counter of another width is another counter.
+    pub(crate) fn declare(&mut self, facts: CounterType) {
+        let widths = [self.facts.width, facts.width];
+        let known = widths.iter().all(|w| *w != CounterWidth::Unknown);
+        if self.counts() && known && widths[0] != widths[1] {
+            self.broken = Some(Note::Jump);
+        }
+        self.facts = facts;
+    }
+
+    fn counts(&self) -> bool {
+        matches!(self.tag, Tag::Counter | Tag::FloatCounter)
     }
 
     /// Takes a reading as the new base and draws nothing from it.
@@ -185,6 +217,7 @@ impl Lane {
             };
         }
         (self.last, self.last_ms) = (bits, time_ms);
+        (self.broken, self.before_ms) = (None, i64::MIN);
         self.first_ms = self.first_ms.min(time_ms);
     }
 
@@ -211,55 +244,29 @@ impl Lane {
                 let units = self.units(value);
                 self.grow(units, time_ms.saturating_sub(1), time_ms, Note::Plain)
             }
-            Reading::Counter(new) => {
-                let old = self.last;
-                let within = (old, new);
-                let since = time_ms.saturating_sub(self.last_ms);
-                let (units, note) = if since > heartbeat_ms {
-                    (None, Note::Gap)
-                } else {
-                    self.growth(within, since)
-                };
-                self.advance(new, time_ms, units, note)
-            }
+            Reading::Counter(new) => self.count(new, time_ms, heartbeat_ms),
             Reading::FloatCounter(value) => {
                 self.widen(value);
-                let since = time_ms.saturating_sub(self.last_ms);
-                let (new, old) = (self.units(value), self.units(f64::from_bits(self.last)));
-                let (units, note) = if since > heartbeat_ms {
-                    (None, Note::Gap)
-                } else {
-                    self.growth_of_fraction(old, new, since)
-                };
-                self.advance(value.to_bits(), time_ms, units, note)
+                self.count_fraction(value, time_ms, heartbeat_ms)
             }
-            Reading::Unknown(_) | Reading::Restarted(_) => (Effect::None, Note::Plain),
+            Reading::Unknown(_)
+            | Reading::Restarted(_)
+            | Reading::Discontinued(_)
+            | Reading::Declared(_) => (Effect::None, Note::Plain),
         }
     }
 
-    fn advance(
+    pub(super) fn grow(
         &mut self,
-        bits: u64,
-        time_ms: i64,
-        units: Option<i64>,
+        units: i64,
+        from_ms: i64,
+        until_ms: i64,
         note: Note,
     ) -> (Effect, Note) {
-        let from_ms = self.last_ms;
-        self.last_ms = time_ms;
-        // Standing still after a small fall keeps the higher base.
-        if !(units == Some(0) && note == Note::Plain) {
-            self.last = bits;
-        }
-        match units {
-            Some(units) => self.grow(units, from_ms, time_ms, note),
-            None => (Effect::None, note),
-        }
-    }
-
-    fn grow(&mut self, units: i64, from_ms: i64, until_ms: i64, note: Note) -> (Effect, Note) {
         let decimals = self.decimals;
         self.total = add_units(self.total, units, decimals);
-        if units > 0 {
+        // What came after a reset may be a false reading's.
+        if units > 0 && note != Note::Reset {
             let seconds = (until_ms - from_ms).max(1) as f64 / 1e3;
             self.rate = super::codec::unscaled(units, decimals) / seconds;
         }
@@ -274,67 +281,6 @@ impl Lane {
         )
     }
 
-    fn in_proportion(&self, growth: f64, since_ms: i64) -> bool {
-        growth <= SMALL_GROWTH || growth <= RATE_FACTOR * self.rate * since_ms as f64 / 1e3
-    }
-
-    /// How many whole units a counter grew between two readings.
-    fn growth(&self, (old, new): (u64, u64), since_ms: i64) -> (Option<i64>, Note) {
-        let fits = |growth: u64| i64::try_from(growth).ok().filter(|&g| g <= GROWTH_MAX);
-        if new >= old {
-            let growth = new - old;
-            let widened = old <= u64::from(u32::MAX) && new > u64::from(u32::MAX);
-            let sane = !widened
-                || old == 0
-                || self.in_proportion(to_f64(growth), since_ms)
-                || growth <= u64::from(u32::MAX);
-            return match fits(growth).filter(|_| sane) {
-                Some(growth) => (Some(growth), Note::Plain),
-                None => (None, Note::Jump),
-            };
-        }
-        if to_f64(old - new) * JITTER_DIVISOR < to_f64(old) && !self.wraps(old, new, since_ms) {
-            return (Some(0), Note::Plain);
-        }
-        if self.wraps(old, new, since_ms) {
-            return (fits(through_zero(old, new)), Note::Wrap);
-        }
-        match fits(new).filter(|_| self.in_proportion(to_f64(new), since_ms)) {
-            Some(growth) => (Some(growth), Note::Reset),
-            None => (None, Note::Jump),
-        }
-    }
-
-    fn wraps(&self, old: u64, new: u64, since_ms: i64) -> bool {
-        let upper_half = if old <= u64::from(u32::MAX) {
-            old >> 31
-        } else {
-            old >> 63
-        };
-        upper_half == 1 && self.in_proportion(to_f64(through_zero(old, new)), since_ms)
-    }
-
-    /// The same for scaled fractions, which never wrap.
-    fn growth_of_fraction(&self, old: i64, new: i64, since_ms: i64) -> (Option<i64>, Note) {
-        let growth = new.saturating_sub(old);
-        if growth >= 0 {
-            return if growth <= GROWTH_MAX {
-                (Some(growth), Note::Plain)
-            } else {
-                (None, Note::Jump)
-            };
-        }
-        if -(growth as f64) * JITTER_DIVISOR < old as f64 {
-            return (Some(0), Note::Plain);
-        }
-        let value = super::codec::unscaled(new, self.decimals);
-        if new >= 0 && self.in_proportion(value, since_ms) {
-            (Some(new), Note::Reset)
-        } else {
-            (None, Note::Jump)
-        }
-    }
-
     /// Raises the decimals so that they hold a reading, as far as its size allows.
     fn widen(&mut self, value: f64) {
         let wanted = (self.decimals..=COUNTER_DECIMALS_MAX)
@@ -345,21 +291,12 @@ impl Lane {
         self.decimals = fitting.unwrap_or(self.decimals);
     }
 
-    fn units(&self, value: f64) -> i64 {
+    pub(super) fn units(&self, value: f64) -> i64 {
         nearest(value * POW10[usize::from(self.decimals)])
     }
 
     fn rounded(&self, value: f64) -> f64 {
         super::codec::unscaled(self.units(value), self.decimals)
-    }
-}
-
-fn through_zero(old: u64, new: u64) -> u64 {
-    let difference = new.wrapping_sub(old);
-    if old <= u64::from(u32::MAX) {
-        difference & u64::from(u32::MAX)
-    } else {
-        difference
     }
 }
 

@@ -9,6 +9,11 @@ mod backfill;
 mod budget;
 mod cells;
 mod codec;
+mod counter;
+#[cfg(test)]
+mod counter_tests;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod gaps;
 mod group;
 mod ingest;

@@ -11,7 +11,7 @@ use vigie_query::{Labels, Matcher, MetricKind, Selection};
 
 use super::layout::slot_of;
 use super::{
-    Archives, Ingest, OLD_SCHEMA, Pattern, Registry, Retention, SCHEMA, SeriesDef, SeriesId,
+    Archives, Gap, Ingest, OLD_SCHEMA, Pattern, Registry, Retention, SCHEMA, SeriesDef, SeriesId,
     SlotSeries, View,
 };
 use crate::{Options, Reading, SampleBatch, SampleRow};
@@ -142,6 +142,21 @@ impl Rig {
             kind: MetricKind::Gauge,
             slots: Vec::new(),
         })
+    }
+}
+
+impl Rig {
+    pub(super) fn gaps(&self, name: &str, from_ms: i64, until_ms: i64) -> Vec<Gap> {
+        let selection = Selection {
+            matchers: &[Matcher::equal("__name__", name)],
+            from: Timestamp(from_ms),
+            until: Timestamp(until_ms),
+            step_ms: 0,
+            max_samples: usize::MAX,
+            deadline: None,
+        };
+        let found = self.view.gaps(&self.reader, &selection).unwrap();
+        found.into_iter().flat_map(|s| s.gaps).collect()
     }
 }
 

@@ -427,6 +427,17 @@ pub(crate) fn lanes_known(bytes: &[u8]) -> u64 {
     lengths.filter(|pair| **pair != [0, 0]).count() as u64
 }
 
+/// Bytes as a page whose head and checksum are right: for fuzzing.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn sealed(data: &[u8]) -> Option<Vec<u8>> {
+    let mut page = data.to_vec();
+    page.get_mut(..2)?.copy_from_slice(&[MAGIC, VERSION]);
+    page.get(..HEADER_BYTES)?;
+    let crc = checksum(&page);
+    page[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    Some(page)
+}
+
 /// A page whose checksum is right.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {

@@ -248,6 +248,8 @@ pub(crate) mod tests {
                     Reading::FloatCounter(v) | Reading::Increase(v) => format!("{v} c"),
                     Reading::Unknown(reason) => format!("unknown: {reason}"),
                     Reading::Restarted(since) => format!("restarted at {}", since.0),
+                    Reading::Discontinued(since) => format!("discontinued at {}", since.0),
+                    Reading::Declared(facts) => format!("declared: {facts:?}"),
                 };
                 text.push_str(&format!("{labels} {value}\n"));
             }

@@ -116,6 +116,9 @@ impl Ingest {
 
     /// What the transaction let go of is gone.
     pub(super) fn released(&mut self, gone: Gone) {
+        if gone.series.is_empty() && gone.lanes.is_empty() && gone.past.is_empty() {
+            return;
+        }
         for id in &gone.series {
             self.places[id.0 as usize] = None;
             self.past.remove(&id.0);

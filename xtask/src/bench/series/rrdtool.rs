@@ -97,7 +97,10 @@ fn value(reading: Reading) -> f64 {
     match reading {
         Reading::Counter(v) => v as f64,
         Reading::Gauge(v) | Reading::FloatCounter(v) | Reading::Increase(v) => v,
-        Reading::Unknown(_) | Reading::Restarted(_) => f64::NAN,
+        Reading::Unknown(_)
+        | Reading::Restarted(_)
+        | Reading::Discontinued(_)
+        | Reading::Declared(_) => f64::NAN,
     }
 }
 
