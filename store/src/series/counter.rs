@@ -31,6 +31,7 @@ const MAX_32: u64 = u32::MAX as u64;
 
 impl Lane {
     /// Takes a reading of a counter of whole units. It is later than the last one.
+    #[inline]
     pub(super) fn count(&mut self, new: u64, time_ms: i64, heartbeat_ms: i64) -> (Effect, Note) {
         let (old, since) = (self.last, time_ms.saturating_sub(self.last_ms));
         let mut from_ms = self.last_ms;
@@ -80,6 +81,7 @@ impl Lane {
         self.advance(value.to_bits(), (from_ms, time_ms), units, note)
     }
 
+    #[inline]
     fn advance(
         &mut self,
         bits: u64,
@@ -99,6 +101,7 @@ impl Lane {
     }
 
     /// Whether a counter may grow so much in so long.
+    #[inline]
     fn possible(&self, growth: f64, since_ms: i64) -> bool {
         let declared = f64::from(self.facts.max_per_s);
         let limit = if declared > 0.0 {
@@ -109,6 +112,7 @@ impl Lane {
         growth <= limit * since_ms.max(LIMIT_MS_MIN) as f64 / 1e3
     }
 
+    #[inline]
     fn in_proportion(&self, growth: f64, since_ms: i64) -> bool {
         if self.facts.max_per_s > 0.0 {
             return self.possible(growth, since_ms);
@@ -117,6 +121,7 @@ impl Lane {
     }
 
     /// How many whole units a counter grew between two readings.
+    #[inline]
     fn growth(&self, (old, new): (u64, u64), since_ms: i64) -> (Option<i64>, Note) {
         let possible = |growth: &i64| self.possible(*growth as f64, since_ms);
         let grown = |growth: u64| fitting(growth).filter(possible);
@@ -143,6 +148,7 @@ impl Lane {
     }
 
     /// Whether a reading beyond 32 bits goes on from one within them, and is not of another counter.
+    #[inline]
     fn same_width(&self, (old, new): (u64, u64), growth: u64, since_ms: i64) -> bool {
         let widened = old <= MAX_32 && new > MAX_32 && old != 0;
         !widened

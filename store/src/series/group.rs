@@ -50,6 +50,7 @@ impl Chunk {
         }
     }
 
+    #[inline]
     fn cell(&mut self, slot: usize, lane: usize) -> &mut f64 {
         if slot >= self.slots {
             self.reach(slot + 1);
@@ -230,6 +231,7 @@ impl Group {
     }
 
     /// Where a moment lies.
+    #[inline]
     pub(crate) fn moment(&self, time_ms: i64) -> Moment {
         let slot = slot_of(time_ms, self.step_ms());
         let chunk = self.rings.chunk_of(0, slot);
@@ -244,6 +246,7 @@ impl Group {
     }
 
     /// Takes a reading of the lane's tag.
+    #[inline]
     pub(crate) fn take(&mut self, lane: usize, reading: Reading, moment: &Moment) -> Note {
         let (time_ms, slot) = (moment.time_ms, moment.slot);
         self.open_at(time_ms);
@@ -289,6 +292,7 @@ impl Group {
     }
 
     /// [`Self::change`] without a division, where the slot is of the moment's chunk.
+    #[inline]
     fn change_near(&mut self, moment: &Moment, slot: i64, lane: usize, change: Late) {
         if (moment.first..=moment.last).contains(&slot) {
             self.change_in((moment.chunk, moment.first), slot, lane, change);
@@ -298,6 +302,7 @@ impl Group {
     }
 
     /// The first reading decides where the rings begin.
+    #[inline]
     pub(crate) fn open_at(&mut self, time_ms: i64) {
         if self.sealed.is_empty() {
             self.begin_at(time_ms);
@@ -322,6 +327,7 @@ impl Group {
         self.change_in(place, slot, lane, change);
     }
 
+    #[inline]
     fn change_in(&mut self, (chunk, first): (i64, i64), slot: i64, lane: usize, change: Late) {
         if chunk < self.sealed[0] {
             let lane = u8::try_from(lane).unwrap_or(u8::MAX);

@@ -113,6 +113,8 @@ pub(crate) struct Ingest {
     pending: Vec<SampleRow>,
     recorder: Recorder,
     ring: Ring,
+    /// No group needs a record before this one.
+    dirty_from: u64,
     outcome: Outcome,
     /// When series are looked for next whose archives have run out.
     forget_at: i64,
@@ -267,6 +269,7 @@ impl Ingest {
             pending: Vec::new(),
             recorder: Recorder::default(),
             ring: loaded.ring,
+            dirty_from: 0,
             outcome: Outcome::default(),
             forget_at: i64::MIN,
             counts: Counts::default(),
@@ -366,13 +369,15 @@ impl Ingest {
                 continue;
             };
             let before = events.len();
-            for at in 0..self.groups.len() {
-                if self.groups[at]
-                    .dirty_since
-                    .is_some_and(|since| since <= plan.evicts)
-                {
-                    self.checkpoint_as_is(tx, at, seq, &mut events)?;
+            if plan.evicts >= self.dirty_from {
+                for at in 0..self.groups.len() {
+                    let since = self.groups[at].dirty_since;
+                    if since.is_some_and(|since| since <= plan.evicts) {
+                        self.checkpoint_as_is(tx, at, seq, &mut events)?;
+                    }
                 }
+                let since = self.groups.iter().filter_map(|g| g.dirty_since);
+                self.dirty_from = since.min().unwrap_or(u64::MAX);
             }
             if events.len() == before {
                 self.ring.write(tx, &plan, &record)?;
@@ -502,35 +507,44 @@ impl Ingest {
             now: std::mem::take(&mut self.places),
             past: std::mem::take(&mut self.past),
         };
-        // `u32::MAX` is no group.
-        let place = |row: &SampleRow| {
-            let place = places.of(row);
-            place.map_or((u32::MAX, 0), |p| (p.group, p.lane))
-        };
-        // Runs of one group and time make the record small. Most senders send so already.
+        // Runs of one group and time make the record small. Most senders send so already. `u32::MAX` is no
+        // group.
         let key = |row: &SampleRow| {
-            let (group, lane) = place(row);
+            let place = places.of(row);
+            let (group, lane) = place.map_or((u32::MAX, 0), |p| (p.group, p.lane));
             (group, row.time, lane)
         };
         if !pending.is_sorted_by_key(key) {
             pending.sort_by_cached_key(key);
         }
-        for run in pending.chunk_by(|a, b| (place(a).0, a.time) == (place(b).0, b.time)) {
-            self.apply_run(run, &places, now_ms);
+        let mut rest = pending.as_slice();
+        while let Some(first) = rest.first() {
+            let taken = match places.of(first) {
+                Some(place) => self.apply_run(rest, place.group, &places, now_ms),
+                None => {
+                    self.counts.misfit += 1;
+                    1
+                }
+            };
+            rest = rest.get(taken..).unwrap_or_default();
         }
         (self.places, self.past) = (places.now, places.past);
     }
 
-    /// Takes readings of one group at one time.
-    fn apply_run(&mut self, run: &[SampleRow], places: &Places, now_ms: i64) {
-        let Some(first) = run.first() else { return };
-        let Some(Place { group: number, .. }) = places.of(first) else {
-            self.counts.misfit += run.len() as u64;
-            return;
+    /// Takes the readings of one group at one time with which `rows` begin; how many these are.
+    fn apply_run(
+        &mut self,
+        rows: &[SampleRow],
+        number: u32,
+        places: &Places,
+        now_ms: i64,
+    ) -> usize {
+        let Some(time) = rows.first().map(|row| row.time) else {
+            return 0;
         };
         let at = number as usize;
         let group = &mut self.groups[at];
-        let moment = group.moment(first.time.0);
+        let moment = group.moment(time.0);
         let untimely = untimely(group, &moment, now_ms);
         let old = untimely.is_none() && !reaches(group, 0, moment.time_ms, now_ms);
         if old && group.sealed.is_empty() {
@@ -540,10 +554,13 @@ impl Ingest {
             self.broken.push(number);
         }
         let (late, taken) = (group.late.len(), self.counts.taken + self.counts.told);
-        for row in run {
-            let Some(place) = places.of(row) else {
-                continue;
-            };
+        let mut len = 0;
+        for row in rows {
+            let place = places
+                .of(row)
+                .filter(|p| (p.group, row.time) == (number, time));
+            let Some(place) = place else { break };
+            len += 1;
             let reading = normalised(row.reading);
             let lane = &group.lanes[place.lane];
             let rebase = match admit(lane, &place, reading, (&moment, untimely), now_ms) {
@@ -581,15 +598,17 @@ impl Ingest {
             }
         }
         if self.counts.taken + self.counts.told == taken {
-            return;
+            return len;
         }
         group.dirty_since.get_or_insert(self.ring.next_seq);
+        self.dirty_from = self.dirty_from.min(self.ring.next_seq);
         if self.due_at[at] == i64::MAX {
             self.due_at[at] = seal::due_at(group);
         }
         if group.late.len() > late {
             self.late_since[at].get_or_insert(now_ms);
         }
+        len
     }
 }
 
@@ -601,6 +620,7 @@ struct Places {
 
 impl Places {
     /// Where a reading belongs: one that is late may belong to a former place of its series.
+    #[inline]
     fn of(&self, row: &SampleRow) -> Option<Place> {
         let now = self.now.get(row.series.0 as usize).copied().flatten()?;
         if self.past.is_empty() {
@@ -618,6 +638,7 @@ impl Places {
 }
 
 /// Minus zero is zero.
+#[inline]
 fn normalised(reading: Reading) -> Reading {
     match reading {
         Reading::Gauge(v) => Reading::Gauge(v + 0.0),
@@ -645,6 +666,7 @@ fn untimely(group: &Group, moment: &Moment, now_ms: i64) -> Option<Refusal> {
 }
 
 /// Whether the ring of an archive still has a row for a moment.
+#[inline]
 fn reaches(group: &Group, archive: usize, time_ms: i64, now_ms: i64) -> bool {
     let rings = &group.rings;
     let Archive { step_ms, ring, .. } = rings.archive(archive);
@@ -655,6 +677,7 @@ fn reaches(group: &Group, archive: usize, time_ms: i64, now_ms: i64) -> bool {
 }
 
 /// Whether a reading is taken, and if so, whether as a new base.
+#[inline]
 fn admit(
     lane: &Lane,
     place: &Place,

@@ -86,6 +86,7 @@ impl Recorder {
     }
 
     /// Writes down a reading that the lane, as it is before it, will take or be rebased by.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         (group, lane_no): (u32, usize),
@@ -206,6 +207,7 @@ impl Recorder {
     }
 }
 
+#[inline]
 pub(crate) fn bits_of(reading: Reading) -> u64 {
     match reading {
         Reading::Counter(value) => value,
@@ -219,6 +221,7 @@ pub(crate) fn bits_of(reading: Reading) -> u64 {
 }
 
 /// The scaled integer that a lane's next reading is compared with.
+#[inline]
 fn expected(lane: &Lane) -> i64 {
     match lane.tag {
         Tag::Gauge | Tag::FloatCounter => {
@@ -229,6 +232,7 @@ fn expected(lane: &Lane) -> i64 {
     }
 }
 
+#[inline]
 fn difference(lane: &Lane, reading: Reading) -> Option<i64> {
     let new = match reading {
         Reading::Counter(value) => value.cast_signed(),

@@ -222,6 +222,7 @@ impl Lane {
     }
 
     /// Takes a reading of the lane's own tag. It is not older than the last one.
+    #[inline]
     pub(crate) fn take(
         &mut self,
         reading: Reading,
@@ -256,6 +257,7 @@ impl Lane {
         }
     }
 
+    #[inline]
     pub(super) fn grow(
         &mut self,
         units: i64,

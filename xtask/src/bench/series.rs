@@ -1,5 +1,6 @@
 //! The round-robin store beside rrdtool and rrdcached: taking readings, questions, recovery, what a
-//! reading and a series cost on the disk and in memory; then one machine at rest.
+//! reading and a series cost on the disk and in memory; then one machine at rest. `--only ingest` takes
+//! readings alone.
 
 mod fleet;
 mod rrdtool;
@@ -90,7 +91,9 @@ impl Cost {
 }
 
 fn measure<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Cost)> {
-    let (cpu, written) = (cpu_time(), written_bytes());
+    // Asking for the bytes takes time itself.
+    let written = written_bytes();
+    let cpu = cpu_time();
     let done = work()?;
     let cost = Cost {
         cpu: cpu_time() - cpu,
@@ -124,12 +127,36 @@ fn rss_kib() -> u64 {
 
 /// Runs it.
 pub(super) fn run() -> Result<()> {
+    if super::option::<String>("--only")?.as_deref() == Some("ingest") {
+        return only_ingest();
+    }
     let vigie = vigie()?;
     let mut all = vec![vigie];
     all.extend(rrdtool::rrdtool()?);
     all.extend(rrdtool::rrdcached()?);
     table(&all);
     at_rest()
+}
+
+/// Taking readings alone, several times: the least counts.
+fn only_ingest() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let cases = [
+        ("1,000 a commit", 1_000, Synchronous::Full, 720),
+        ("10,000 a commit", SERIES, Synchronous::Full, 1080),
+        ("the same, NORMAL", SERIES, Synchronous::Normal, 1080),
+    ];
+    for (name, per_commit, synchronous, rounds) in cases {
+        let mut least = f64::INFINITY;
+        for _ in 0..PASSES {
+            let (ns, _) = ingest(dir.path(), SERIES, per_commit, synchronous, rounds)?;
+            least = least.min(ns);
+            std::fs::remove_dir_all(dir.path())?;
+            std::fs::create_dir(dir.path())?;
+        }
+        println!("{name:28} {least:.1} ns");
+    }
+    Ok(())
 }
 
 fn table(all: &[Figures]) {
