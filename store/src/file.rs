@@ -21,6 +21,13 @@ pub(crate) const PAGE_BYTES: u32 = 4096;
 const WAL_AUTOCHECKPOINT_PAGES: u32 = 8000;
 /// What the write-ahead log is cut to after a checkpoint.
 const WAL_LIMIT_BYTES: u32 = 32 << 20;
+/// Readers that follow one another without a pause keep the log from being begun anew, however short
+/// they are. Above this size the writer waits for those of the moment.
+const WAL_LONG_BYTES: u64 = 2 * WAL_LIMIT_BYTES as u64;
+/// So long it waits; batches wait in memory meanwhile.
+const WAL_PATIENCE: Duration = Duration::from_millis(500);
+/// How long any connection waits for another's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store's file in a data directory.
 pub(crate) const FILE_NAME: &str = "vigie.db";
@@ -69,7 +76,7 @@ pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
         })?;
     }
     let conn = Connection::open(path)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     identify(&conn, path)?;
     // auto_vacuum stays none: freed pages are reused, the budget is counted in used pages.
     let synchronous = match options.synchronous {
@@ -97,6 +104,27 @@ pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
     Ok(conn)
 }
 
+/// Bytes of the write-ahead log.
+pub(crate) fn wal_bytes(path: &Path) -> u64 {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    std::fs::metadata(name).map_or(0, |m| m.len())
+}
+
+/// Begins the write-ahead log anew when it has grown long; whether it is still long then, because some
+/// reader does not end.
+pub(crate) fn keep_wal_short(conn: &Connection, path: &Path) -> Result<bool> {
+    if wal_bytes(path) <= WAL_LONG_BYTES {
+        return Ok(false);
+    }
+    conn.busy_timeout(WAL_PATIENCE)?;
+    let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| {
+        r.get::<_, bool>(0)
+    });
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(busy?)
+}
+
 /// Opens the file for reading, beside a writer or without one.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     if !path.exists() {
@@ -104,7 +132,7 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     identify(&conn, path)?;
     if user_version(&conn)? == 0 {
         return Err(Error::Missing(path.to_owned()));
@@ -117,7 +145,7 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
 pub(crate) fn open_for_asking(path: &Path, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
     identify(&conn, path)?;
     let page_bytes: u32 = conn.pragma_query_value(None, "page_size", |r| r.get(0))?;
     let pages_max = options.budget_bytes / u64::from(page_bytes.max(1));

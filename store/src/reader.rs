@@ -166,6 +166,7 @@ impl Reader {
     pub fn usage(&self) -> Result<Usage> {
         Ok(Usage {
             events: self.events.lines(&self.conn)?,
+            wal_bytes: file::wal_bytes(&self.path),
             ..usage::read(&self.conn)?
         })
     }

@@ -15,6 +15,8 @@ pub(crate) const FIGURES_KEY: &str = "store.figures";
 pub struct Usage {
     /// Bytes of pages in use.
     pub used_bytes: u64,
+    /// Bytes of the write-ahead log beside it.
+    pub wal_bytes: u64,
     /// What the store may occupy.
     pub budget_bytes: u64,
     /// Living series.

@@ -26,6 +26,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// A commit does not wait longer once so many bytes of events are pending.
 const COMMIT_BYTES: usize = 1 << 20;
+/// How long the writer leaves a reader alone that did not end: waiting for it holds up batches.
+const WAL_RETRY: Duration = Duration::from_secs(10);
 /// Commands that may wait in the queue. Their bytes are bounded by the senders, who hold a permit
 /// for each batch until it is acknowledged.
 const QUEUE_LEN_MAX: usize = 1024;
@@ -48,7 +50,17 @@ pub struct Writer {
     answered: VecDeque<String>,
     /// What it last wrote down of figures.
     told: String,
+    wal: Wal,
     _lock: WriteLock,
+}
+
+/// What the writer did about a write-ahead log that grew long.
+#[derive(Debug, Default)]
+struct Wal {
+    /// Until when it does not try again, because some reader did not end.
+    tried: Option<Instant>,
+    /// Whether it has said so.
+    told: bool,
 }
 
 /// What the next commit writes besides events and samples, and whom it tells.
@@ -102,6 +114,7 @@ impl Writer {
             pending: Pending::default(),
             answered: VecDeque::new(),
             told,
+            wal: Wal::default(),
             _lock: lock,
         })
     }
@@ -390,7 +403,33 @@ impl Writer {
         for done in pending.done {
             done(Ok(()));
         }
+        self.keep_wal_short();
         changed
+    }
+
+    /// Everything is durable already: what goes wrong here is only told.
+    fn keep_wal_short(&mut self) {
+        if self.wal.tried.is_some_and(|at| at.elapsed() < WAL_RETRY) {
+            return;
+        }
+        match file::keep_wal_short(&self.conn, &self.path) {
+            Ok(false) => self.wal = Wal::default(),
+            Ok(true) => {
+                if !self.wal.told {
+                    let mib = file::wal_bytes(&self.path) >> 20;
+                    tracing::warn!(
+                        "the store's write-ahead log has grown to {mib} MiB, because something reads the file \
+                         without an end: look for programs that have {} open",
+                        self.path.display()
+                    );
+                }
+                self.wal = Wal {
+                    tried: Some(Instant::now()),
+                    told: true,
+                };
+            }
+            Err(e) => tracing::warn!("the store's write-ahead log stays as it is: {e}"),
+        }
     }
 
     /// Nothing waits for a commit.

@@ -2,6 +2,7 @@
 //! series that come and go.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use vigie_parsers::Timestamp;
 use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource};
@@ -194,4 +195,68 @@ fn years_of_pods_leave_nothing_behind() {
     );
     let pages = reader.verify_series().unwrap();
     assert!(pages.pages * 8 < report.pages && pages.miscounted_groups == 0);
+}
+
+/// Selections that follow one another without a pause would keep SQLite from beginning its log anew.
+#[test]
+fn readers_without_a_pause_neither_disturb_the_writer_nor_let_the_log_grow() {
+    const READERS: usize = 3;
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(16, &["10s for 2h", "1m for 1d"]);
+    let mut writer = Writer::open(dir.path(), &options, Timestamp(START_MS)).unwrap();
+    let ids: Vec<SeriesId> = (0..96)
+        .map(|pod| intern(&writer, "busy", pod, 10_000).unwrap())
+        .collect();
+    let written = AtomicI64::new(START_MS);
+    let end_ms = START_MS + 12 * HOUR_MS;
+    let log = std::thread::scope(|threads| {
+        for _ in 0..READERS {
+            threads.spawn(|| {
+                let reader = Reader::open(dir.path()).unwrap();
+                let mut seen_ms = 0;
+                loop {
+                    let until_ms = written.load(Ordering::Acquire);
+                    let found = reader
+                        .select(&Selection {
+                            matchers: &[Matcher::equal("pod", "5")],
+                            from: Timestamp(until_ms - HOUR_MS),
+                            until: Timestamp(i64::MAX),
+                            step_ms: 0,
+                            max_samples: usize::MAX,
+                            deadline: None,
+                        })
+                        .unwrap();
+                    let samples = found.first().map_or(&[][..], |s| s.samples.as_slice());
+                    let last_ms = samples.last().map_or(0, |s| s.time.0);
+                    // What was committed is there, and nothing goes back.
+                    assert!(last_ms >= seen_ms && (until_ms == START_MS || last_ms >= until_ms));
+                    assert!(samples.windows(2).all(|w| w[1].value == w[0].value + 1.0));
+                    seen_ms = last_ms;
+                    if until_ms >= end_ms {
+                        break;
+                    }
+                }
+            });
+        }
+        let mut log = 0;
+        for slot in 1..=12 * 360 {
+            let time_ms = START_MS + slot * 10_000;
+            commit(
+                &mut writer,
+                ids.iter()
+                    .map(|&id| row(id, time_ms, slot as f64))
+                    .collect(),
+                time_ms,
+            );
+            written.store(time_ms, Ordering::Release);
+            log = log.max(
+                std::fs::metadata(dir.path().join("vigie.db-wal"))
+                    .unwrap()
+                    .len(),
+            );
+        }
+        log
+    });
+    // What begins it anew is only tried above twice its usual size.
+    assert!((16 << 20..80 << 20).contains(&log), "{log} bytes of log");
 }

@@ -4,7 +4,7 @@
 //! overwritten already, coarser ones do; what it does not hold in pages yet comes from the finer
 //! archives and at last from the open chunks, put together to its own slots.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Transaction;
 use vigie_parsers::Timestamp;
@@ -64,6 +64,10 @@ impl Slot {
     }
 }
 
+/// A question to figures holds its snapshot, and with it the write-ahead log, no longer than this, whether
+/// or not it has a deadline of its own; far above what any takes that keeps to its other limits.
+const READ_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// A series with its consolidated slots; unknown ones are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlotSeries {
@@ -107,12 +111,13 @@ impl Range {
     pub(crate) fn of(selection: &Selection<'_>) -> Self {
         // Far beyond any clock, and far from where adding a step would overflow.
         const FAR_MS: i64 = 1 << 50;
+        let last = Instant::now() + READ_TIME_MAX;
         Self {
             from_ms: selection.from.0.clamp(-FAR_MS, FAR_MS),
             until_ms: selection.until.0.clamp(-FAR_MS, FAR_MS),
             step_ms: selection.step_ms,
             max_samples: selection.max_samples,
-            deadline: selection.deadline,
+            deadline: Some(selection.deadline.map_or(last, |asked| asked.min(last))),
             sparse: false,
         }
     }
@@ -689,3 +694,28 @@ pub(super) fn check_samples(samples: usize, max: usize) -> Result<(), SourceErro
 }
 
 const _: () = assert!(LANES <= 256, "a lane's number is a byte in checkpoints");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_question_holds_its_snapshot_for_ever() {
+        let ask = |deadline| {
+            let selection = Selection {
+                matchers: &[],
+                from: Timestamp(0),
+                until: Timestamp(1),
+                step_ms: 0,
+                max_samples: 1,
+                deadline,
+            };
+            Range::of(&selection).deadline.unwrap()
+        };
+        let soon = Instant::now() + Duration::from_secs(1);
+        assert_eq!(ask(Some(soon)), soon);
+        for far in [None, Some(soon + 10 * READ_TIME_MAX)] {
+            assert!(ask(far) > soon && ask(far) <= Instant::now() + READ_TIME_MAX);
+        }
+    }
+}

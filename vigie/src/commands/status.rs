@@ -22,6 +22,9 @@ fn flags(command: Command) -> Command {
     command.arg(format(&["text", "json", "nagios"]))
 }
 
+/// The writer keeps the log shorter than this, unless a reader does not end.
+const WAL_LONG_BYTES: u64 = 64 << 20;
+
 /// What there is to say, gathered.
 struct Status {
     running: bool,
@@ -156,6 +159,7 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
         "store": {
             "used_bytes": status.usage.used_bytes,
             "budget_bytes": status.usage.budget_bytes,
+            "wal_bytes": status.usage.wal_bytes,
             "series": status.usage.series,
             "figures": figures_json(&status.usage.figures),
             "events": status.usage.events,
@@ -254,6 +258,12 @@ fn as_text(cx: &Context, status: &Status) -> String {
         ));
     }
     out.push_str(&figures_text(&usage.figures));
+    if usage.wal_bytes > WAL_LONG_BYTES {
+        out.push_str(&format!(
+            "  {} of write-ahead log: something reads the file without an end\n",
+            output::bytes(usage.wal_bytes)
+        ));
+    }
     for incident in &status.incidents {
         let title = printable(incident.title.as_bytes());
         out.push_str(&format!("{} {}: {title}\n", incident.id, incident.severity));
