@@ -68,18 +68,25 @@ const PEERS: &[Peer] = &[
     },
 ];
 
-/// A package that cannot stand beside another peer's: it and what it needs are unpacked into a folder
+/// A package that is not to be installed: it and what it needs are unpacked into a folder
 /// of their own, `target/tmp/NAME`.
 struct Unpacked {
     name: &'static str,
     packages: &'static [&'static str],
 }
 
-const UNPACKED: &[Unpacked] = &[Unpacked {
-    // Debian lets only one of rsyslog and syslog-ng be installed.
-    name: "syslog-ng",
-    packages: &["syslog-ng-core", "libivykis0", "libnet1", "libwrap0"],
-}];
+const UNPACKED: &[Unpacked] = &[
+    Unpacked {
+        // Debian lets only one of rsyslog and syslog-ng be installed.
+        name: "syslog-ng",
+        packages: &["syslog-ng-core", "libivykis0", "libnet1", "libwrap0"],
+    },
+    Unpacked {
+        // Installed it would be started, and listen to all the world.
+        name: "prometheus",
+        packages: &["prometheus"],
+    },
+];
 
 /// Installs what is missing, when this is Debian and we may.
 pub(crate) fn run(_args: &[String]) -> Result<bool> {

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod memory;
+mod prometheus;
 mod properties;
 mod rrdtool;
 mod script;
