@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header;
 use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
+use vigie_analyzer::Rules;
 use vigie_parsers::Timestamp;
 use vigie_store::{Clock, Handle};
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// The zone of all times on pages.
     pub zone: TimeZone,
+    /// The alerting rules that are evaluated.
+    pub rules: Arc<Rules>,
 }
 
 /// What all requests share. Cheap to clone.

@@ -50,6 +50,12 @@ pub trait Source: SeriesSource + EventSource + Send {
     /// When the store cannot be read.
     fn alerts(&self, id: IncidentId) -> vigie_store::Result<Vec<Alert>>;
 
+    /// The alerts that are pending or firing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn active_alerts(&self) -> vigie_store::Result<Vec<Alert>>;
+
     /// What was altered, newest first.
     ///
     /// # Errors
@@ -89,6 +95,10 @@ impl Source for Reader {
 
     fn alerts(&self, id: IncidentId) -> vigie_store::Result<Vec<Alert>> {
         self.incident_alerts(id)
+    }
+
+    fn active_alerts(&self) -> vigie_store::Result<Vec<Alert>> {
+        self.active_alerts()
     }
 
     fn changes(

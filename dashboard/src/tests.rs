@@ -130,6 +130,7 @@ async fn site() -> Site {
         host: "here".to_owned(),
         names: vec!["vigie.example".to_owned()],
         zone: jiff::tz::TimeZone::UTC,
+        rules: Arc::new(vigie_analyzer::Rules::builtin()),
     };
     let app = App::new(Pool::of_reader(reader), Some(handle.clone()), clock, config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -257,6 +258,47 @@ async fn log_text_stays_text() {
     );
     let none = site.get("/logs?q=nowhere").await.text();
     assert!(none.contains("No event matches"));
+}
+
+#[tokio::test]
+async fn rules_and_alerts_are_told_as_prometheus_tells_them() {
+    let site = site().await;
+    let all = site.get("/api/v1/rules").await.json();
+    let groups = all["data"]["groups"].as_array().unwrap();
+    let rule = &groups[0]["rules"][0];
+    assert_eq!(rule["type"], "alerting");
+    assert_eq!(groups[0]["file"], "built-in");
+    for field in ["name", "query", "state", "health", "lastEvaluation"] {
+        assert!(
+            rule[field].as_str().is_some_and(|t| !t.is_empty()),
+            "{field}: {rule}"
+        );
+    }
+    assert!(rule["duration"].is_number() && rule["annotations"].is_object());
+    let rules = |answer: &serde_json::Value| -> usize {
+        let groups = answer["data"]["groups"].as_array().unwrap();
+        groups
+            .iter()
+            .map(|g| g["rules"].as_array().unwrap().len())
+            .sum()
+    };
+    let named = format!(
+        "/api/v1/rules?rule_name[]={}&exclude_alerts=true",
+        rule["name"].as_str().unwrap()
+    );
+    let one = site.get(&named).await.json();
+    assert!(rules(&one) >= 1 && rules(&one) < rules(&all));
+    assert!(one["data"]["groups"][0]["rules"][0]["alerts"].is_null());
+    let none = site.get("/api/v1/rules?type=record").await.json();
+    assert_eq!(rules(&none), 0);
+    let alerts = site.get("/api/v1/alerts").await.json();
+    for alert in alerts["data"]["alerts"].as_array().unwrap() {
+        assert!(alert["labels"]["alertname"].is_string(), "{alert}");
+        assert!(
+            alert["activeAt"].as_str().unwrap().ends_with('Z'),
+            "{alert}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -73,6 +73,22 @@ pub struct Rule {
     pub(crate) settle_ms: i64,
 }
 
+impl Rule {
+    /// The labels that its alerts get, as they are written.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, String)> {
+        self.labels
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.source()))
+    }
+
+    /// What its alerts say, as it is written.
+    pub fn annotations(&self) -> impl Iterator<Item = (&str, String)> {
+        self.annotations
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.source()))
+    }
+}
+
 /// What is wrong with a rule file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -95,6 +95,15 @@ impl Template {
         (Self(parts), complaints)
     }
 
+    /// As it is written, but for the space that its actions trim.
+    pub(crate) fn source(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Action { source, .. } => source.clone(),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// The text for one alert.
     pub(crate) fn expand(&self, labels: &Labels, value: f64) -> String {
         let mut out = String::new();

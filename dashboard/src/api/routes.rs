@@ -155,6 +155,32 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         route: || get(prometheus::metadata),
     },
     Endpoint {
+        path: "/api/v1/rules",
+        posts: false,
+        about: "Alerting rules by group, each with its alerts.",
+        parameters: &[
+            given(
+                "type",
+                Shape::One(&["alert", "record"]),
+                "Rules of this kind.",
+            ),
+            given("rule_name[]", Shape::Texts, "Only rules of this name."),
+            given("rule_group[]", Shape::Texts, "Only groups of this name."),
+            given("file[]", Shape::Texts, "Only rules of this file."),
+            given("exclude_alerts", Shape::Flag, "`true`: without the alerts."),
+        ],
+        answer: Answer::Json,
+        route: || get(prometheus::rules),
+    },
+    Endpoint {
+        path: "/api/v1/alerts",
+        posts: false,
+        about: "The alerts that are pending or firing.",
+        parameters: &[],
+        answer: Answer::Json,
+        route: || get(prometheus::alerts),
+    },
+    Endpoint {
         path: "/api/v1/format_query",
         posts: true,
         about: "PromQL, laid out.",

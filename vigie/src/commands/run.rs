@@ -180,6 +180,7 @@ impl Daemon {
             .name
             .clone()
             .unwrap_or_else(vigie_collector::host_name);
+        let rules = Arc::new(self.rules.clone());
         let watch = Watch::new(self.rules, handle.clone(), reader.another()?, &host)?;
         let (stop_watch, watch) = spawn_watch(watch, Arc::clone(&clock))?;
         let live = self.live.map(|live| {
@@ -190,6 +191,7 @@ impl Daemon {
             host,
             names: self.config.http.names.clone(),
             zone: cx.tz.clone(),
+            rules,
         };
         let app = App::new(Pool::of_reader(reader), Some(handle.clone()), clock, pages);
         let server = tokio::spawn(vigie_dashboard::serve(listener, app, serving.clone()));

@@ -99,6 +99,10 @@ impl Source for Endless {
         self.reader.incident_alerts(id)
     }
 
+    fn active_alerts(&self) -> vigie_store::Result<Vec<Alert>> {
+        self.reader.active_alerts()
+    }
+
     fn changes(
         &self,
         from: Timestamp,
@@ -114,6 +118,7 @@ async fn served(pool: Pool) -> (String, CancellationToken) {
         host: "here".to_owned(),
         names: Vec::new(),
         zone: jiff::tz::TimeZone::UTC,
+        rules: Arc::default(),
     };
     let app = App::new(pool, None, Arc::new(|| NOW), config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
