@@ -345,6 +345,7 @@ impl Ingest {
 
     /// Writes what is left of damaged blocks anew; see [`EventRepair`].
     pub(crate) fn repair(&self, tx: &Transaction<'_>) -> Result<EventRepair> {
+        patterns::repair(tx)?;
         let names = self.streams.iter().map(|s| (s.id, Arc::clone(&s.name)));
         repair::run(tx, &names.collect(), self.key, |told, sealed| {
             write_block(tx, told.stream, told.id, sealed)

@@ -10,7 +10,7 @@ use super::encode::SEGMENTS_MAX;
 use super::rebuild::{self, Block, Places, StreamName};
 use super::replay::Replayed;
 use super::sealed::{SealedBlock, Stored};
-use super::{FILTER_CHUNKS_MAX, Fault, codec, summary, words};
+use super::{FILTER_CHUNKS_MAX, Fault, codec, patterns, summary, words};
 use crate::Result;
 
 /// What a check of the event store found.
@@ -153,6 +153,11 @@ pub(super) fn run(conn: &Connection) -> Result<EventReport> {
         report.lines += lines;
         report.bytes += bytes;
         report.damage.extend(wrong);
+    }
+    let rows = patterns::damaged(conn)?.len();
+    if rows > 0 {
+        let words = format!("{rows} rows of the counts of patterns are damaged");
+        report.damage.push(words);
     }
     Ok(report)
 }

@@ -25,4 +25,5 @@ mod logs;
 mod patterns;
 mod peers;
 mod questions;
+mod repair;
 mod tidy;

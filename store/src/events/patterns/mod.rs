@@ -24,7 +24,7 @@ mod tests;
 
 pub(super) use derive::{Derived, of};
 pub(super) use read::read;
-pub(super) use write::{Room, add, begin, dropped, expire, forget_samples};
+pub(super) use write::{Room, add, begin, damaged, dropped, expire, forget_samples, repair};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;

@@ -44,6 +44,7 @@ pub(in super::super) fn read(
         filter,
         by_text: HashMap::new(),
         others: None,
+        damaged: false,
     };
     for (unit, part) in divide(&covered) {
         add_rows(conn, snapshot, unit, &part, &mut sums)?;
@@ -57,7 +58,10 @@ pub(in super::super) fn read(
         others: sums.others,
         covered: Timestamp(covered.start)..Timestamp(covered.end),
         stats: ScanStats {
-            incomplete: snapshot.damaged.clone(),
+            incomplete: match sums.damaged {
+                true => Some("counts of patterns are damaged".to_owned()),
+                false => snapshot.damaged.clone(),
+            },
             ..ScanStats::default()
         },
     }))
@@ -153,7 +157,10 @@ fn add_rows(
     while let Some(row) = rows.next()? {
         let (start, stream): (i64, i64) = (row.get(0)?, row.get(1)?);
         let data = row.get_ref(2)?.as_blob().unwrap_or_default();
-        let cells = Cells::unpack(data).unwrap_or_default();
+        let Some(cells) = Cells::unpack(data) else {
+            sums.damaged = true;
+            continue;
+        };
         for ((id, severity), cells) in cells.0 {
             let sum = by_id.entry((stream, id, severity)).or_insert(NOTHING);
             for (cell, count) in cells {
@@ -200,6 +207,7 @@ struct Sums<'a> {
     filter: &'a Filter,
     by_text: HashMap<Vec<u8>, PatternCount>,
     others: Option<(Timestamp, Timestamp, u64)>,
+    damaged: bool,
 }
 
 impl Sums<'_> {

@@ -210,6 +210,38 @@ fn count_dropped(tx: &Transaction<'_>, gone: usize) -> Result<()> {
     set_meta(tx, DROPPED, before.saturating_add(gone))
 }
 
+/// Rows of counts that cannot be read.
+pub(in super::super) fn damaged(conn: &Connection) -> Result<Vec<(i64, i64, i64)>> {
+    let exists: i64 = conn.query_row(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'ev_pattern_count'",
+        [],
+        |r| r.get(0),
+    )?;
+    let mut damaged = Vec::new();
+    if exists == 0 {
+        return Ok(damaged);
+    }
+    let mut stmt = conn.prepare("SELECT unit, start, stream, data FROM ev_pattern_count")?;
+    let mut rows = stmt.query([])?;
+    while let Some(row) = rows.next()? {
+        if Cells::unpack(row.get_ref(3)?.as_blob().unwrap_or_default()).is_none() {
+            damaged.push((row.get(0)?, row.get(1)?, row.get(2)?));
+        }
+    }
+    Ok(damaged)
+}
+
+/// Strikes out the rows of counts that cannot be read.
+pub(in super::super) fn repair(tx: &Transaction<'_>) -> Result<()> {
+    for (unit, start, stream) in damaged(tx)? {
+        tx.execute(
+            "DELETE FROM ev_pattern_count WHERE unit = ?1 AND start = ?2 AND stream = ?3",
+            [unit, start, stream],
+        )?;
+    }
+    Ok(())
+}
+
 /// How many patterns a limit has pushed out so far.
 pub(in super::super) fn dropped(conn: &Connection) -> Result<u64> {
     Ok(u64::try_from(meta(conn, DROPPED)?.unwrap_or(0)).unwrap_or(0))
