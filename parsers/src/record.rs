@@ -309,17 +309,35 @@ impl Record {
 
     /// Reads a line within the line, from `at` on; leaves no trace if that fails.
     pub(crate) fn within(&mut self, at: usize, read: impl FnOnce(&mut Self) -> bool) -> bool {
-        let (mark, base) = (self.mark(), self.base);
-        self.base += at;
-        let done = read(self);
-        self.base = base;
+        let mark = self.mark();
+        let done = self.inside(at, read);
         if !done {
             self.rewind(mark);
         }
         done
     }
 
+    /// As [`Record::within`], but what a failed reading leaves behind stays.
+    #[inline]
+    pub(crate) fn inside(&mut self, at: usize, read: impl FnOnce(&mut Self) -> bool) -> bool {
+        let base = self.base;
+        self.base += at;
+        let done = read(self);
+        self.base = base;
+        done
+    }
+
+    /// Takes back what a reading within the message has said of message, time and flags.
+    #[inline]
+    pub(crate) fn keep_header(&mut self, mark: Mark) {
+        self.time = mark.time;
+        self.time_span = mark.time_span;
+        self.message = mark.message;
+        self.flags = mark.flags;
+    }
+
     /// The state as it is now.
+    #[inline]
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             time: self.time,
@@ -334,6 +352,7 @@ impl Record {
     }
 
     /// Back to that state.
+    #[inline]
     pub(crate) fn rewind(&mut self, mark: Mark) {
         self.time = mark.time;
         self.time_span = mark.time_span;

@@ -44,6 +44,11 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
             s.spaces();
             let interface = s.run(|b| !matches!(b, b' ' | b':'));
             pairs::named(out, "interface", interface);
+            break;
+        }
+        // What follows speaks of the lease, or of why there is none.
+        if text.ends_with(b",") {
+            break;
         }
     }
     true

@@ -6,7 +6,7 @@ use memchr::memmem::Finder;
 
 use super::pairs;
 use crate::record::{Field, Kind, Record};
-use crate::scan::{Scan, find};
+use crate::scan::{Scan, find, near};
 use crate::{Context, Severity};
 
 /// The one text that is looked for in every message; all else is known by how it begins.
@@ -22,11 +22,35 @@ pub(crate) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
             s = Scan::new(text);
         }
     }
-    memory(s, out) || filter(s, out) || crash(s, out) || disk(s, out) || network(s, out)
+    // Each group of messages has few first bytes, and most messages are in none.
+    let by_beginning = match s.peek() {
+        Some(b'O' | b'M' | b'o') => memory(s, out),
+        Some(b'b' | b'I' | b'B' | b'c' | b'E' | b'm' | b'X' | b's' | b'a') => disk(s, out),
+        Some(b'n') => disk(s, out) || network(s, out),
+        Some(b'N' | b'T') => network(s, out),
+        _ => false,
+    };
+    by_beginning || by_word(s, out) || filter(s, out) || link(s, out)
+}
+
+/// `java invoked oom-killer: …`, `app[12]: segfault at …` and other crashes: the program comes first.
+fn by_word(s: Scan<'_>, out: &mut Record) -> bool {
+    let mut probe = s;
+    let name = probe.word();
+    if probe.rest().starts_with(b" invoked oom-killer") {
+        pairs::named(out, "oom.invoker", name);
+        out.worsen(Some(Severity::Err));
+        return true;
+    }
+    let crashes = match s.text(name) {
+        b"traps:" | b"INFO:" => true,
+        word => near(word, [b'[']).is_some(),
+    };
+    crashes && crash(s, out)
 }
 
 /// `Out of memory: Killed process 12 (java) total-vm:…`, also of a control group;
-/// `oom-kill:constraint=…,task=java,pid=12,uid=0`; `java invoked oom-killer: …`.
+/// `oom-kill:constraint=…,task=java,pid=12,uid=0`.
 fn memory(mut s: Scan<'_>, out: &mut Record) -> bool {
     if s.eat_all(b"Out of memory: Kill") || s.eat_all(b"Memory cgroup out of memory: Kill") {
         // `Killed process`, `Kill process`
@@ -49,12 +73,6 @@ fn memory(mut s: Scan<'_>, out: &mut Record) -> bool {
             b"task_memcg" => pairs::named(out, "oom.cgroup", at),
             _ => {}
         });
-        out.worsen(Some(Severity::Err));
-        return true;
-    }
-    let name = s.word();
-    if s.eat_all(b" invoked oom-killer") {
-        pairs::named(out, "oom.invoker", name);
         out.worsen(Some(Severity::Err));
         return true;
     }
@@ -179,10 +197,9 @@ fn device(s: &mut Scan<'_>, out: &mut Record) -> bool {
     true
 }
 
-/// The interface whose link went up or down; a port that is flooded; a table that is full.
+/// A queue that hangs; a port that is flooded; a table that is full.
 fn network(mut s: Scan<'_>, out: &mut Record) -> bool {
     let rest = s.rest();
-    let base = s.at();
     if s.eat_all(b"NETDEV WATCHDOG: ") {
         let interface = s.run(|b| !matches!(b, b' ' | b':'));
         pairs::named(out, "interface", interface);
@@ -205,6 +222,12 @@ fn network(mut s: Scan<'_>, out: &mut Record) -> bool {
         pairs::named(out, "dpt", port.start..port.end - dot);
         return true;
     }
+    false
+}
+
+/// `e1000e 0000:00:1f.6 eth0: NIC Link is Down`, `eth0: link becomes ready`.
+fn link(s: Scan<'_>, out: &mut Record) -> bool {
+    let (rest, base) = (s.rest(), s.at());
     let Some(link) = LINK.find(rest) else {
         return false;
     };
@@ -213,7 +236,7 @@ fn network(mut s: Scan<'_>, out: &mut Record) -> bool {
     if !state.starts_with(b"is ") && !state.starts_with(b"becomes ") {
         return false;
     }
-    // `e1000e 0000:00:1f.6 eth0: NIC Link is Down`: the word before the last colon before it.
+    // The word before the last colon before it.
     let head = rest.get(..link).unwrap_or_default();
     let Some(colon) = memchr::memmem::rfind(head, b": ") else {
         return false;

@@ -1,7 +1,8 @@
 //! What well-known programs say within their messages: the second stage, behind a syslog header.
 //!
 //! A reader adds fields and may make the level worse; message and time stay those of the header. It is
-//! found by the program's name, so the lines of all other programs cost a look into a table of 256.
+//! found by the program's name, so the lines of all other programs cost a look into a table. Readers tell
+//! by the first bytes of a message whether it is one of theirs: most are not.
 
 use std::sync::LazyLock;
 
@@ -66,40 +67,77 @@ const APPS: &[(&[&str], Reader)] = &[
     (&["dnsmasq-dhcp", "dhcpd", "dhclient"], dhcp::message),
 ];
 
-/// The names that begin with a byte: the first place in [`NAMES`] and one past the last.
-static FIRST: LazyLock<[(u8, u8); 256]> = LazyLock::new(|| {
-    std::array::from_fn(|byte| {
-        let begins =
-            |(name, _): &&(&[u8], Reader)| name.first().is_some_and(|b| usize::from(*b) == byte);
-        let start = NAMES.iter().take_while(|entry| !begins(entry)).count();
-        let len = NAMES.iter().skip(start).take_while(begins).count();
-        // There are far fewer than 256.
-        let small = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
-        (small(start), small(start + len))
-    })
-});
+/// A program's name and how to read what it says.
+type Program = (&'static [u8], Reader);
 
-/// The names in their order.
-static NAMES: LazyLock<Vec<(&[u8], Reader)>> = LazyLock::new(|| {
+/// The programs by a number that few names share: every line of syslog asks here.
+struct Table {
+    /// For each number, the first place in `programs` and one past the last.
+    places: [(u8, u8); PLACES],
+    programs: Vec<Program>,
+}
+
+const PLACES: usize = 256;
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let each = |&(names, reader): &(&'static [&'static str], Reader)| {
         names.iter().map(move |name| (name.as_bytes(), reader))
     };
-    let mut names: Vec<_> = APPS.iter().flat_map(each).collect();
-    names.sort_unstable_by_key(|(name, _)| *name);
-    names
+    let mut programs: Vec<Program> = APPS.iter().flat_map(each).collect();
+    programs.sort_unstable_by_key(|(name, _)| (number(name), *name));
+    let places = std::array::from_fn(|place| {
+        let before = programs.partition_point(|(name, _)| number(name) < place);
+        let through = programs.partition_point(|(name, _)| number(name) <= place);
+        // There are far fewer than 256.
+        let small = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
+        (small(before), small(through))
+    });
+    Table { places, programs }
 });
+
+/// The number of a name, from its first three letters.
+#[inline]
+fn number(name: &[u8]) -> usize {
+    let letter = |at| match name.get(at) {
+        None | Some(b'/') => 0,
+        Some(&b) => usize::from(b),
+    };
+    (letter(0) + letter(1) * 7 + letter(2) * 31) % PLACES
+}
 
 /// The reader for a program.
 #[inline]
 pub(crate) fn find(app: &[u8]) -> Option<Reader> {
-    let (start, end) = *FIRST.get(usize::from(*app.first()?))?;
-    if start == end {
-        return None;
-    }
-    let stem = app.split(|&b| b == b'/').next()?;
-    let candidates = NAMES.get(usize::from(start)..usize::from(end))?;
+    let table = &*TABLE;
+    let &(start, end) = table.places.get(number(app))?;
+    let candidates = table.programs.get(usize::from(start)..usize::from(end))?;
+    let is =
+        |name: &[u8]| matches!(app.get(name.len()), None | Some(b'/')) && app.starts_with(name);
     candidates
         .iter()
-        .find(|(name, _)| *name == stem)
+        .find(|(name, _)| is(name))
         .map(|(_, reader)| *reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_finds_its_reader_and_has_few_neighbours() {
+        for &(names, reader) in APPS {
+            for name in names {
+                let with_part = format!("{name}/part");
+                for app in [name.as_bytes(), with_part.as_bytes()] {
+                    let found = find(app).expect("listed");
+                    assert!(std::ptr::fn_addr_eq(found, reader), "{name}");
+                }
+            }
+        }
+        for other in ["", "/", "/sshd", "sshd2", "Sshd", "app", "systemd-", "k"] {
+            assert!(find(other.as_bytes()).is_none(), "{other}");
+        }
+        let most = TABLE.places.iter().map(|(start, end)| end - start).max();
+        assert!(most <= Some(5), "{most:?}");
+    }
 }

@@ -5,30 +5,34 @@ use crate::record::{Field, Kind, Record};
 use crate::scan::{Scan, find};
 use crate::{Context, Severity};
 
-/// Verbs before a unit, as the manager writes them.
-const VERBS: &[&[u8]] = &[
-    b"Starting",
-    b"Started",
-    b"Stopping",
-    b"Stopped",
-    b"Reloading",
-    b"Reloaded",
-    b"Finished",
-    b"Mounting",
-    b"Mounted",
-    b"Unmounting",
-    b"Unmounted",
-    b"Reached",
-    b"Listening",
-    b"Closed",
-    b"Created",
-    b"Removed",
-    b"Activating",
-    b"Activated",
-    b"Deactivating",
-    b"Deactivated",
-    b"Failed",
-];
+/// A verb before a unit, as the manager writes it.
+fn is_verb(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"Starting"
+            | b"Started"
+            | b"Stopping"
+            | b"Stopped"
+            | b"Reloading"
+            | b"Reloaded"
+            | b"Finished"
+            | b"Mounting"
+            | b"Mounted"
+            | b"Unmounting"
+            | b"Unmounted"
+            | b"Reached"
+            | b"Listening"
+            | b"Closed"
+            | b"Created"
+            | b"Removed"
+            | b"Activating"
+            | b"Activated"
+            | b"Deactivating"
+            | b"Deactivated"
+            | b"Failed"
+    )
+}
+
 pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(text);
     let first = s.word();
@@ -41,7 +45,7 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
             true
         };
     }
-    if !VERBS.contains(&word) {
+    if !is_verb(word) {
         return false;
     }
     pairs::named(out, "action", first);

@@ -1,37 +1,123 @@
 //! What well-known keys of structured lines (JSON, logfmt) mean.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use super::webkeys::{self, Web};
+use super::webkeys::{self, Role, Web};
 use crate::record::{Field, Kind, Record};
 use crate::{Context, Severity, stamp};
 
 /// Fields of one line that get a span. Real programs write up to some forty.
 const FIELDS_MAX: usize = 128;
 
-const TIME: &[&[u8]] = &[
-    b"time",
-    b"timestamp",
-    b"ts",
-    b"@timestamp",
-    b"t",
-    b"date",
-    b"datetime",
-    b"asctime",
-    b"time_local",
-    b"time_iso8601",
-    b"msec",
+/// What a key means.
+#[derive(Clone, Copy, Debug)]
+enum Meaning {
+    Time,
+    Level,
+    /// The better, the lower the number: a line may have several.
+    Message(usize),
+    Host,
+    Status,
+    /// nginx' name for a query.
+    Args,
+    /// Caddy's name for the size of the answer.
+    Size,
+    Method,
+    Web(Role),
+}
+
+const TIME: &[&str] = &[
+    "time",
+    "timestamp",
+    "ts",
+    "@timestamp",
+    "t",
+    "date",
+    "datetime",
+    "asctime",
+    "time_local",
+    "time_iso8601",
+    "msec",
 ];
-const LEVEL: &[&[u8]] = &[
-    b"level",
-    b"severity",
-    b"lvl",
-    b"log.level",
-    b"levelname",
-    b"error_severity",
+const LEVEL: &[&str] = &[
+    "level",
+    "severity",
+    "lvl",
+    "log.level",
+    "levelname",
+    "error_severity",
 ];
-/// In this order: a line may have several of them.
-const MESSAGE: &[&[u8]] = &[b"msg", b"message", b"log", b"event", b"text"];
+const MESSAGE: &[&str] = &["msg", "message", "log", "event", "text"];
+const OTHERS: &[(&str, Meaning)] = &[
+    ("hostname", Meaning::Host),
+    ("status", Meaning::Status),
+    ("args", Meaning::Args),
+    ("size", Meaning::Size),
+    ("method", Meaning::Method),
+];
+
+/// The known keys by a number that few share: each key of each line is looked up here.
+struct Table {
+    /// For each number, the first place in `keys` and one past the last.
+    places: [(u8, u8); PLACES],
+    keys: Vec<(&'static str, Meaning)>,
+}
+
+const PLACES: usize = 512;
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let ranked = MESSAGE.iter().enumerate();
+    let mut keys: Vec<_> = TIME.iter().map(|key| (*key, Meaning::Time)).collect();
+    keys.extend(LEVEL.iter().map(|key| (*key, Meaning::Level)));
+    keys.extend(ranked.map(|(rank, key)| (*key, Meaning::Message(rank))));
+    keys.extend(OTHERS);
+    keys.extend(
+        webkeys::KEYS
+            .iter()
+            .map(|&(key, role)| (key, Meaning::Web(role))),
+    );
+    keys.sort_by_key(|(key, _)| number(&[key.as_bytes()]));
+    let places = std::array::from_fn(|place| {
+        let before = keys.partition_point(|(key, _)| number(&[key.as_bytes()]) < place);
+        let through = keys.partition_point(|(key, _)| number(&[key.as_bytes()]) <= place);
+        // There are far fewer than 256.
+        let small = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
+        (small(before), small(through))
+    });
+    Table { places, keys }
+});
+
+/// The number of a key, from its length with the dots, its first and its last letter.
+#[inline]
+fn number(parts: &[&[u8]]) -> usize {
+    let (first, last, len) = match parts {
+        [] => return 0,
+        [key] => (key.first(), key.last(), key.len()),
+        [first, .., last] => {
+            let dots = parts.len() - 1;
+            let len = parts.iter().fold(dots, |n, p| n.wrapping_add(p.len()));
+            (first.first(), last.last(), len)
+        }
+    };
+    let letter = |b: Option<&u8>| b.map_or(0, |&b| usize::from(b));
+    let mixed = letter(first) + letter(last) * 7;
+    mixed.wrapping_add(len.wrapping_mul(23)) % PLACES
+}
+
+/// What a key of these parts, joined by dots, means.
+#[inline]
+fn meaning(parts: &[&[u8]]) -> Option<Meaning> {
+    let table = &*TABLE;
+    let &(start, end) = table.places.get(number(parts))?;
+    let candidates = table.keys.get(usize::from(start)..usize::from(end))?;
+    let (_, found) = candidates
+        .iter()
+        .find(|(key, _)| webkeys::is_joined(key.as_bytes(), parts))?;
+    // Only keys of access logs and `log.level` may lie within objects.
+    let within = matches!(found, Meaning::Web(_)) || parts == [&b"log"[..], b"level"];
+    (within || parts.len() == 1).then_some(*found)
+}
 
 /// Collects the pairs of one line.
 #[derive(Default)]
@@ -57,42 +143,48 @@ impl Pairs {
             out.flags.fields_dropped = true;
             return;
         }
+        let Some(meaning) = meaning(parts) else {
+            return out.push_named(parts, at, kind);
+        };
         let text = line.get(at.clone()).unwrap_or_default();
-        let nested_level = parts == [&b"log"[..], b"level"];
-        if let [key] = parts {
-            if out.time.is_none() && TIME.contains(key) && time(cx, text, &at, out) {
-                return;
+        let taken = match meaning {
+            Meaning::Time => out.time.is_none() && time(cx, text, &at, out),
+            Meaning::Level => {
+                out.worsen(severity(text));
+                out.push(Field::Level, at.start, at.end, kind);
+                true
             }
-            if let Some(rank) = MESSAGE.iter().position(|m| m == key)
-                && self.message.as_ref().is_none_or(|&(best, _)| rank < best)
-            {
-                self.message = Some((rank, at.clone()));
-            }
-        }
-        if nested_level || matches!(parts, [key] if LEVEL.contains(key)) {
-            out.worsen(severity(text));
-            return out.push(Field::Level, at.start, at.end, kind);
-        }
-        if let Some(role) = webkeys::role(parts)
-            && self.web.take(role, parts, line, at.clone(), kind, out)
-        {
-            return;
-        }
-        match parts {
-            [b"hostname"] => out.push(Field::Host, at.start, at.end, kind),
-            [b"status"] => self.web.status(text, at, kind, out),
-            [b"args"] if self.web.has_args() => {
-                out.push(Field::Query, at.start, at.end, kind);
-            }
-            [b"size"] if self.web.has_size() => {
-                out.push(Field::Bytes, at.start, at.end, kind);
-            }
-            _ => {
-                if parts == [&b"method"[..]] {
-                    self.web.method();
+            Meaning::Message(rank) => {
+                if self.message.as_ref().is_none_or(|&(best, _)| rank < best) {
+                    self.message = Some((rank, at.clone()));
                 }
-                out.push_named(parts, at, kind);
+                false
             }
+            Meaning::Host => {
+                out.push(Field::Host, at.start, at.end, kind);
+                true
+            }
+            Meaning::Status => {
+                self.web.status(text, at.clone(), kind, out);
+                true
+            }
+            Meaning::Args if self.web.has_args() => {
+                out.push(Field::Query, at.start, at.end, kind);
+                true
+            }
+            Meaning::Size if self.web.has_size() => {
+                out.push(Field::Bytes, at.start, at.end, kind);
+                true
+            }
+            Meaning::Args | Meaning::Size => false,
+            Meaning::Method => {
+                self.web.method();
+                false
+            }
+            Meaning::Web(role) => self.web.take(role, parts, line, at.clone(), kind, out),
+        };
+        if !taken {
+            out.push_named(parts, at, kind);
         }
     }
 

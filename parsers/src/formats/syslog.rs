@@ -6,7 +6,7 @@ use crate::scan::Scan;
 use crate::{Context, Facility, Severity, apps};
 
 /// `<NNN>` with NNN ≤ 191. On `false` nothing is consumed.
-#[inline]
+#[inline(always)]
 pub(super) fn pri(s: &mut Scan<'_>, out: &mut Record) -> bool {
     let (number, len) = match *s.rest() {
         [b'<', a, b'>', ..] => (num([a]), 1),
@@ -52,15 +52,11 @@ pub(super) fn inner(cx: &mut Context, app: &[u8], text: &[u8], at: usize, out: &
         None if text.first() == Some(&b'{') => json::message,
         None => return,
     };
-    let keep = (
-        out.message.clone(),
-        out.time,
-        out.time_span.clone(),
-        out.flags,
-    );
-    out.within(at, |out| {
-        out.time.get_or_insert_default();
-        read(cx, text, out)
-    });
-    (out.message, out.time, out.time_span, out.flags) = keep;
+    let mark = out.mark();
+    out.time.get_or_insert_default();
+    if out.inside(at, |out| read(cx, text, out)) {
+        out.keep_header(mark);
+    } else {
+        out.rewind(mark);
+    }
 }

@@ -4,7 +4,6 @@
 //! Only names that can mean nothing else are here; so `size` counts only behind a Caddy request.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use super::access;
 use crate::Severity;
@@ -31,7 +30,7 @@ pub(super) enum Role {
 
 use Role::{Client, First, Plain, Request, Scaled, Status, Target, Vhost};
 
-const KEYS: &[(&str, Role)] = &[
+pub(super) const KEYS: &[(&str, Role)] = &[
     // nginx' variables under their own names.
     ("remote_addr", Plain(Field::Ip)),
     ("remote_port", Plain(Field::Port)),
@@ -135,55 +134,9 @@ const KEYS: &[(&str, Role)] = &[
     ("response_code", Status),
 ];
 
-/// No key is longer.
-const LEN_MAX: usize = 32;
-
-/// By length, the last letters of the keys, as bits: nearly all other keys are turned away here.
-const LAST: [u32; LEN_MAX] = {
-    let mut last = [0; LEN_MAX];
-    let mut n = 0;
-    while n < KEYS.len() {
-        let name = KEYS[n].0.as_bytes();
-        last[name.len()] |= 1 << (name[name.len() - 1] & 31);
-        n += 1;
-    }
-    last
-};
-
-/// Keys of one length.
-type Keys = Vec<(&'static [u8], Role)>;
-
-/// The keys by their length.
-static BY_LEN: LazyLock<[Keys; LEN_MAX]> = LazyLock::new(|| {
-    std::array::from_fn(|len| {
-        let fits = KEYS.iter().filter(|(name, _)| name.len() == len);
-        fits.map(|&(name, role)| (name.as_bytes(), role)).collect()
-    })
-});
-
-/// What a key of these parts, joined by dots, stands for.
+/// Whether a name is these parts, joined by dots.
 #[inline]
-pub(super) fn role(parts: &[&[u8]]) -> Option<Role> {
-    let dots = parts.len().checked_sub(1)?;
-    let len = parts.iter().fold(dots, |n, p| n.saturating_add(p.len()));
-    let end = parts.last()?.last()? & 31;
-    if LAST.get(len)? >> end & 1 == 0 {
-        return None;
-    }
-    known(len, parts)
-}
-
-#[inline(never)]
-fn known(len: usize, parts: &[&[u8]]) -> Option<Role> {
-    BY_LEN
-        .get(len)?
-        .iter()
-        .find(|(name, _)| is_joined(name, parts))
-        .map(|&(_, role)| role)
-}
-
-#[inline]
-fn is_joined(mut name: &[u8], parts: &[&[u8]]) -> bool {
+pub(super) fn is_joined(mut name: &[u8], parts: &[&[u8]]) -> bool {
     for part in parts {
         let Some(rest) = name.strip_prefix(*part) else {
             return false;
