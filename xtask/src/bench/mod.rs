@@ -43,7 +43,7 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "sources",
-        about: "systemd's journal: scanned, searched, taken in, beside journalctl",
+        about: "syslog beside rsyslog and syslog-ng, a followed file, systemd's journal beside journalctl",
         run: sources::run,
     },
     Bench {

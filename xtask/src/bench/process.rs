@@ -22,14 +22,26 @@ pub(super) struct Usage {
 impl Process {
     /// Starts a program that says nothing.
     pub(super) fn start(program: &Path, args: &[&str]) -> Result<Self> {
-        let child = Command::new(program)
-            .args(args)
+        let mut command = Command::new(program);
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// The same with an environment of its own.
+    pub(super) fn spawn(mut command: Command) -> Result<Self> {
+        let program = command.get_program().to_owned();
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| program.display().to_string())?;
         Ok(Self { child })
+    }
+
+    /// The most memory that it had at any time, in bytes.
+    pub(super) fn peak_rss(&self) -> u64 {
+        memory(self.child.id(), "VmHWM:").unwrap_or(0)
     }
 
     /// What it and its children have used so far.
@@ -88,7 +100,11 @@ pub(super) fn cpu_s(pid: u32) -> Option<f64> {
 }
 
 fn rss(pid: u32) -> Option<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, what: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|l| l.starts_with(what))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
