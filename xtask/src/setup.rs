@@ -47,6 +47,18 @@ const PEERS: &[Peer] = &[
         package: "prometheus-node-exporter",
     },
     Peer {
+        program: "nginx",
+        package: "nginx-light",
+    },
+    Peer {
+        program: "apache2",
+        package: "apache2-bin",
+    },
+    Peer {
+        program: "logrotate",
+        package: "logrotate",
+    },
+    Peer {
         program: "rsyslogd",
         package: "rsyslog",
     },

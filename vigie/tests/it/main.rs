@@ -27,3 +27,4 @@ mod peers;
 mod questions;
 mod repair;
 mod tidy;
+mod webservers;
