@@ -17,6 +17,8 @@ mod figures;
 mod lines;
 mod outlet;
 mod own;
+pub mod packing;
+pub mod rotation;
 mod runtime;
 mod sockets;
 mod sources;

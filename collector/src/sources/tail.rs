@@ -12,10 +12,12 @@ use crate::status::Status;
 use patterns::Patterns;
 use tailer::{Group, Tailer};
 
+mod content;
 mod followed;
 mod identity;
 mod patterns;
 mod position;
+mod restore;
 mod tailer;
 #[cfg(test)]
 mod tests;

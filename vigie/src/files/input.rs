@@ -8,28 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use vigie_collector::packing::{MAGIC_LEN_MAX, Packing};
 use vigie_parsers::Timestamp;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Unpacked chunks that wait: unpacking runs beside the search.
 const CHUNKS_AHEAD: usize = 4;
-
-/// How a file is packed, by its first bytes.
-const PACKINGS: [(&[u8], Packing); 4] = [
-    (b"\x1f\x8b", Packing::Gzip),
-    (b"\x28\xb5\x2f\xfd", Packing::Zstd),
-    (b"\xfd7zXZ", Packing::Foreign("xz")),
-    (b"BZh", Packing::Foreign("bzip2")),
-];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    Gzip,
-    Zstd,
-    /// Known, and not read here.
-    Foreign(&'static str),
-}
 
 /// A file being read.
 pub(crate) struct Input {
@@ -88,22 +73,14 @@ impl Input {
     fn of(reader: Box<dyn Read + Send>, modified: Timestamp) -> io::Result<Self> {
         let disk_bytes: Arc<AtomicU64> = Arc::default();
         let mut reader = Counted(reader, Arc::clone(&disk_bytes));
-        let mut head = Vec::with_capacity(8);
-        reader.by_ref().take(8).read_to_end(&mut head)?;
-        let packing = PACKINGS.iter().find(|(magic, _)| head.starts_with(magic));
-        let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(head).chain(reader));
-        let from = match packing.map(|(_, packing)| *packing) {
-            None => From::Plain(whole),
-            Some(Packing::Gzip) => unpack(flate2::read::MultiGzDecoder::new(whole)),
-            Some(Packing::Zstd) => unpack(zstd::stream::read::Decoder::new(whole)?),
-            Some(Packing::Foreign(name)) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    format!(
-                        "is packed with {name}, which is not read; unpack it into a pipe: --file -"
-                    ),
-                ));
-            }
+        let mut head = Vec::with_capacity(MAGIC_LEN_MAX);
+        let mut first = reader.by_ref().take(MAGIC_LEN_MAX as u64);
+        first.read_to_end(&mut head)?;
+        let packing = Packing::of(&head);
+        let whole = io::Cursor::new(head).chain(reader);
+        let from = match packing {
+            None => From::Plain(Box::new(whole)),
+            Some(packing) => unpack(packing.unpack(whole)?),
         };
         Ok(Self {
             is_packed: matches!(from, From::Packed(_)),

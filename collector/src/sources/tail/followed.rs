@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use vigie_parsers::joining::Joining;
 use vigie_parsers::{Origin, Timestamp};
 use vigie_store::EventBatch;
 
+use super::content::{Bytes, Content};
 use super::identity::{Id, Print, TAIL_LEN};
 use super::position::Position;
 use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
@@ -25,12 +26,16 @@ pub(super) struct Followed {
     pub(super) position: Position,
     /// Where it lies now; `position.path` is where it lay when its lines were written.
     pub(super) place: PathBuf,
-    pub(super) file: File,
+    pub(super) file: Content,
     /// Whether a wanted path leads to it at the moment.
     pub(super) wanted: bool,
     pub(super) lines: Lines,
     pub(super) origin: Arc<Origin>,
     pub(super) source: Arc<Source>,
+    /// When it was written to last before it was followed, in ns.
+    pub(super) written: i128,
+    /// Where a packed file was read to its end.
+    drained: Option<u64>,
     /// Size and times at the last look.
     seen: Option<(u64, i128, i128)>,
     /// Nothing has come since.
@@ -92,40 +97,26 @@ pub(super) fn refusal(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// The name of a compression, if the file begins like one.
-pub(super) fn packed(file: &File) -> io::Result<Option<&'static str>> {
-    const MAGIC: [(&[u8], &str); 4] = [
-        (b"\x1f\x8b", "gzip"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"\xfd7zXZ", "xz"),
-        (b"BZh", "bzip2"),
-    ];
-    let mut head = [0; 8];
-    let n = file.read_at(&mut head, 0)?;
-    let head = &head[..n];
-    Ok(MAGIC
-        .iter()
-        .find(|(magic, _)| head.starts_with(magic))
-        .map(|m| m.1))
-}
-
 impl Followed {
     pub(super) fn new(
         position: Position,
         place: &Path,
-        file: File,
+        file: Content,
         lines: Lines,
         origin: Arc<Origin>,
         source: Arc<Source>,
     ) -> Self {
+        let time = |m: Metadata| i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
         let mut followed = Self {
             position,
+            written: file.metadata().map_or(0, time),
             place: place.to_owned(),
             file,
             wanted: true,
             lines,
             origin,
             source,
+            drained: None,
             seen: None,
             quiet_since: None,
             joining: Joining::Off,
@@ -187,10 +178,18 @@ impl Followed {
             return Ok(Look::Same);
         }
         self.seen = Some(seen);
+        let Position { offset, print, .. } = self.position;
         // A stamp without a year is of the time of the file, not of the day on which we read it.
         let mtime = i64::try_from(seen.1 / 1_000_000).unwrap_or(i64::MAX);
         self.lines.set_anchor(Timestamp(mtime));
-        let Position { offset, print, .. } = self.position;
+        if self.file.is_packed() {
+            // It was finished before it was packed, and is read once.
+            self.seen = None;
+            return Ok(match self.drained == Some(offset) {
+                true => Look::Same,
+                false => Look::Grown,
+            });
+        }
         if metadata.size() < offset || !print.matches(&self.file, offset)? {
             return Ok(Look::Truncated);
         }
@@ -254,6 +253,9 @@ impl Followed {
                 break;
             }
         }
+        if !progress.more && self.file.is_packed() {
+            self.drained = Some(self.position.offset);
+        }
         self.settle(now, &progress);
         Ok(progress)
     }
@@ -291,9 +293,15 @@ impl Followed {
         self.source.count(now, progress.items, progress.bytes);
         self.source.drop_items("cut", progress.cut);
         self.source.drop_items("nul_gap", progress.gaps);
-        let size = self.seen.map_or(0, |s| s.0);
+        if let Some(fault) = self.file.take_fault() {
+            self.source.drop_items("damaged_archive", 1);
+            self.source
+                .fail(&format!("{}: {fault}", self.place.display()));
+        }
+        // How much is in a packed file is known at its end.
+        let size = self.seen.filter(|_| !self.file.is_packed());
         self.source
-            .set_lag(size.saturating_sub(self.position.offset));
+            .set_lag(size.map_or(0, |s| s.0.saturating_sub(self.position.offset)));
     }
 
     /// Takes what is whole at the beginning of the bytes, and with `due` set what could go on; how many
@@ -387,7 +395,8 @@ impl Followed {
     /// `Some(None)` if it cannot be told before this one is read on.
     pub(super) fn origin_of(&self, copy: &File, size: u64) -> Option<Option<u64>> {
         let Position { offset, print, .. } = self.position;
-        let told = print.is_telling() && print.has_head(copy).unwrap_or(false);
+        let told =
+            !self.file.is_packed() && print.is_telling() && print.has_head(copy).unwrap_or(false);
         if !told {
             return None;
         }
@@ -410,9 +419,11 @@ impl Followed {
 
     /// Whether something stands behind the last line end.
     pub(super) fn has_rest(&self) -> bool {
-        self.file
-            .metadata()
-            .is_ok_and(|m| m.size() > self.position.offset)
+        let offset = self.position.offset;
+        match self.file.is_packed() {
+            true => !self.file.is_done(offset),
+            false => self.file.metadata().is_ok_and(|m| m.size() > offset),
+        }
     }
 
     /// Whether a path is empty or another file's. While it cannot be looked at, it is not.

@@ -1,11 +1,13 @@
 //! What makes a file the same file: device and inode, and what stands in it.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
+
+use super::content::Bytes;
 
 /// Bytes at the beginning that are compared.
-const PREFIX_MAX: usize = 1024;
+pub(super) const PREFIX_MAX: usize = 1024;
 /// Bytes before the place read to that are compared.
 pub(super) const TAIL_LEN: usize = 64;
 
@@ -38,7 +40,7 @@ pub(super) struct Print {
 
 impl Print {
     /// The print of a file that was read up to `offset`.
-    pub(super) fn take(file: &File, offset: u64) -> io::Result<Self> {
+    pub(super) fn take(file: &impl Bytes, offset: u64) -> io::Result<Self> {
         let mut print = Self {
             tail: tail(file, offset)?,
             ..Self::default()
@@ -48,7 +50,7 @@ impl Print {
     }
 
     /// Covers more of the beginning, of what was read only: the rest may not be whole yet.
-    pub(super) fn grow(&mut self, file: &File, offset: u64) -> io::Result<()> {
+    pub(super) fn grow(&mut self, file: &impl Bytes, offset: u64) -> io::Result<()> {
         let len = usize::try_from(offset)
             .unwrap_or(usize::MAX)
             .min(PREFIX_MAX);
@@ -66,16 +68,16 @@ impl Print {
         self.tail = hash(read);
     }
 
-    /// Whether a file begins as this one did.
-    pub(super) fn has_head(&self, file: &File) -> io::Result<bool> {
+    /// Whether a file begins as this one did; any does while nothing was read.
+    pub(super) fn has_head(&self, file: &impl Bytes) -> io::Result<bool> {
         let mut buffer = [0; PREFIX_MAX];
         let len = (self.head_len as usize).min(PREFIX_MAX);
         let head = read_at(file, &mut buffer[..len], 0)?;
-        Ok(head.len() == len && hash(head) == self.head)
+        Ok(head.len() == len && (len == 0 || hash(head) == self.head))
     }
 
     /// Whether a file begins as this one did, and at `offset` went on as this one did.
-    pub(super) fn matches(&self, file: &File, offset: u64) -> io::Result<bool> {
+    pub(super) fn matches(&self, file: &impl Bytes, offset: u64) -> io::Result<bool> {
         Ok(self.has_head(file)? && tail(file, offset)? == self.tail)
     }
 
@@ -85,7 +87,7 @@ impl Print {
     }
 }
 
-fn tail(file: &File, offset: u64) -> io::Result<u64> {
+fn tail(file: &impl Bytes, offset: u64) -> io::Result<u64> {
     let mut buffer = [0; TAIL_LEN];
     let len = usize::try_from(offset).unwrap_or(TAIL_LEN).min(TAIL_LEN);
     let bytes = read_at(
@@ -96,7 +98,7 @@ fn tail(file: &File, offset: u64) -> io::Result<u64> {
     Ok(hash(bytes))
 }
 
-fn read_at<'a>(file: &File, buffer: &'a mut [u8], at: u64) -> io::Result<&'a [u8]> {
+fn read_at<'a>(file: &impl Bytes, buffer: &'a mut [u8], at: u64) -> io::Result<&'a [u8]> {
     let mut len = 0;
     while len < buffer.len() {
         match file.read_at(&mut buffer[len..], at + len as u64) {

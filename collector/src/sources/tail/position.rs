@@ -24,9 +24,23 @@ pub(super) struct Position {
     pub(super) print: Print,
     /// The rest of the line at the offset is left out: its beginning was taken, or never seen.
     pub(super) skipping: bool,
+    /// Pieces of the log that were turned away after this one have positions of their own.
+    pub(super) followed_up: bool,
 }
 
 impl Position {
+    /// At the beginning of a file.
+    pub(super) fn unread(id: Id, path: &Path) -> Self {
+        Self {
+            id,
+            path: path.to_owned(),
+            offset: 0,
+            print: Print::default(),
+            skipping: false,
+            followed_up: false,
+        }
+    }
+
     pub(super) fn key(id: Id) -> String {
         format!("{FILE_PREFIX}{:x}:{:x}", id.dev, id.ino)
     }
@@ -37,7 +51,7 @@ impl Position {
             head,
             tail,
         } = self.print;
-        let flags = u8::from(self.skipping);
+        let flags = u8::from(self.skipping) | u8::from(self.followed_up) << 1;
         let mut value = format!(
             "1 {:x} {head_len:x} {head:x} {tail:x} {flags:x} ",
             self.offset
@@ -71,6 +85,7 @@ impl Position {
                 tail,
             },
             skipping: flags & 1 != 0,
+            followed_up: flags & 2 != 0,
         })
     }
 }
@@ -94,6 +109,7 @@ mod tests {
                 tail: 7,
             },
             skipping: true,
+            followed_up: true,
         };
         let (key, value) = (Position::key(position.id), position.encode());
         assert_eq!(key, "file:fd00:63");

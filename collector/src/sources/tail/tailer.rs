@@ -6,7 +6,6 @@
 //! old name begins at 0, and a copy of what was read is not read again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,24 +18,24 @@ use vigie_parsers::{Origin, Timestamp};
 use vigie_store::{Batch, EventBatch, SampleRow, SourceState};
 
 use super::super::watch::{Follow, Sink};
+use super::content::{self, Content};
 use super::followed::{self, BUFFER_BYTES, Followed, Look};
 use super::identity::{Id, Print};
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX, Position};
+use super::restore::is_family;
 use crate::counts::Counters;
 use crate::lines::{self, Lines};
 use crate::outlet::Ended;
 use crate::status::Status;
 
 /// Files followed at once; each has an open descriptor and a line in `vigie status`.
-const FILES_MAX: usize = 1000;
+pub(super) const FILES_MAX: usize = 1000;
 /// One file gives way to the others after so much.
 const SHARE_BYTES: usize = 8 << 20;
 /// A file without a wanted name is closed when nothing came for so long: its writer may take a
 /// while to notice the rotation.
 const QUIET_MS: i64 = 30_000;
-/// Entries of a directory that are looked at in search of a rotated file.
-const SIBLINGS_MAX: usize = 10_000;
 
 /// One table of the configuration: which files, and how to read them.
 pub(super) struct Group {
@@ -53,22 +52,22 @@ pub(super) struct Group {
 
 /// See the module.
 pub(super) struct Tailer {
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     /// Groups whose files of the first hour were met already.
     met: BTreeSet<String>,
-    files: BTreeMap<Id, Followed>,
+    pub(super) files: BTreeMap<Id, Followed>,
     /// Positions from the store that have not found their files yet.
-    restored: Vec<Position>,
+    pub(super) restored: Vec<Position>,
     /// Paths that cannot be followed, for as long as they are there.
     refused: BTreeSet<PathBuf>,
     /// Where the figures of the lines are known, and kept in sight.
     counters: Counters,
-    status: Status,
+    pub(super) status: Status,
     events: EventBatch,
     /// Figures of files that are closed.
     rows: Vec<SampleRow>,
     /// What changed since the last batch; `None` is forgotten.
-    touched: BTreeMap<Id, Option<Vec<u8>>>,
+    pub(super) touched: BTreeMap<Id, Option<Vec<u8>>>,
     marks: Vec<String>,
     buffer: Vec<u8>,
 }
@@ -77,7 +76,10 @@ impl Follow for Tailer {
     /// Reads on in all files. `scan` also looks for new ones and for rotated ones, at the cost of
     /// walking directories. Whether there is more to read at once.
     fn poll(&mut self, now: Timestamp, scan: bool, sink: &mut Sink<'_>) -> Result<bool, Ended> {
-        self.restore();
+        if self.restore() {
+            // The new file under an old name gets its position in the same batch as the old one.
+            self.scan();
+        }
         let mut more = self.read_all(now, sink)?;
         if scan {
             self.scan();
@@ -148,12 +150,13 @@ impl Tailer {
         self.flush(sink)
     }
 
-    /// Those without a wanted name first: their lines are older.
+    /// Those without a wanted name first, the oldest of them first: their lines are older.
     fn read_all(&mut self, now: Timestamp, sink: &mut Sink<'_>) -> Result<bool, Ended> {
-        let mut order: Vec<_> = self.files.iter().map(|(id, f)| (f.wanted, *id)).collect();
+        let each = self.files.iter();
+        let mut order: Vec<_> = each.map(|(id, f)| (f.wanted, f.written, *id)).collect();
         order.sort_unstable();
         let mut more = false;
-        for (_, id) in order {
+        for (_, _, id) in order {
             more |= self.read_one(id, now, sink)?;
         }
         Ok(more)
@@ -219,7 +222,7 @@ impl Tailer {
             return;
         };
         let (old, place) = (file.position.clone(), file.place.clone());
-        let copied = old.offset == 0 || self.adopt_copy(&old, &place);
+        let copied = old.offset == 0 || self.adopt_copy(&old, &place).is_some();
         if let Some(file) = self.files.get_mut(&id) {
             if !copied {
                 file.source.drop_items("truncated", 1);
@@ -229,64 +232,25 @@ impl Tailer {
         }
     }
 
-    /// Looks beside `place` for a copy of what was read, and follows that from where we were.
-    fn adopt_copy(&mut self, old: &Position, place: &Path) -> bool {
-        let Some(group) = self.group_of(&old.path) else {
-            return false;
-        };
-        for path in siblings(place).filter(|p| is_family(place, p)) {
-            let Ok((file, metadata)) = followed::open(&path) else {
-                continue;
-            };
-            let id = Id::of(&metadata);
-            if self.files.contains_key(&id) || !old.print.has_head(&file).unwrap_or(false) {
-                continue;
-            }
-            let size = metadata.size();
-            let goes_on =
-                size >= old.offset && old.print.matches(&file, old.offset).unwrap_or(false);
-            let offset = match goes_on {
-                true => old.offset,
-                // Copied before we had read all: everything in it is read.
-                false if size < old.offset => size,
-                false => continue,
-            };
-            if self
-                .follow_from(id, &old.path, offset, old.skipping, group, &path, file)
-                .is_ok()
-            {
-                return true;
-            }
-        }
-        false
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a position and of a place"
-    )]
-    fn follow_from(
+    /// Follows a file from `offset` on as a piece of the log of that name.
+    pub(super) fn follow_from(
         &mut self,
-        id: Id,
-        label: &Path,
+        old: &Position,
         offset: u64,
-        skipping: bool,
         group: usize,
-        place: &Path,
-        file: File,
+        (place, file, id): (&Path, Content, Id),
     ) -> io::Result<()> {
         let position = Position {
             id,
-            path: label.to_owned(),
             offset,
             print: Print::take(&file, offset)?,
-            skipping,
+            ..old.clone()
         };
         self.follow(position, group, place, file);
         Ok(())
     }
 
-    fn follow(&mut self, position: Position, group: usize, place: &Path, file: File) {
+    pub(super) fn follow(&mut self, position: Position, group: usize, place: &Path, file: Content) {
         let Some(group) = self.groups.get(group) else {
             return;
         };
@@ -312,25 +276,7 @@ impl Tailer {
         self.files.insert(followed.id(), followed);
     }
 
-    /// Finds the files of the positions in the store.
-    fn restore(&mut self) {
-        for position in std::mem::take(&mut self.restored) {
-            let Some(group) = self.group_of(&position.path) else {
-                // Nobody asks for it any more.
-                self.touched.insert(position.id, None);
-                continue;
-            };
-            match find_restored(&position) {
-                Some((place, file)) => self.follow(position, group, &place, file),
-                None => {
-                    self.adopt_copy(&position, &position.path);
-                    self.touched.entry(position.id).or_insert(None);
-                }
-            }
-        }
-    }
-
-    fn group_of(&self, path: &Path) -> Option<usize> {
+    pub(super) fn group_of(&self, path: &Path) -> Option<usize> {
         self.groups.iter().position(|g| g.patterns.matches(path))
     }
 
@@ -376,8 +322,15 @@ impl Tailer {
         refused: &mut BTreeSet<PathBuf>,
     ) {
         let mut new = Vec::new();
+        let mut turned_away = Vec::new();
         for (id, file) in &mut self.files {
-            file.wanted = wanted.contains_key(id);
+            let was_wanted = std::mem::replace(&mut file.wanted, wanted.contains_key(id));
+            if was_wanted && !file.wanted && file.place == file.position.path {
+                turned_away.push(*id);
+            }
+        }
+        for id in turned_away {
+            self.turned_away(id);
         }
         for (id, (path, group, mtime)) in wanted {
             match self.files.get_mut(&id) {
@@ -399,6 +352,7 @@ impl Tailer {
                 self.refuse(path, &e.to_string(), refused);
             }
         }
+        self.mark_followed_up();
     }
 
     fn refuse(&self, path: PathBuf, why: &str, refused: &mut BTreeSet<PathBuf>) {
@@ -416,8 +370,11 @@ impl Tailer {
         if self.files.contains_key(&id) {
             return Ok(());
         }
-        if let Some(what) = followed::packed(&file)? {
-            return Err(io::Error::other(format!("compressed ({what})")));
+        if let Some(packing) = content::packing(&file)? {
+            return Err(io::Error::other(format!(
+                "packed with {}; `vigie import logs` takes it in",
+                packing.name()
+            )));
         }
         let copy = self
             .files
@@ -425,14 +382,13 @@ impl Tailer {
             .filter(|f| is_family(&f.place, path))
             .find_map(|f| {
                 let origin = f.origin_of(&file, metadata.size())?;
-                Some((f.position.path.clone(), f.position.skipping, origin))
+                Some((f.position.clone(), origin))
             });
+        let file = Content::of(file)?;
         match copy {
-            Some((label, skipping, Some(offset))) => {
-                self.follow_from(id, &label, offset, skipping, group, path, file)
-            }
+            Some((old, Some(offset))) => self.follow_from(&old, offset, group, (path, file, id)),
             // Not clear yet.
-            Some((_, _, None)) => Ok(()),
+            Some((_, None)) => Ok(()),
             None => {
                 let group_of = self.groups.get(group);
                 let first = group_of.is_some_and(|g| !self.met.contains(&g.name));
@@ -443,8 +399,12 @@ impl Tailer {
                     0
                 };
                 // In the middle of a file: at its next line, which the byte before may end.
-                let (offset, skipping) = (offset.saturating_sub(1), offset > 0);
-                self.follow_from(id, path, offset, skipping, group, path, file)
+                let position = Position {
+                    skipping: offset > 0,
+                    ..Position::unread(id, path)
+                };
+                let offset = offset.saturating_sub(1);
+                self.follow_from(&position, offset, group, (path, file, id))
             }
         }
     }
@@ -455,7 +415,7 @@ impl Tailer {
         let done: Vec<_> = self
             .files
             .iter()
-            .filter(|(_, f)| !f.wanted && quiet(f) && self.is_gone(f))
+            .filter(|(_, f)| quiet(f) && (f.file.is_packed() || !f.wanted && self.is_gone(f)))
             .map(|(id, _)| *id)
             .collect();
         for id in done {
@@ -507,52 +467,4 @@ impl Tailer {
             ..Batch::default()
         })
     }
-}
-
-/// The file of a position: under its name, or beside it under another.
-fn find_restored(position: &Position) -> Option<(PathBuf, File)> {
-    if let Ok((file, metadata)) = followed::open(&position.path)
-        && Id::of(&metadata) == position.id
-    {
-        // Even if something else stands in it now: then it was emptied.
-        return Some((position.path.clone(), file));
-    }
-    let same = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path);
-        metadata.is_ok_and(|m| Id::of(&m) == position.id && m.size() >= position.offset)
-    };
-    let place = siblings(&position.path).find(same)?;
-    let (file, _) = followed::open(&place).ok()?;
-    // The number may have gone to another file.
-    let matches = position.print.matches(&file, position.offset).ok()?;
-    matches.then_some((place, file))
-}
-
-/// The entries of the directory in which a file lies, itself among them.
-fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let dir = path.parent().map(std::fs::read_dir).and_then(Result::ok);
-    dir.into_iter()
-        .flatten()
-        .flatten()
-        .take(SIBLINGS_MAX)
-        .map(|e| e.path())
-}
-
-/// Whether the second may be what rotation made of the first: `app.log` → `app.log.1`,
-/// `app.log-20261121`, `app-20261121.log`. The same name counts too: editors replace files.
-fn is_family(first: &Path, second: &Path) -> bool {
-    if first == second {
-        return true;
-    }
-    let (Some(a), Some(b)) = (first.file_name(), second.file_name()) else {
-        return false;
-    };
-    let (a, b) = (a.as_encoded_bytes(), b.as_encoded_bytes());
-    let stem = memchr::memrchr(b'.', a).map_or(a, |dot| &a[..dot]);
-    let goes_on = |stem: &[u8]| {
-        !stem.is_empty()
-            && b.strip_prefix(stem)
-                .is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-' | b'_')))
-    };
-    first.parent() == second.parent() && a != b && (goes_on(a) || goes_on(stem))
 }

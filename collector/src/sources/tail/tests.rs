@@ -78,6 +78,43 @@ impl World {
         self.truncate(from);
     }
 
+    /// As gzip and zstd do it: the time stays that of the plain file.
+    fn pack(&self, name: &str, ending: &str) {
+        let text = fs::read(self.path(name)).unwrap();
+        let packed = match ending {
+            "gz" => {
+                let fast = flate2::Compression::fast();
+                let mut gz = flate2::write::GzEncoder::new(Vec::new(), fast);
+                gz.write_all(&text).unwrap();
+                gz.finish().unwrap()
+            }
+            _ => zstd::encode_all(text.as_slice(), 1).unwrap(),
+        };
+        let modified = fs::metadata(self.path(name)).unwrap().modified().unwrap();
+        let path = self.path(&format!("{name}.{ending}"));
+        fs::write(&path, packed).unwrap();
+        let times = fs::FileTimes::new().set_modified(modified);
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
+        fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// As logrotate does it: `app.log.1` becomes `app.log.2`, and so on.
+    fn shift(&self) {
+        for n in (1..100).rev() {
+            for ending in ["", ".gz", ".zst"] {
+                let old = format!("app.log.{n}{ending}");
+                if self.path(&old).exists() {
+                    self.rename(&old, &format!("app.log.{}{ending}", n + 1));
+                }
+            }
+        }
+    }
+
     fn truncate(&self, name: &str) {
         OpenOptions::new()
             .write(true)
@@ -307,6 +344,156 @@ fn rotated_while_we_were_away() {
     assert_eq!(w.files(), 1);
 }
 
+/// What rotation made of the log while we were away, one step after the other.
+#[test]
+fn rotated_and_packed_while_we_were_away() {
+    let steps: [(&str, fn(&World)); 6] = [
+        ("renamed, packed", |w| {
+            w.rename("app.log", "app.log.1");
+            w.pack("app.log.1", "gz");
+        }),
+        ("copied, packed", |w| {
+            w.copy_truncate("app.log", "app.log.1");
+            w.pack("app.log.1", "zst");
+        }),
+        ("twice, not packed", |w| {
+            w.rename("app.log", "app.log.1");
+            w.append("app.log", "between\n");
+            w.shift();
+            w.rename("app.log", "app.log.1");
+        }),
+        ("twice, the older one packed", |w| {
+            w.rename("app.log", "app.log.1");
+            w.append("app.log", "between\n");
+            w.pack("app.log.1", "zst");
+            w.shift();
+            w.rename("app.log", "app.log.1");
+        }),
+        ("twice, both packed, and copied", |w| {
+            w.copy_truncate("app.log", "app.log.1");
+            w.pack("app.log.1", "gz");
+            w.append("app.log", "between\n");
+            w.shift();
+            w.copy_truncate("app.log", "app.log.1");
+            w.pack("app.log.1", "gz");
+        }),
+        ("by the day", |w| {
+            w.rename("app.log", "app.log-20261120");
+            w.append("app.log", "between\n");
+            w.pack("app.log-20261120", "gz");
+            w.rename("app.log", "app.log-20261121");
+            w.pack("app.log-20261121", "gz");
+        }),
+    ];
+    for (what, rotate) in steps {
+        for commits in 0..4 {
+            let mut w = World::new("app.log");
+            // Older than all that we know, and read long ago.
+            w.append("app.log.1", "ancient\n");
+            w.pack("app.log.1", "gz");
+            w.append("app.log", "one\n");
+            w.poll();
+            w.stop();
+            w.append("app.log", "two\nlast");
+            w.append("app.log", "\n");
+            w.shift();
+            rotate(&w);
+            w.append("app.log", "new\n");
+            // The power goes in between.
+            w.poll_with(commits, false);
+            w.stop();
+            w.poll();
+            w.rest();
+            let between = what.starts_with("twice") || what.starts_with("by");
+            let mut expected = vec!["last", "new", "one", "two"];
+            if between {
+                expected.insert(0, "between");
+            }
+            w.lines.sort();
+            assert_eq!(w.lines, expected, "{what}, {commits} commits");
+            assert!(w.dropped("app.log").is_empty(), "{what}");
+            w.rest();
+            assert_eq!(w.files(), 1, "{what}: the pieces are done");
+            w.stop();
+            w.rest();
+            assert_eq!(w.lines, expected, "{what}: and stay so");
+        }
+    }
+}
+
+#[test]
+fn turned_away_twice_between_two_looks() {
+    let mut w = World::new("app.log");
+    w.append("app.log", "one\n");
+    w.poll();
+    w.append("app.log", "two\n");
+    w.rename("app.log", "app.log.1");
+    w.append("app.log", "three\n");
+    w.shift();
+    w.rename("app.log", "app.log.1");
+    w.append("app.log", "four\n");
+    w.poll();
+    w.lines.sort();
+    assert_eq!(w.lines, ["four", "one", "three", "two"]);
+}
+
+#[test]
+fn a_long_packed_piece_is_read_once_whenever_the_power_goes() {
+    let mut w = World::new("app.log");
+    let mut expected: Vec<_> = (0..200_000)
+        .map(|i| format!("line number {i:06}"))
+        .collect();
+    w.append("app.log", &(expected[..1000].join("\n") + "\n"));
+    w.poll();
+    w.stop();
+    w.append("app.log", &(expected[1000..].join("\n") + "\n"));
+    w.rename("app.log", "app.log.1");
+    w.pack("app.log.1", "gz");
+    w.append("app.log", "line number new\n");
+    expected.push("line number new".to_owned());
+    for commits in [0, 1, 0, 2, 1, usize::MAX] {
+        w.poll_with(commits, false);
+        w.stop();
+    }
+    w.lines.sort();
+    assert!(w.lines == expected, "{} lines", w.lines.len());
+}
+
+/// Bytes that are not what their beginning says, and more of them than anyone wants.
+#[test]
+fn a_packed_piece_may_be_damaged_or_a_bomb() {
+    let mut w = World::new("app.log");
+    w.append("app.log", "one\n");
+    w.poll();
+    w.stop();
+    let text: String = (0..50_000).map(|i| format!("line {i}\n")).collect();
+    w.append("app.log", &text);
+    w.rename("app.log", "app.log.1");
+    w.pack("app.log.1", "gz");
+    let packed = fs::read(w.path("app.log.1.gz")).unwrap();
+    fs::write(w.path("app.log.1.gz"), &packed[..packed.len() / 2]).unwrap();
+    w.append("app.log", "new\n");
+    w.rest();
+    assert!(w.lines.len() > 1000 && w.lines.len() < 50_000);
+    assert!(w.lines.contains(&"new".to_owned()));
+    assert_eq!(w.dropped("app.log"), [("damaged_archive".to_owned(), 1)]);
+    // 200 MiB without a line end from 200 kB.
+    w.stop();
+    w.append("app.log", "a piece that we were in the middle of");
+    w.poll();
+    w.stop();
+    w.lines.clear();
+    let bomb = std::iter::repeat_n(b'x', 200 << 20).collect::<Vec<_>>();
+    w.append("app.log", std::str::from_utf8(&bomb).unwrap());
+    w.rename("app.log", "app.log.1");
+    w.pack("app.log.1", "zst");
+    w.append("app.log", "newer\n");
+    w.rest();
+    let lens: Vec<_> = w.lines.iter().map(String::len).collect();
+    assert_eq!(w.lines.last().map(String::as_str), Some("newer"));
+    assert_eq!(lens, [LINE_LEN_MAX, 5], "one line, cut");
+}
+
 #[test]
 fn copied_and_truncated() {
     for pattern in ["app.log", "app.log*"] {
@@ -411,7 +598,10 @@ fn what_is_not_a_file_is_refused_and_said_so() {
     for (name, why) in [
         ("dir.log", "not followed: a directory, not a file"),
         ("fifo.log", "not followed: a FIFO, not a file"),
-        ("packed.log", "not followed: compressed (gzip)"),
+        (
+            "packed.log",
+            "not followed: packed with gzip; `vigie import logs` takes it in",
+        ),
     ] {
         assert_eq!(w.state(name), Some((SourceState::Failed, why.to_owned())));
     }
@@ -546,6 +736,7 @@ enum Op {
     },
     Rename,
     CopyTruncate,
+    Pack(bool),
     Truncate,
     Delete,
     Poll,
@@ -561,6 +752,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(lines, len, whole)| Op::Append { lines, len, whole }),
         2 => Just(Op::Rename),
         2 => Just(Op::CopyTruncate),
+        2 => any::<bool>().prop_map(Op::Pack),
         1 => Just(Op::Truncate),
         1 => Just(Op::Delete),
         4 => Just(Op::Poll),
@@ -575,26 +767,40 @@ struct Model {
     world: World,
     written: Vec<String>,
     open: Option<String>,
-    rotations: usize,
-    everything: bool,
+    /// Nobody looks, and what was read last was the log itself: whatever rotation does now, it is found.
+    anchored: bool,
 }
 
 impl Model {
     fn run(&mut self, op: &Op) {
+        let polls = |op: &Op| {
+            !matches!(
+                op,
+                Op::Append { .. } | Op::Rename | Op::CopyTruncate | Op::Pack(_)
+            )
+        };
+        if polls(op) {
+            self.anchored = false;
+        }
         match op {
             Op::Append { lines, len, whole } => self.write(*lines, *len, *whole),
             Op::Rename if self.exists() => {
                 self.end_line();
                 self.settle();
-                let to = self.next_name();
-                self.world.rename("app.log", &to);
+                self.world.shift();
+                self.world.rename("app.log", "app.log.1");
             }
             Op::CopyTruncate if self.exists() => {
                 // What copytruncate makes of an unfinished line is two pieces.
                 self.end_line();
                 self.settle();
-                let to = self.next_name();
-                self.world.copy_truncate("app.log", &to);
+                self.world.shift();
+                self.world.copy_truncate("app.log", "app.log.1");
+            }
+            Op::Pack(gz) if self.world.path("app.log.1").exists() => {
+                self.settle();
+                let ending = if *gz { "gz" } else { "zst" };
+                self.world.pack("app.log.1", ending);
             }
             // What nobody has read is lost by these, so all is read before.
             Op::Truncate if self.exists() => {
@@ -609,7 +815,12 @@ impl Model {
             }
             Op::Poll => self.world.poll(),
             Op::Rest => self.world.rest(),
-            Op::Stop => self.world.stop(),
+            Op::Stop => {
+                self.world.poll();
+                self.world.stop();
+                self.anchor();
+                return;
+            }
             Op::Die(commits) => {
                 self.world.poll_with(*commits, false);
                 self.world.stop();
@@ -618,20 +829,27 @@ impl Model {
         }
     }
 
-    /// Only the current name is followed: a file that is rotated twice while nobody looks is missed.
+    /// Without a place in the log that is known nothing tells what of its pieces was read.
     fn settle(&mut self) {
-        if !self.everything {
+        if !self.anchored {
             self.world.poll();
         }
     }
 
-    fn exists(&self) -> bool {
-        Path::exists(&self.world.path("app.log"))
+    /// Looks whether the log itself has a place in it.
+    fn anchor(&mut self) {
+        use std::os::unix::fs::MetadataExt;
+        let Ok(m) = fs::metadata(self.world.path("app.log")) else {
+            return;
+        };
+        let key = format!("{FILE_PREFIX}{:x}:{:x}", m.dev(), m.ino());
+        let position = self.world.positions.get(&key);
+        // `1 OFFSET …`
+        self.anchored = position.is_some_and(|p| !p.starts_with(b"1 0 "));
     }
 
-    fn next_name(&mut self) -> String {
-        self.rotations += 1;
-        format!("app.log.{}", self.rotations)
+    fn exists(&self) -> bool {
+        Path::exists(&self.world.path("app.log"))
     }
 
     fn end_line(&mut self) {
@@ -662,7 +880,7 @@ proptest! {
     fn every_line_once(ops in prop::collection::vec(op(), 1..40), everything: bool) {
         let pattern = if everything { "app.log*" } else { "app.log" };
         let world = World::new(pattern);
-        let mut model = Model { world, written: vec![], open: None, rotations: 0, everything };
+        let mut model = Model { world, written: vec![], open: None, anchored: false };
         for op in &ops {
             model.run(op);
         }

@@ -38,7 +38,6 @@ pub(super) fn run() -> Result<()> {
         exclude: Vec::new(),
         format: None,
         multiline: "auto".to_owned(),
-        encoding: "auto".to_owned(),
         zone: None,
         host: None,
         vhost: None,

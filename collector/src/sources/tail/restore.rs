@@ -1,0 +1,294 @@
+//! Where the files of the last run are now: under their names, renamed, copied or packed by rotation.
+//!
+//! A log that was rotated while nobody looked has its rest in a piece with another name, and whole
+//! pieces behind that one which were never seen. All of them are read, each line once: the piece we
+//! were in is known by its content, the younger ones by the numbers or dates in their names.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::content::Content;
+use super::followed::{self, Followed};
+use super::identity::{Id, Print};
+use super::position::{FILE_PREFIX, Position};
+use super::tailer::{FILES_MAX, Tailer};
+use crate::rotation;
+
+/// Entries of a directory that are looked at in search of a rotated file.
+const SIBLINGS_MAX: usize = 10_000;
+
+/// Where a piece stands in the row of its log: how often it was turned away, and when it was last
+/// written to, in ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    turn: i64,
+    written: i128,
+}
+
+/// The youngest piece that we know of each log.
+type Ranks = BTreeMap<PathBuf, Option<Rank>>;
+
+impl Tailer {
+    /// Finds the files of the positions in the store; whether there were any.
+    pub(super) fn restore(&mut self) -> bool {
+        let restored = std::mem::take(&mut self.restored);
+        let any = !restored.is_empty();
+        let mut ranks = Ranks::new();
+        for position in restored {
+            let Some(group) = self.group_of(&position.path) else {
+                // Nobody asks for it any more.
+                self.touched.insert(position.id, None);
+                continue;
+            };
+            let place = self.restore_one(&position, group);
+            if place.is_none() && position.offset > 0 {
+                let name = format!("{FILE_PREFIX}{}", position.path.display());
+                self.status.source(&name).drop_items("gone", 1);
+            }
+            // A file of which nothing was read says nothing of others if it is not found.
+            if !position.followed_up && (place.is_some() || position.offset > 0) {
+                let rank = place.as_deref().and_then(|p| Rank::of(&position.path, p));
+                let youngest = ranks.entry(position.path).or_insert(rank);
+                // One that was not found may be any: then it is not known what was read.
+                *youngest = youngest.zip(rank).map(|(a, b)| a.min(b));
+            }
+        }
+        for (path, rank) in ranks {
+            if let Some(rank) = rank {
+                self.follow_younger(&path, rank);
+            }
+        }
+        any
+    }
+
+    /// Follows what a position speaks of; where that lies now.
+    fn restore_one(&mut self, position: &Position, group: usize) -> Option<PathBuf> {
+        let mut known = false;
+        if let Some((place, content)) = find(position) {
+            if is_whole(position, &content) {
+                self.follow(position.clone(), group, &place, content);
+                return Some(place);
+            }
+            // Something else stands in it now: it was emptied, or its number was given away.
+            let anew = Position::unread(position.id, &position.path);
+            self.follow(anew, group, &place, content);
+            known = true;
+        }
+        let copy = self.adopt_copy(position, &position.path);
+        if !known {
+            self.touched.entry(position.id).or_insert(None);
+        }
+        copy
+    }
+
+    /// A file has lost its name. If it was turned away more than once since the last look, there are
+    /// pieces behind it that had the name meanwhile.
+    pub(super) fn turned_away(&mut self, id: Id) {
+        let Some(path) = self.files.get(&id).map(|f| f.position.path.clone()) else {
+            return;
+        };
+        let is_it = |p: &PathBuf| std::fs::metadata(p).is_ok_and(|m| Id::of(&m) == id);
+        let place = siblings(&path).filter(|p| is_family(&path, p)).find(is_it);
+        if let Some(rank) = place.and_then(|p| Rank::of(&path, &p)) {
+            self.follow_younger(&path, rank);
+        }
+    }
+
+    /// Looks beside `place` for a copy of what was read, packed or not, and follows that from where we
+    /// were; where it lies.
+    pub(super) fn adopt_copy(&mut self, old: &Position, place: &Path) -> Option<PathBuf> {
+        let group = self.group_of(&old.path)?;
+        // Nothing was read: any file would do.
+        if old.print.head_len == 0 {
+            return None;
+        }
+        let mut packed = Vec::new();
+        for path in siblings(place).filter(|p| is_family(place, p)) {
+            // What is being packed stands there twice: the plain one is whole.
+            match open(&path) {
+                Ok((content, id)) if content.is_packed() => packed.push((path, content, id)),
+                Ok((content, id)) => {
+                    if self.adopt(old, group, (&path, content, id)) {
+                        return Some(path);
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        let found = packed
+            .into_iter()
+            .map(|(path, content, id)| (self.adopt(old, group, (&path, content, id)), path))
+            .find(|(adopted, _)| *adopted)?;
+        Some(found.1)
+    }
+
+    /// Follows a file from where we were if it is a copy of what was read.
+    fn adopt(&mut self, old: &Position, group: usize, file: (&Path, Content, Id)) -> bool {
+        let (_, content, id) = &file;
+        if !old.print.has_head(content).unwrap_or(false) {
+            return false;
+        }
+        if let Some(known) = self.files.get(id) {
+            return known.position.path == old.path;
+        }
+        let size = content.metadata().map_or(0, |m| m.size());
+        let offset = if is_whole(old, content) {
+            old.offset
+        } else if !content.is_packed() && size < old.offset {
+            // Copied before we had read all: everything in it is read.
+            size
+        } else {
+            return false;
+        };
+        self.follow_from(old, offset, group, file).is_ok()
+    }
+
+    /// Follows the pieces of a log that were turned away after the one we were in: all in them is new.
+    /// Names and times must both say so, for some number their pieces the other way round, and packing
+    /// may change a time.
+    pub(super) fn follow_younger(&mut self, path: &Path, known: Rank) {
+        let Some(group) = self.group_of(path) else {
+            return;
+        };
+        let mut pieces: Vec<_> = siblings(path)
+            .filter_map(|piece| Some((Rank::of(path, &piece)?, piece)))
+            .filter(|(r, _)| (1..known.turn).contains(&r.turn) && r.written >= known.written)
+            .map(|(rank, piece)| (rank.turn, piece))
+            .collect();
+        // `app.log.1` comes before an `app.log.1.gz` that is not whole yet.
+        pieces.sort();
+        pieces.dedup_by_key(|(turn, _)| *turn);
+        for (_, piece) in pieces {
+            if let Err(e) = self.follow_piece(path, group, &piece) {
+                let source = self
+                    .status
+                    .source(&format!("{FILE_PREFIX}{}", path.display()));
+                source.drop_items("unread_piece", 1);
+                tracing::warn!(file = %piece.display(), "was rotated while vigie was stopped, not read: {e}");
+            }
+        }
+        // From now on each of them has a position, and later pieces are those of the present file.
+        for file in self.files.values_mut() {
+            if file.position.path == path && file.place != path {
+                file.position.followed_up = true;
+                self.touched
+                    .insert(file.position.id, Some(file.position.encode()));
+            }
+        }
+    }
+
+    /// Where another file has the name of a log now and is followed, later pieces are that one's.
+    pub(super) fn mark_followed_up(&mut self) {
+        let named = |(id, f): (&Id, &Followed)| {
+            (f.wanted && f.place == f.position.path).then(|| (f.place.clone(), *id))
+        };
+        let now: BTreeMap<PathBuf, Id> = self.files.iter().filter_map(named).collect();
+        for (id, file) in &mut self.files {
+            let position = &mut file.position;
+            if !position.followed_up && now.get(&position.path).is_some_and(|n| n != id) {
+                position.followed_up = true;
+                self.touched.insert(*id, Some(position.encode()));
+            }
+        }
+    }
+
+    fn follow_piece(&mut self, path: &Path, group: usize, piece: &Path) -> io::Result<()> {
+        let (content, id) = open(piece)?;
+        if self.files.contains_key(&id) {
+            return Ok(());
+        }
+        if self.files.len() >= FILES_MAX {
+            return Err(io::Error::other(format!(
+                "{FILES_MAX} files are followed already"
+            )));
+        }
+        let mut position = Position::unread(id, path);
+        // It is finished, so it may be known by what we have not read yet.
+        position.print = Print::take(&content, 0)?;
+        position.print.grow(&content, u64::MAX)?;
+        self.follow(position, group, piece, content);
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<(Content, Id)> {
+    let (file, metadata) = followed::open(path)?;
+    Ok((Content::of(file)?, Id::of(&metadata)))
+}
+
+/// Whether a file still has what was read of it.
+fn is_whole(position: &Position, content: &Content) -> bool {
+    let long = content.is_packed()
+        || content
+            .metadata()
+            .is_ok_and(|m| m.size() >= position.offset);
+    long && position
+        .print
+        .matches(content, position.offset)
+        .unwrap_or(false)
+}
+
+impl Rank {
+    /// Of a piece of the log; `None` if it is none.
+    fn of(log: &Path, piece: &Path) -> Option<Self> {
+        let (base, turn) = rotation::base(piece);
+        let metadata = std::fs::metadata(piece).ok().filter(|_| base == log)?;
+        let second = i128::from(metadata.mtime()) * 1_000_000_000;
+        Some(Self {
+            turn,
+            written: second + i128::from(metadata.mtime_nsec()),
+        })
+    }
+}
+
+/// The file of a position by its number: under its name, or beside it under another.
+fn find(position: &Position) -> Option<(PathBuf, Content)> {
+    if let Ok((content, id)) = open(&position.path)
+        && id == position.id
+    {
+        return Some((position.path.clone(), content));
+    }
+    // Of a file of which nothing was read only the name tells, and numbers are given again: it must have
+    // been the log itself when we stopped.
+    let told = |path: &Path| {
+        position.print.head_len > 0 || !position.followed_up && is_family(&position.path, path)
+    };
+    let same = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|m| Id::of(&m) == position.id) && told(path)
+    };
+    let place = siblings(&position.path).find(same)?;
+    let (content, _) = open(&place).ok()?;
+    // The number may have gone to another file.
+    is_whole(position, &content).then_some((place, content))
+}
+
+/// The entries of the directory in which a file lies, itself among them.
+fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let dir = path.parent().map(std::fs::read_dir).and_then(Result::ok);
+    dir.into_iter()
+        .flatten()
+        .flatten()
+        .take(SIBLINGS_MAX)
+        .map(|e| e.path())
+}
+
+/// Whether the second may be what rotation made of the first: `app.log` → `app.log.1`,
+/// `app.log-20261121`, `app-20261121.log`. The same name counts too: editors replace files.
+pub(super) fn is_family(first: &Path, second: &Path) -> bool {
+    if first == second {
+        return true;
+    }
+    let (Some(a), Some(b)) = (first.file_name(), second.file_name()) else {
+        return false;
+    };
+    let (a, b) = (a.as_encoded_bytes(), b.as_encoded_bytes());
+    let stem = memchr::memrchr(b'.', a).map_or(a, |dot| &a[..dot]);
+    let goes_on = |stem: &[u8]| {
+        !stem.is_empty()
+            && b.strip_prefix(stem)
+                .is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-' | b'_')))
+    };
+    first.parent() == second.parent() && a != b && (goes_on(a) || goes_on(stem))
+}
