@@ -13,6 +13,9 @@ use crate::{Group, Grouped, ScanStats, Step};
 /// Why a count is not whole.
 pub(crate) const TOO_MANY_GROUPS: &str = "more groups than the limit: the rest was not kept apart";
 
+/// Longer values are cut: a key is for counting, not for keeping.
+pub const GROUP_VALUE_MAX: usize = 4096;
+
 /// Counts events by group as they come.
 #[derive(Debug)]
 pub struct Groups<'a> {
@@ -61,6 +64,12 @@ impl<'a> Groups<'a> {
             counts: Vec::new(),
             rest: 0,
         }
+    }
+
+    /// Nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.rest == 0
     }
 
     /// Counts one more.
@@ -135,13 +144,11 @@ impl<'a> Groups<'a> {
 
 /// Appends a value to a key so that no two lists of values give the same bytes.
 pub(crate) fn push_value(key: &mut Vec<u8>, value: Option<&[u8]>) {
-    /// Longer values are cut: a key is for counting, not for keeping.
-    const MAX_VALUE: usize = 4096;
     let Some(value) = value else {
         key.extend_from_slice(&u32::MAX.to_le_bytes());
         return;
     };
-    let value = &value[..value.len().min(MAX_VALUE)];
+    let value = &value[..value.len().min(GROUP_VALUE_MAX)];
     let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
     key.extend_from_slice(&len.to_le_bytes());
     key.extend_from_slice(value);

@@ -32,7 +32,7 @@ pub use eval::{Subject, message};
 pub use extract::{Capture, Extracted};
 pub use field::{FieldKind, FieldName, LevelSet, known_fields};
 pub use filter::{Cidr, Compare, Exact, Filter, Number, Test};
-pub use groups::Groups;
+pub use groups::{GROUP_VALUE_MAX, Groups};
 pub use memory::Memory;
 pub use parse::{
     MAX_CONDITIONS, MAX_DEPTH, MAX_NEEDLE_LEN, MAX_QUERY_LEN, MAX_REGEX_LEN, MAX_REGEX_SIZE,

@@ -139,10 +139,13 @@ fn read8(bytes: &[u8]) -> u64 {
 }
 
 /// Whether two texts of one length are equal: most are short, and a call costs more than they do.
-fn same(a: &[u8], b: &[u8]) -> bool {
+#[inline]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     let n = a.len();
+    let eight = |at: usize| read8(&a[at..]) == read8(&b[at..]);
     match n {
-        8..=16 => (read8(a) == read8(b)) & (read8(&a[n - 8..]) == read8(&b[n - 8..])),
+        8..=16 => eight(0) & eight(n - 8),
+        17..=32 => eight(0) & eight(8) & eight(n - 16) & eight(n - 8),
         0..8 => a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0,
         _ => a == b,
     }

@@ -4,22 +4,23 @@
 //! Segment 1 holds times, segment 2 severities, origins and template codes. The parts of columns
 //! follow: small ones share a segment, strings apart from codes, so that a search reads no codes.
 //!
-//! A column's strings are the number of their bytes, their lengths as planes, then the bytes. Its
-//! codes are planes: below the number of strings the place of a string, above it a number less the
-//! smallest one.
+//! A column's strings are the number of their bytes, their lengths as planes, then the bytes, or what
+//! `packed.rs` makes of them. Its codes are planes: below the number of strings the place of a string,
+//! above it a number less the smallest one.
 
 use foldhash::HashSet;
 
 use super::codec::{Packer, put_bytes, put_deltas, put_planes, put_runs, put_uint};
 use super::column::{Column, NUMBER, Strings, append_number};
+use super::packed;
 use super::patterns::Derived;
 use super::rebuild::StreamName;
 use super::table::{Table, write_origin};
 use super::words::{self, Pairs};
 
 /// Raised when the bytes of blocks change.
-pub(super) const BLOCK_VERSION: u8 = 3;
-/// Blocks of this version are read as well: they have no pairs of bytes.
+pub(super) const BLOCK_VERSION: u8 = 4;
+/// Blocks from this version on are read as well: 2 has no pairs of bytes, 3 no packed strings.
 pub(super) const BLOCK_VERSION_OLD: u8 = 2;
 /// A block has fewer segments than this; a segment's row is `block * SEGMENTS_MAX + number`.
 pub(super) const SEGMENTS_MAX: i64 = 4096;
@@ -85,6 +86,8 @@ pub(super) struct Layout {
     pub strings: u32,
     /// How the values are written.
     pub form: Form,
+    /// The strings are packed. Since version 4.
+    pub packed: bool,
     /// Added to codes above the strings.
     pub base: u32,
     /// Above the largest number that is none of the strings; 0 without numbers.
@@ -98,7 +101,7 @@ pub(super) struct Layout {
 struct Segments {
     packer: Packer,
     done: Vec<Vec<u8>>,
-    shared: [(usize, Vec<u8>); 2],
+    shared: [(usize, Vec<u8>); 3],
 }
 
 impl Segments {
@@ -145,6 +148,10 @@ impl Segments {
 
 const STRINGS: usize = 0;
 const CODES: usize = 1;
+/// Packed strings are other bytes than text, and one table of zstd does not suit both.
+const PACKED: usize = 2;
+/// Set in the byte of the form where strings are packed.
+const PACKED_BIT: u8 = 4;
 
 /// Seals a table that is not empty. `key` is that of the word filters.
 pub(super) fn seal(table: &Table, key: u64, place: &StreamName) -> Sealed {
@@ -166,6 +173,7 @@ pub(super) fn seal(table: &Table, key: u64, place: &StreamName) -> Sealed {
     let pairs: Vec<Option<Pairs>> = columns().map(|c| Pairs::of(&c.strings)).collect();
     segments.flush(STRINGS);
     segments.flush(CODES);
+    segments.flush(PACKED);
     segments.done[0] = segments.packer.pack(&head(table, &layouts, &pairs));
     let filter = words::filter(table, key, place, |index| {
         few.get(index).is_some_and(Option::is_some)
@@ -268,12 +276,28 @@ fn head(table: &Table, layouts: &[Layout], pairs: &[Option<Pairs>]) -> Vec<u8> {
 }
 
 impl Layout {
+    /// Lays the strings down.
+    fn put_strings<'a>(
+        &mut self,
+        strings: impl Iterator<Item = &'a [u8]> + Clone,
+        segments: &mut Segments,
+    ) {
+        self.strings_at = match packed::pack(strings.clone()) {
+            Some(part) => {
+                self.packed = true;
+                segments.part(PACKED, &part)
+            }
+            None => segments.part(STRINGS, &strings_part(strings)),
+        };
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
-        out.push(match self.form {
+        let form = match self.form {
             Form::Codes => 0,
             Form::Plain => 1,
             Form::Fresh => 2,
-        });
+        };
+        out.push(form | if self.packed { PACKED_BIT } else { 0 });
         let numbers = [self.values, self.strings, self.base, self.top];
         let places = [self.strings_at, self.codes_at];
         let places = places.iter().flat_map(|p| [p.segment, p.offset]);
@@ -284,8 +308,10 @@ impl Layout {
     }
 
     pub(super) fn read(bytes: &mut super::codec::Bytes<'_>) -> Option<Self> {
+        let form = bytes.byte()?;
         Some(Self {
-            form: match bytes.byte()? {
+            packed: form & PACKED_BIT != 0,
+            form: match form & !PACKED_BIT {
                 0 => Form::Codes,
                 1 => Form::Plain,
                 2 => Form::Fresh,
@@ -328,12 +354,12 @@ fn lay_down(column: &Column, numbers: Option<&[u32]>, segments: &mut Segments) -
         layout.form = Form::Plain;
         layout.strings = layout.values;
         let in_order = column.codes.iter().map(|&c| column.strings.get(c as usize));
-        layout.strings_at = segments.part(STRINGS, &strings_part(in_order));
+        layout.put_strings(in_order, segments);
         return layout;
     }
     layout.strings = count(distinct);
     if distinct > 0 {
-        layout.strings_at = segments.part(STRINGS, &strings_part(column.strings.iter()));
+        layout.put_strings(column.strings.iter(), segments);
     }
     let numbers = column.codes.iter().filter(|c| *c & NUMBER != 0);
     let numbers = numbers.map(|c| c & !NUMBER);

@@ -259,13 +259,22 @@ fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<()
             }
         }
         let data = block.column(number)?;
-        let strings = match column.kind {
+        // Without an escape quoted values are as they stand in the line.
+        let kind = match column.kind {
+            Kind::Quoted | Kind::Json | Kind::SdParam
+                if memchr::memchr(b'\\', &data.strings.bytes).is_none() =>
+            {
+                Kind::Plain
+            }
+            kind => kind,
+        };
+        let strings = match kind {
             Kind::Plain => values.extend(&data.strings),
             _ => vec![UNKNOWN; data.strings.len()],
         };
         cursors.push(Cursor {
             column: data,
-            kind: column.kind,
+            kind,
             next: 0,
             strings,
             numbers: HashMap::default(),

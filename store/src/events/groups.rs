@@ -62,8 +62,7 @@ pub(super) fn run(
             }
         }
     }
-    tally.flush(&mut groups);
-    Ok(groups.finish(run.stats))
+    Ok(tally.finish(groups, run.stats))
 }
 
 fn line_by_line(

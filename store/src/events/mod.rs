@@ -5,6 +5,7 @@
 //! writes what came to it as one journal row. A full block is sealed: columns become compressed
 //! segments, words a filter, and the journal rows go, all in the same transaction.
 
+mod ahead;
 mod codec;
 mod column;
 mod compact;
@@ -19,6 +20,7 @@ mod hash;
 mod ingest;
 mod keep;
 mod open;
+mod packed;
 mod patterns;
 mod rebuild;
 mod repair;

@@ -18,7 +18,7 @@ use super::select::{Selection, select};
 use super::summary::{self, Summary};
 use super::table::severity_of;
 use super::view::Snapshot;
-use super::{FILTER_CHUNKS_MAX, Fault, words};
+use super::{FILTER_CHUNKS_MAX, Fault, ahead, words};
 
 /// Columns of all blocks that are open at a time; above, those of blocks that wait are forgotten.
 const MEMORY_MAX: usize = 64 << 20;
@@ -183,6 +183,8 @@ pub(super) struct Run<'c, 'q> {
     pub stats: ScanStats,
     pub pool: Vec<Event>,
     stopped: bool,
+    /// Blocks of the file that were opened.
+    opened: usize,
     /// Of the word filters.
     key: u64,
 }
@@ -217,6 +219,7 @@ impl<'c, 'q> Run<'c, 'q> {
             },
             pool: Vec::new(),
             stopped: false,
+            opened: 0,
             key: super::key(conn)?.unwrap_or(0),
         })
     }
@@ -391,6 +394,10 @@ impl<'c, 'q> Run<'c, 'q> {
             } => {
                 if !self.words_allow(id, filter_rows)? {
                     return Ok(None);
+                }
+                self.opened += 1;
+                if self.opened == ahead::BLOCKS_MIN {
+                    ahead::ask(self.conn);
                 }
                 let segments = Stored {
                     conn: self.conn,

@@ -14,6 +14,7 @@ use super::column::{Column, NUMBER, Strings};
 use super::encode::{
     ABSOLUTE, BLOCK_VERSION, BLOCK_VERSION_OLD, Form, Layout, Place, RELATIVE, SEGMENTS_MAX,
 };
+use super::packed;
 use super::rebuild::{Block, StreamName};
 use super::table::{Codes, ColumnName, ROWS_MAX, TEMPLATES_MAX, Table, read_origin};
 use super::template::{ANONYMOUS, NAMED_MAX, Template};
@@ -216,7 +217,12 @@ impl<S: Segments> SealedBlock<S> {
             n => {
                 let raw = self.part(layout.strings_at)?;
                 let part = raw.get(layout.strings_at.offset as usize..);
-                read_strings(part.unwrap_or_default(), n as usize).ok_or(Fault::Damaged)?
+                let read = if layout.packed {
+                    read_packed
+                } else {
+                    read_strings
+                };
+                read(part.unwrap_or_default(), n as usize).ok_or(Fault::Damaged)?
             }
         };
         let codes = if layout.form == Form::Plain {
@@ -325,8 +331,14 @@ impl<S: Segments> Block for SealedBlock<S> {
         }
         let raw = self.part(layout.strings_at)?;
         let part = raw.get(layout.strings_at.offset as usize..);
-        let (_, bytes) = split_strings(part.unwrap_or_default(), layout.strings as usize)
-            .ok_or(Fault::Damaged)?;
+        let (part, n) = (part.unwrap_or_default(), layout.strings as usize);
+        let unpacked;
+        let bytes = if layout.packed {
+            unpacked = read_packed(part, n).ok_or(Fault::Damaged)?.bytes;
+            &unpacked
+        } else {
+            split_strings(part, n).ok_or(Fault::Damaged)?.1
+        };
         if !fold {
             return Ok(text.find(bytes).is_none());
         }
@@ -431,9 +443,16 @@ fn read_recvs(mut bytes: Bytes<'_>, times: &[i64]) -> Option<Vec<i64>> {
     Some(recvs)
 }
 
+/// A column has no more strings: one for each row, and numbers that are few.
+const STRINGS_MAX: usize = ROWS_MAX + 256;
+
+fn read_packed(part: &[u8], n: usize) -> Option<Strings> {
+    (n <= STRINGS_MAX).then(|| packed::unpack(part, n))?
+}
+
 /// The lengths of a part's `n` strings, and their bytes.
 fn split_strings(part: &[u8], n: usize) -> Option<(Bytes<'_>, &[u8])> {
-    if n > ROWS_MAX + 256 {
+    if n > STRINGS_MAX {
         return None;
     }
     let mut bytes = Bytes(part);

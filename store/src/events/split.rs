@@ -79,13 +79,14 @@ impl Masks {
         let mut padded = [0; WINDOW];
         padded[..window.len()].copy_from_slice(window);
         // Arithmetic on all bytes alike, which the compiler does for sixteen at a time.
-        let classes = padded.map(|b| {
+        let mut classes = [0; WINDOW];
+        for (class, &b) in classes.iter_mut().zip(&padded) {
             let digit = b.wrapping_sub(b'0') < 10;
             let letter = (b | 0x20).wrapping_sub(b'a') < 26;
             let sign = (b == b'_') | (b == b'.') | (b == b'-');
             let marker = b.wrapping_sub(VARIABLE) <= MILLIS - VARIABLE;
-            u8::from(digit | letter | sign) | u8::from(digit) << 1 | u8::from(marker) << 2
-        });
+            *class = u8::from(digit | letter | sign) | u8::from(digit) << 1 | u8::from(marker) << 2;
+        }
         let mut masks = Self::default();
         let words = classes.as_chunks::<8>().0.iter();
         for (shift, word) in (0..).step_by(8).zip(words) {

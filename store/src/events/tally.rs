@@ -1,9 +1,10 @@
 //! Counts by value over many blocks, before they become groups: values lie in one buffer, and those
 //! of a block are looked for together, so that the memory answers them all at once.
 
-use vigie_query::log::Groups;
+use vigie_query::log::{GROUP_VALUE_MAX, Groups};
+use vigie_query::{Group, Grouped, ScanStats};
 
-use super::column::Strings;
+use super::column::{Strings, same};
 use super::hash::hash;
 
 /// No value, in a slot.
@@ -107,7 +108,9 @@ impl Tally {
         let (start, end) = sought.known;
         if sought.slot != EMPTY
             && (sought.slot ^ h) >> 32 == 0
-            && self.values.bytes.get(start as usize..end as usize) == Some(value)
+            && let Some(known) = self.values.bytes.get(start as usize..end as usize)
+            && known.len() == value.len()
+            && same(known, value)
         {
             self.counts[index_of(sought.slot)] += n;
             return true;
@@ -149,6 +152,27 @@ impl Tally {
         }
     }
 
+    /// The groups of all that was counted, here or in `groups`.
+    pub(super) fn finish(mut self, mut groups: Groups<'_>, stats: ScanStats) -> Grouped {
+        let short = |value: &[u8]| value.len() <= GROUP_VALUE_MAX;
+        if !groups.is_empty() || !self.values.iter().all(short) {
+            self.flush(&mut groups);
+            return groups.finish(stats);
+        }
+        // Each value is here once: there is nothing to be looked for.
+        let counted = self.values.iter().zip(&self.counts);
+        let group = |(value, count): (&[u8], &u64)| Group {
+            key: vec![Some(value.to_vec())],
+            count: *count,
+            steps: Vec::new(),
+        };
+        Grouped {
+            groups: counted.map(group).collect(),
+            rest: 0,
+            stats,
+        }
+    }
+
     /// Hands all counts over; no value is taken any more, for the groups are as many as may be.
     pub(super) fn flush(&mut self, groups: &mut Groups<'_>) {
         for (value, n) in self.values.iter().zip(self.counts.drain(..)) {
@@ -165,7 +189,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use vigie_query::ScanStats;
     use vigie_query::log::FieldName;
 
     use super::*;
@@ -185,8 +208,7 @@ mod tests {
                 }
                 tally.add(part.iter().map(|(v, n)| (v.as_bytes(), *n)), &mut groups);
             }
-            tally.flush(&mut groups);
-            let found = groups.finish(ScanStats::default());
+            let found = tally.finish(groups, ScanStats::default());
             let total: u64 = found.groups.iter().map(|g| g.count).sum();
             prop_assert_eq!(total + found.rest, expected.values().sum::<u64>());
             prop_assert_eq!(found.groups.len(), expected.len().min(max));

@@ -19,8 +19,10 @@ use questions::{Answer, Question};
 
 /// Lines of each kind, unless `--lines` says otherwise.
 const LINES: usize = 5_000_000;
-/// A commit about every so many bytes of lines.
+/// A commit about every so many bytes of lines, as the daemon's writer does…
 const COMMIT_BYTES: usize = 1 << 20;
+/// … which gets batches of about this size, as large as what is read of a file at a time.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// Milliseconds of processor time of this thread.
 fn cpu_ms() -> f64 {
@@ -42,7 +44,9 @@ struct Engine {
 /// Fills stores and asks them.
 pub(super) fn run() -> Result<()> {
     let lines = super::option("--lines")?.unwrap_or(LINES);
-    for kind in [Kind::Access, Kind::Syslog] {
+    let only = super::option::<String>("--only")?;
+    let wanted = |kind: &Kind| only.as_ref().is_none_or(|name| name == kind.name());
+    for kind in [Kind::Access, Kind::Syslog].into_iter().filter(wanted) {
         let dir = tempfile::tempdir()?;
         let corpus = Corpus::write(&dir.path().join("lines.log"), kind, lines)?;
         println!(
@@ -50,7 +54,10 @@ pub(super) fn run() -> Result<()> {
             kind.name(),
             megabytes(corpus.bytes)
         );
-        let questions = questions::of(kind);
+        let mut questions = questions::of(kind);
+        if let Some(part) = super::option::<String>("--ask")? {
+            questions.retain(|q| q.name.contains(&part));
+        }
         let mut engines = vec![vigie(&dir.path().join("vigie"), &corpus, &questions)?];
         for peer in peers::PEERS {
             let engine = super::option::<String>("--without")?
@@ -102,12 +109,15 @@ fn ingest(dir: &Path, corpus: &Corpus) -> Result<(f64, u64)> {
     let (mut parse_ms, mut store_ms, mut longest_ms) = (0.0, 0.0, 0f64);
     let wall = Instant::now();
     let mut read = cpu_ms();
-    corpus.chunks(COMMIT_BYTES, |chunk| {
+    let mut pending = 0;
+    corpus.chunks(BATCH_BYTES, |chunk| {
         let start = (Instant::now(), read);
         let mut batch = Batch::default();
         let mut cx = Context::new(now, jiff::tz::TimeZone::UTC);
-        for line in chunk.split_inclusive(|&b| b == b'\n') {
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', chunk) {
+            let line = &chunk[from..end];
+            from = end + 1;
             record.clear();
             anyhow::ensure!(format.parse(&mut cx, line, &mut record), "format");
             batch
@@ -117,13 +127,19 @@ fn ingest(dir: &Path, corpus: &Corpus) -> Result<(f64, u64)> {
         now = record.time.unwrap_or(now);
         let parsed = cpu_ms();
         writer.apply(batch);
-        writer.commit(now)?;
+        pending += chunk.len();
+        if pending >= COMMIT_BYTES {
+            writer.commit(now)?;
+            pending = 0;
+        }
         read = cpu_ms();
         parse_ms += parsed - start.1;
         store_ms += read - parsed;
         longest_ms = longest_ms.max(start.0.elapsed().as_secs_f64() * 1e3);
         Ok(())
     })?;
+    writer.commit(now)?;
+    store_ms += cpu_ms() - read;
     let peak = resident_peak()?.saturating_sub(resident);
     let path = writer.path().to_owned();
     drop(writer);
