@@ -22,7 +22,10 @@ fn options(series_mib: u64, archives: &[&str]) -> Options {
         budget_bytes: (series_mib + 48) << 20,
         series_bytes: series_mib << 20,
         retention: Retention {
-            rules: vec![("*".parse().unwrap(), Archives::parse(archives).unwrap())],
+            rules: vec![(
+                "*".parse().expect("it is a pattern"),
+                Archives::parse(archives).expect("they are archives"),
+            )],
         },
         synchronous: Synchronous::Normal,
         ..Options::default()
@@ -43,7 +46,7 @@ fn commit(writer: &mut Writer, rows: Vec<SampleRow>, now_ms: i64) {
         samples: SampleBatch { rows },
         ..Batch::default()
     });
-    writer.commit(Timestamp(now_ms)).unwrap();
+    writer.commit(Timestamp(now_ms)).expect("the disk has room");
 }
 
 fn row(series: SeriesId, time_ms: i64, value: f64) -> SampleRow {
