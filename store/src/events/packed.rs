@@ -223,9 +223,7 @@ fn between<'a>(text: &'a [u8], before: &[u8], behind: &[u8]) -> Option<&'a [u8]>
 /// Strings as what they are; `None` if they are just text.
 pub(super) fn pack<'a>(strings: impl Iterator<Item = &'a [u8]> + Clone) -> Option<Vec<u8>> {
     let sample: Vec<&[u8]> = strings.clone().take(SAMPLE).collect();
-    if strings.clone().nth(STRINGS_MIN - 1).is_none() {
-        return None;
-    }
+    strings.clone().nth(STRINGS_MIN - 1)?;
     let (mut before, mut behind): (&[u8], &[u8]) = (&[], &[]);
     let shape = Shape::of(&sample).or_else(|| {
         (before, behind) = affixes(&sample);

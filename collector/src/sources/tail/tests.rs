@@ -347,7 +347,9 @@ fn rotated_while_we_were_away() {
 /// What rotation made of the log while we were away, one step after the other.
 #[test]
 fn rotated_and_packed_while_we_were_away() {
-    let steps: [(&str, fn(&World)); 6] = [
+    /// What happens in a world while nobody looks.
+    type Step = fn(&World);
+    let steps: [(&str, Step); 6] = [
         ("renamed, packed", |w| {
             w.rename("app.log", "app.log.1");
             w.pack("app.log.1", "gz");
@@ -819,7 +821,6 @@ impl Model {
                 self.world.poll();
                 self.world.stop();
                 self.anchor();
-                return;
             }
             Op::Die(commits) => {
                 self.world.poll_with(*commits, false);

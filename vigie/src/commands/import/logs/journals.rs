@@ -23,8 +23,10 @@ pub(super) fn take(
 ) -> Result<Accounts> {
     let mut accounts = Vec::with_capacity(files.len());
     for path in files {
-        let mut account = Account::default();
-        account.lines = JournalFile::open(path).map_or(0, |j| j.header().entries);
+        let mut account = Account {
+            lines: JournalFile::open(path).map_or(0, |j| j.header().entries),
+            ..Account::default()
+        };
         take_one(cx, host, path, writer, &mut account)?;
         account.known = account.lines.saturating_sub(account.taken);
         account.formats.insert("journal", account.lines);
