@@ -206,14 +206,19 @@ struct Connection {
 
 impl Connection {
     /// Agrees on TLS first.
-    async fn secure(self, acceptor: TlsAcceptor, stream: TcpStream) -> Result<End, Ended> {
+    async fn secure(mut self, acceptor: TlsAcceptor, stream: TcpStream) -> Result<End, Ended> {
         let shutdown = self.outlet.shutdown.clone();
         let agreed = tokio::select! {
             agreed = timeout(HANDSHAKE, acceptor.accept(stream)) => agreed,
             () = shutdown.cancelled() => return Ok(End::Closed),
         };
         let why = match agreed {
-            Ok(Ok(stream)) => return self.run(stream).await,
+            Ok(Ok(mut stream)) => {
+                // What came together with the end of the handshake is decrypted already: the socket
+                // would not tell of it.
+                self.read(&mut stream).await?;
+                return self.run(stream).await;
+            }
             Ok(Err(e)) => e.to_string(),
             Err(_) => format!("no TLS within {} s", HANDSHAKE.as_secs()),
         };

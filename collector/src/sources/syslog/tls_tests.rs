@@ -1,12 +1,13 @@
 //! TLS with real certificates, made for the test, and a real client.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -55,8 +56,8 @@ impl Authority {
         }
     }
 
-    /// A connection to a listener, with a client's certificate or without one.
-    async fn connect(&self, l: &Listening, client: Option<&str>) -> TlsStream<TcpStream> {
+    /// What a client needs, with a certificate of its own or without one.
+    fn client(&self, client: Option<&str>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate(&self.path("ca.pem"))).unwrap();
         let config =
@@ -64,7 +65,7 @@ impl Authority {
                 .with_safe_default_protocol_versions()
                 .unwrap()
                 .with_root_certificates(roots);
-        let config = match client {
+        Arc::new(match client {
             Some(name) => {
                 let chain = vec![certificate(&self.path(&format!("{name}.pem")))];
                 let key = self.path(&format!("{name}.key"));
@@ -72,10 +73,14 @@ impl Authority {
                 config.with_client_auth_cert(chain, key).unwrap()
             }
             None => config.with_no_client_auth(),
-        };
+        })
+    }
+
+    /// A connection to a listener, with a client's certificate or without one.
+    async fn connect(&self, l: &Listening, client: Option<&str>) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(l.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let connector = TlsConnector::from(Arc::new(config));
+        let connector = TlsConnector::from(self.client(client));
         connector.connect(name, stream).await.unwrap()
     }
 }
@@ -113,6 +118,37 @@ async fn lines_come_through_tls_in_pieces_of_any_size() {
     sent.await.unwrap();
     assert_eq!(lines[0], b"<13>three");
     assert_eq!(l.stop().await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_line_in_one_piece_with_the_end_of_the_handshake_is_taken() {
+    let authority = Authority::new();
+    let mut l = listening(authority.server());
+    let mut stream = TcpStream::connect(l.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = ClientConnection::new(authority.client(None), name).unwrap();
+    let mut piece = Vec::new();
+    while tls.is_handshaking() {
+        while tls.wants_write() {
+            tls.write_tls(&mut piece).unwrap();
+        }
+        stream.write_all(&piece).await.unwrap();
+        piece.clear();
+        let mut answer = Vec::new();
+        stream.read_buf(&mut answer).await.unwrap();
+        let mut answer = answer.as_slice();
+        while !answer.is_empty() {
+            tls.read_tls(&mut answer).unwrap();
+            tls.process_new_packets().unwrap();
+        }
+    }
+    tls.writer().write_all(b"<13>early\n").unwrap();
+    while tls.wants_write() {
+        tls.write_tls(&mut piece).unwrap();
+    }
+    stream.write_all(&piece).await.unwrap();
+    assert_eq!(text(&l.lines(1).await), ["<13>early"]);
+    drop(stream);
 }
 
 #[tokio::test]
