@@ -10,12 +10,14 @@ mod count;
 mod docker;
 mod journal;
 mod network;
+mod relay;
 mod syslog;
 
 pub use count::{Conditions, Count};
 pub use docker::{Choice, Docker, Traits};
 pub use journal::{Journal, Match};
 pub use network::{Network, Zone};
+pub use relay::{Peer, Relay, RelayTls};
 pub use syslog::{Listen, PermittedPeer, Protocol, Syslog, Tls};
 
 /// All inputs.
@@ -36,6 +38,8 @@ pub struct Config {
     pub files: Vec<Files>,
     /// Counters of what log queries find.
     pub count: Vec<Count>,
+    /// What is forwarded, and to whom.
+    pub relay: Vec<Relay>,
 }
 
 impl Default for Config {
@@ -48,6 +52,7 @@ impl Default for Config {
             known_files: KnownFiles::default(),
             files: Vec::new(),
             count: Vec::new(),
+            relay: Vec::new(),
         }
     }
 }
@@ -163,6 +168,7 @@ impl Config {
         }
         self.docker.validate()?;
         count::validate(&self.count)?;
+        relay::validate(&self.relay)?;
         for files in &self.files {
             if let Some(name) = &files.format
                 && let Err(e) = vigie_parsers::formats::named(name)

@@ -18,6 +18,7 @@ mod lines;
 mod outlet;
 mod own;
 pub mod packing;
+mod relay;
 pub mod rotation;
 mod runtime;
 mod sockets;
@@ -27,6 +28,7 @@ mod tls;
 pub mod units;
 
 pub use config::Config;
+pub use relay::reach;
 pub use runtime::{Collector, Setup, host_name, start};
 pub use sockets::{BindError, Inherited, Sockets};
 pub use sources::{INPUTS, Input, JournalFile, read_journals, read_once};

@@ -24,6 +24,8 @@ pub(crate) struct Lines {
     anchor: Option<Timestamp>,
     /// Lines without a time are of this one.
     stamp: Option<Timestamp>,
+    /// Lines are of this time whatever they say.
+    known: Option<Timestamp>,
     record: Record,
     figures: Figures,
 }
@@ -37,6 +39,7 @@ impl Lines {
             context: Context::new(Timestamp(0), zone),
             anchor: None,
             stamp: None,
+            known: None,
             record: Record::default(),
             figures: Figures::new(counters.clone(), source, host),
         }
@@ -74,7 +77,7 @@ impl Lines {
         let cut = line.get(..LINE_LEN_MAX);
         let line = cut.unwrap_or(line);
         let format = self.parse(line);
-        self.record.time = self.record.time.or(self.stamp);
+        self.record.time = self.known.or(self.record.time).or(self.stamp);
         self.record.flags.truncated |= cut.is_some_and(|c| c.len() < line.len());
         self.figures.count(recv, line, &self.record);
         self.figures
@@ -94,6 +97,18 @@ impl Lines {
         self.anchor = Some(stamp);
         self.stamp = Some(stamp);
         self.push(batch, recv, origin, line)
+    }
+
+    /// The same for a line whose time was made out elsewhere; as [`Self::push_stamped`] without.
+    pub(crate) fn push_known(
+        &mut self,
+        batch: &mut EventBatch,
+        (recv, time): (Timestamp, Option<Timestamp>),
+        origin: &Arc<Origin>,
+        line: &[u8],
+    ) -> bool {
+        self.known = time;
+        self.push_stamped(batch, (recv, time.unwrap_or(recv)), origin, line)
     }
 
     /// The host that the line pushed last names.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use vigie_store::{Batch, Clock, Handle};
+use vigie_store::{Batch, Clock, Handle, Reader};
 
 use crate::budget::{Budget, Patience};
 use crate::config::Config;
 use crate::counts::Counters;
 use crate::outlet::{Ended, Outlet};
 use crate::own::Own;
+use crate::relay::{self, Relays};
 use crate::sockets::Sockets;
 use crate::sources::{INPUTS, Start, Tasks};
 use crate::status::Status;
@@ -22,6 +23,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Setup {
     /// The store.
     pub handle: Handle,
+    /// Reads the same store, if something is to be forwarded.
+    pub reader: Option<Reader>,
     /// What to watch.
     pub config: Config,
     /// The listeners, from [`Sockets::bind`].
@@ -53,6 +56,7 @@ pub struct Collector {
 pub fn start(setup: Setup) -> Collector {
     let Setup {
         handle,
+        reader,
         config,
         mut sockets,
         positions,
@@ -69,13 +73,27 @@ pub fn start(setup: Setup) -> Collector {
         budget: Budget::default(),
     };
     let host = config.host.name.clone().unwrap_or_else(host_name);
+    let own_id = match relay::concerns(&config) {
+        true => relay::own_id(&outlet, &positions),
+        false => String::new(),
+    };
+    let relays = Arc::new(Relays::new(&own_id, &positions));
     let mut tasks = Tasks::default();
+    // Before anything is added to the store: they must know its end.
+    relay::start(
+        &config.relay,
+        reader.as_ref(),
+        &positions,
+        (&outlet, &own_id),
+        &mut tasks,
+    );
     let mut start = Start {
         config: &config,
         host: &host,
         sockets: &mut sockets,
         positions: &positions,
         outlet: &outlet,
+        relays: &relays,
         tasks: &mut tasks,
     };
     for input in INPUTS {

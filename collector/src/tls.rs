@@ -1,5 +1,5 @@
-//! TLS for listeners: the server's certificate, whom it lets in, and taking up renewed files while
-//! running.
+//! TLS. For listeners: the server's certificate, whom it lets in, and taking up renewed files while
+//! running. For relays: whom to trust.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
 };
 
-use crate::config::{PermittedPeer, Tls};
+use crate::config::{PermittedPeer, RelayTls, Tls};
 
 /// How often the files are looked at for a change, when connections come.
 const LOOK: Duration = Duration::from_secs(1);
@@ -119,13 +119,7 @@ fn stamps(table: &Tls) -> Vec<Option<Stamp>> {
 fn server_config(table: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = certificates(&table.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&table.key).map_err(|e| match e {
-        pem::Error::NoItemsFound => TlsError::new(
-            &table.key,
-            "no private key in PEM (an encrypted key cannot be used)",
-        ),
-        other => TlsError::new(&table.key, describe(&other)),
-    })?;
+    let key = private_key(&table.key)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::new(&table.certificate, e))?;
@@ -143,6 +137,38 @@ fn server_config(table: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     // into a reset, which throws away what they sent last: so nothing is sent to them.
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+/// A client's side of TLS.
+pub(crate) fn client_config(table: &RelayTls) -> Result<rustls::ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&table.ca)? {
+        roots
+            .add(certificate)
+            .map_err(|e| TlsError::new(&table.ca, e))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| TlsError::new(&table.ca, e))?
+        .with_root_certificates(roots);
+    let (Some(certificate), Some(key)) = (&table.certificate, &table.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(certificate)?;
+    builder
+        .with_client_auth_cert(chain, private_key(key)?)
+        .map_err(|e| TlsError::new(certificate, e))
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|e| match e {
+        pem::Error::NoItemsFound => TlsError::new(
+            path,
+            "no private key in PEM (an encrypted key cannot be used)",
+        ),
+        other => TlsError::new(path, describe(&other)),
+    })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

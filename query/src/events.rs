@@ -31,6 +31,8 @@ pub struct Scan<'a> {
     pub order: Order,
     /// Only events that arrived after the one of this [`Event::id`]; 0 is all.
     pub after: u64,
+    /// Only events up to the one of this [`Event::id`].
+    pub upto: u64,
     /// Whoever asks takes so many at most: a source that has to sort may keep no more. It is a hint;
     /// more may be delivered.
     pub most: Option<usize>,
@@ -50,6 +52,7 @@ impl<'a> Scan<'a> {
             filter,
             order: Order::NewestFirst,
             after: 0,
+            upto: u64::MAX,
             most: None,
             deadline: None,
             cancel: None,

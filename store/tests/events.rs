@@ -350,6 +350,7 @@ proptest! {
         by in proptest::collection::vec(field_name(), 0..3),
         step in proptest::option::of(1i64..500),
         from in 0i64..1500, length in 1i64..2500, after in 0u64..200,
+        upto in prop_oneof![Just(u64::MAX), 0u64..400],
     ) {
         let dir = TempDir::new().expect("a directory");
         let all = filled(dir.path(), batches);
@@ -366,9 +367,9 @@ proptest! {
         let model = Model(events);
         for filter in &filters {
             let expected: Vec<u64> =
-                model.0.iter().filter(|e| e.id > after && filter.matches(e)).map(|e| e.id).collect();
+                model.0.iter().filter(|e| e.id > after && e.id <= upto && filter.matches(e)).map(|e| e.id).collect();
             let mut found = Vec::new();
-            let scan = Scan { filter, after, ..whole.clone() };
+            let scan = Scan { filter, after, upto, ..whole.clone() };
             let mut each = |e: &Event| { found.push(e.id); ControlFlow::Continue(()) };
             let stats = reader.scan(&scan, &mut each).expect("a scan");
             prop_assert_eq!(stats.incomplete, None);
@@ -394,7 +395,8 @@ impl EventSource for Model {
         scan: &Scan<'_>,
         each: &mut dyn FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<ScanStats, vigie_query::SourceError> {
-        let wanted = |e: &&Event| e.id > scan.after && scan.filter.matches(e);
+        let arrived = |e: &Event| e.id > scan.after && e.id <= scan.upto;
+        let wanted = |e: &&Event| arrived(e) && scan.filter.matches(e);
         for event in self.0.iter().filter(wanted) {
             if each(event).is_break() {
                 break;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use vigie_collector::config::{
-    self as inputs, Count, Docker, Files, Host, Journal, KnownFiles, Syslog,
+    self as inputs, Count, Docker, Files, Host, Journal, KnownFiles, Relay, Syslog,
 };
 use vigie_collector::units::Bytes;
 
@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) files: Vec<Files>,
     /// Counters of what log queries find.
     pub(crate) count: Vec<Count>,
+    /// What is forwarded, and to whom.
+    pub(crate) relay: Vec<Relay>,
 }
 
 impl Default for Config {
@@ -56,6 +58,7 @@ impl Default for Config {
             known_files: inputs.known_files,
             files: inputs.files,
             count: inputs.count,
+            relay: inputs.relay,
         }
     }
 }
@@ -79,6 +82,7 @@ impl Config {
             known_files: self.known_files.clone(),
             files: self.files.clone(),
             count: self.count.clone(),
+            relay: self.relay.clone(),
         }
     }
 }

@@ -105,6 +105,8 @@ pub struct Syslog {
     pub connections_max: usize,
     /// A silent connection is closed after so long.
     pub idle: Duration,
+    /// Whether other vigies may forward here: their lines are kept as they keep them, each once.
+    pub relay: bool,
     /// Who vigie is, and who its peers must be, for `tls`.
     pub tls: Option<Tls>,
 }
@@ -120,6 +122,7 @@ impl Default for Syslog {
             rate_limit: 0,
             connections_max: 1000,
             idle: Duration::from_secs(24 * 3600),
+            relay: false,
             tls: None,
         }
     }

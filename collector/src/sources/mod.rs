@@ -47,6 +47,8 @@ pub(crate) struct Start<'a> {
     /// How far sources were read, as committed.
     pub(crate) positions: &'a [(String, Vec<u8>)],
     pub(crate) outlet: &'a Outlet,
+    /// Those who forward to us.
+    pub(crate) relays: &'a std::sync::Arc<crate::relay::Relays>,
     /// Every task, by its name.
     pub(crate) tasks: &'a mut Tasks,
 }

@@ -9,6 +9,7 @@ use super::{Input, Start};
 use crate::config::{self, Protocol};
 use crate::lines::Lines;
 use crate::outlet::Outlet;
+use crate::relay::{Receiver, Relays};
 use crate::sockets::{Listener, SocketFile};
 use crate::status::Source;
 use senders::{Claims, Sender, Senders};
@@ -45,6 +46,7 @@ fn start(s: &mut Start<'_>) {
             senders: Senders::new(&name, s.host, &config),
             claims: Arc::default(),
             notes: Arc::default(),
+            relays: Arc::clone(s.relays),
             host: s.host.to_owned(),
             outlet: s.outlet.clone(),
             source: Arc::clone(&source),
@@ -74,6 +76,7 @@ struct Common {
     senders: Senders,
     claims: Arc<Claims>,
     notes: Arc<Notes>,
+    relays: Arc<Relays>,
     /// Goes with the listener.
     _file: Option<SocketFile>,
 }
@@ -95,6 +98,12 @@ impl Common {
         };
         let zone = zone.map_or_else(TimeZone::system, |z| z.0.clone());
         Lines::new(&self.outlet.counters, self.source.name(), &self.host, zone)
+    }
+
+    /// Takes what other vigies forward, if the listener is for them too.
+    fn receiver(&self, sender: &Sender) -> Option<Receiver> {
+        let wanted = self.config.relay;
+        wanted.then(|| Receiver::new(&self.relays, &sender.name, self.lines(0)))
     }
 
     fn allows(&self, peer: IpAddr) -> bool {

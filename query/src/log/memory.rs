@@ -60,7 +60,7 @@ impl EventSource for Memory {
             };
             stats.events_checked += 1;
             stats.bytes_read += event.line.len() as u64;
-            if event.id > scan.after && scan.filter.matches(event) {
+            if event.id > scan.after && event.id <= scan.upto && scan.filter.matches(event) {
                 stats.events_matched += 1;
                 if each(event).is_break() {
                     break;

@@ -117,8 +117,10 @@ fn count(
     if let Some(scan) = scan {
         let (times, seqs) = (block.times()?, block.seqs()?);
         let range = scan.from.0..scan.until.0;
-        let wanted =
-            |row: &usize| range.contains(&times[*row]) && seqs[*row].cast_unsigned() > scan.after;
+        let wanted = |row: &usize| {
+            let seq = seqs[*row].cast_unsigned();
+            range.contains(&times[*row]) && seq > scan.after && seq <= scan.upto
+        };
         let rows = rows.filter(wanted);
         return count_rows(block, &columns, rows, by, to);
     }

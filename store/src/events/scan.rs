@@ -84,7 +84,8 @@ impl<'c> Active<'c> {
         let range = scan.from.0..scan.until.0;
         let hit = |row: usize| {
             let (time, seq) = (times[row], seqs[row]);
-            let wanted = range.contains(&time) && seq.cast_unsigned() > scan.after;
+            let arrived = seq.cast_unsigned() > scan.after && seq.cast_unsigned() <= scan.upto;
+            let wanted = range.contains(&time) && arrived;
             let row = u32::try_from(row).ok().filter(|_| wanted)?;
             Some((key(scan.order, time, seq), row))
         };
@@ -239,19 +240,22 @@ impl<'c, 'q> Run<'c, 'q> {
         let (from, until) = (self.scan.from.0, self.scan.until.0);
         // Arrival numbers begin at 1 and never reach the sign.
         let after = i64::try_from(self.scan.after).unwrap_or(i64::MAX);
+        let upto = i64::try_from(self.scan.upto).unwrap_or(i64::MAX);
         let bound = |first: i64, last: i64| match self.scan.order {
             Order::OldestFirst => first,
             Order::NewestFirst => !last,
         };
-        let covers = |first: i64, last: i64, first_seq: i64| {
-            from <= first && last < until && first_seq > after
+        let covers = |first: i64, last: i64, seqs: (i64, i64)| {
+            from <= first && last < until && seqs.0 > after && seqs.1 <= upto
         };
         let mut closed = Vec::new();
         let mut stmt = self.conn.prepare_cached(
-            "SELECT id, stream, first_time, last_time, severities, filter_rows, summary, first_seq
-             FROM ev_block WHERE last_time >= ?1 AND first_time < ?2 AND last_seq > ?3",
+            "SELECT id, stream, first_time, last_time, severities, filter_rows, summary, first_seq,
+               last_seq
+             FROM ev_block
+             WHERE last_time >= ?1 AND first_time < ?2 AND last_seq > ?3 AND first_seq <= ?4",
         )?;
-        let mut rows = stmt.query([from, until, after])?;
+        let mut rows = stmt.query([from, until, after, upto])?;
         while let Some(row) = rows.next()? {
             let (first, last) = (row.get(2)?, row.get(3)?);
             self.stats.blocks += 1;
@@ -266,7 +270,7 @@ impl<'c, 'q> Run<'c, 'q> {
                 }
                 closed.push(Closed {
                     bound: bound(first, last),
-                    covered: covers(first, last, row.get(7)?),
+                    covered: covers(first, last, (row.get(7)?, row.get(8)?)),
                     block: Where::File {
                         id: row.get(0)?,
                         filter_rows: usize::from(row.get::<_, u16>(5)?),
@@ -281,11 +285,12 @@ impl<'c, 'q> Run<'c, 'q> {
             let last = times.iter().copied().max().unwrap_or(0);
             let seqs = &open.table.rows.seqs;
             let (first_seq, last_seq) = (seqs.first().copied(), seqs.last().copied());
-            if last >= from && first < until && last_seq > Some(after) {
+            let wanted = last_seq > Some(after) && first_seq <= Some(upto);
+            if last >= from && first < until && wanted {
                 self.stats.blocks += 1;
                 closed.push(Closed {
                     bound: bound(first, last),
-                    covered: covers(first, last, first_seq.unwrap_or(0)),
+                    covered: covers(first, last, (first_seq.unwrap_or(0), last_seq.unwrap_or(0))),
                     block: Where::Memory(open),
                 });
             }

@@ -44,6 +44,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         }
         files(&cx.config, &mut findings);
         docker(&cx.config, &mut findings);
+        relays(&cx.config, &mut findings);
         writable(&cx.data, &mut findings);
     }
     for finding in &findings {
@@ -89,6 +90,15 @@ fn files(config: &Config, findings: &mut Vec<String>) {
             && let Err(e) = File::open(path)
         {
             findings.push(format!("files.paths {pattern}: {e}"));
+        }
+    }
+}
+
+/// A target must have an address and take a connection, and its certificates must be readable.
+fn relays(config: &Config, findings: &mut Vec<String>) {
+    for relay in &config.relay {
+        if let Err(e) = vigie_collector::reach(relay) {
+            findings.push(format!("relay.to {}: {e}", relay.to));
         }
     }
 }

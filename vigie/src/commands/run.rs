@@ -166,8 +166,10 @@ impl Daemon {
         let positions = self.writer.positions("")?;
         let (handle, writer) = vigie_store::spawn(self.writer, Arc::clone(&clock));
         let reader = Reader::open(&self.data)?;
+        let forwards = !self.config.relay.is_empty();
         let collector = vigie_collector::start(Setup {
             handle: handle.clone(),
+            reader: forwards.then(|| reader.another()).transpose()?,
             config: self.config.inputs(),
             sockets: self.sockets,
             positions,

@@ -45,7 +45,7 @@ impl Drop for Forwarder {
 }
 
 /// An authority, and what it signs for both sides, in `dir`.
-fn certificates(dir: &Path) {
+pub(crate) fn certificates(dir: &Path) {
     // OpenSSL takes a certificate for its own issuer when both have one name.
     let named = |name: &str, alternatives: Vec<String>| {
         let mut params = CertificateParams::new(alternatives).unwrap();
@@ -192,7 +192,7 @@ fn rsyslog_by_udp_tcp_and_tls() {
 }
 
 /// syslog-ng as `cargo xtask setup` unpacks it: its program, its libraries and its modules.
-fn syslog_ng() -> Option<(PathBuf, PathBuf, PathBuf)> {
+pub(crate) fn syslog_ng() -> Option<(PathBuf, PathBuf, PathBuf)> {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("syslog-ng/usr");
     let program = root.join("sbin/syslog-ng");
     if !program.exists() {
@@ -209,6 +209,31 @@ fn syslog_ng() -> Option<(PathBuf, PathBuf, PathBuf)> {
         .find(|p| p.is_dir())
         .expect("a folder of modules");
     Some((program, root.join("lib"), version))
+}
+
+/// Starts it from where it was unpacked, with all its files in `dir`.
+pub(crate) fn syslog_ng_command(
+    (program, libraries, modules): (&Path, &Path, &Path),
+    dir: &Path,
+    config: &Path,
+) -> Command {
+    let mut every = vec![libraries.to_owned(), libraries.join("syslog-ng")];
+    every.push(libraries.join(format!("{}-linux-gnu", std::env::consts::ARCH)));
+    let every: Vec<_> = every.iter().map(|p| p.to_str().unwrap()).collect();
+    let mut command = Command::new(program);
+    command
+        .env("LD_LIBRARY_PATH", every.join(":"))
+        .args(["-F", "--no-caps"])
+        .arg(format!("--module-path={}", modules.display()))
+        .arg("-f")
+        .arg(config)
+        .arg("-R")
+        .arg(dir.join("ng.persist"))
+        .arg("-p")
+        .arg(dir.join("ng.pid"))
+        .arg("-c")
+        .arg(dir.join("ng.ctl"));
+    command
 }
 
 #[test]
@@ -246,19 +271,6 @@ fn syslog_ng_by_udp_tcp_and_tls() {
         }
         let path = Path::new(dir).join("syslog-ng.conf");
         std::fs::write(&path, config).unwrap();
-        let mut every = vec![libraries.clone(), libraries.join("syslog-ng")];
-        every.push(libraries.join(format!("{}-linux-gnu", std::env::consts::ARCH)));
-        let every: Vec<_> = every.iter().map(|p| p.to_str().unwrap()).collect();
-        let mut command = Command::new(program);
-        command
-            .env("LD_LIBRARY_PATH", every.join(":"))
-            .args(["-F", "--no-caps"])
-            .arg(format!("--module-path={}", modules.display()))
-            .arg("-f")
-            .arg(path)
-            .args(["-R", &format!("{dir}/ng.persist")])
-            .args(["-p", &format!("{dir}/ng.pid")])
-            .args(["-c", &format!("{dir}/ng.ctl")]);
-        command
+        syslog_ng_command((&program, &libraries, &modules), Path::new(dir), &path)
     });
 }

@@ -25,6 +25,7 @@ mod logs;
 mod patterns;
 mod peers;
 mod questions;
+mod relay;
 mod repair;
 mod tidy;
 mod webservers;

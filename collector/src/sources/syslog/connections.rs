@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,8 +18,9 @@ use super::senders::Sender;
 use super::streams::Incoming;
 use super::{Claimant, Common, Note};
 use crate::budget::Patience;
-use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
+use crate::lines::{self, BATCH_BYTES, LINE_LEN_MAX, Lines};
 use crate::outlet::{Ended, Outlet};
+use crate::relay::{FRAME_EXTRA, Receiver};
 use crate::sockets::Bound;
 use crate::status::Source;
 use crate::tls::{Reload, ServerTls};
@@ -29,6 +31,8 @@ const READ_BYTES: usize = 64 << 10;
 const ERROR_REST: Duration = Duration::from_secs(1);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a relay may take to be told something.
+const TELL: Duration = Duration::from_secs(10);
 /// The longest rest that a rate limit makes at once, so that the end is not missed.
 const REST_MAX: Duration = Duration::from_secs(1);
 /// A refused client is logged so often at most; all are counted.
@@ -135,12 +139,18 @@ impl Connections {
 
     fn connection(&mut self, peer: Option<SocketAddr>) -> Connection {
         let sender = Arc::clone(self.common.senders.get(peer));
+        let extra = if self.common.config.relay {
+            FRAME_EXTRA
+        } else {
+            0
+        };
         Connection {
             lines: self.common.lines(sender.zone),
+            relays: self.common.receiver(&sender),
             claimant: Claimant::new(&self.common),
             sender,
             events: EventBatch::default(),
-            framer: Framer::new(LINE_LEN_MAX),
+            framer: Framer::new(LINE_LEN_MAX + extra),
             outlet: self.common.outlet.clone(),
             source: Arc::clone(&self.common.source),
             idle: self.common.config.idle.0,
@@ -190,10 +200,20 @@ async fn accept(listener: &Listener) -> io::Result<Accepted> {
     }
 }
 
+/// Waits until a relay is to be told something; whether it goes on.
+async fn news(relays: Option<&Receiver>) -> bool {
+    match relays {
+        Some(relays) => relays.news().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Connection {
     sender: Arc<Sender>,
     claimant: Claimant,
     lines: Lines,
+    /// Takes what other vigies forward, where they may.
+    relays: Option<Receiver>,
     events: EventBatch,
     /// Holds the beginning of an unfinished frame, and nothing else of what was read.
     framer: Framer,
@@ -228,8 +248,16 @@ impl Connection {
     async fn run(mut self, mut stream: impl Incoming) -> Result<End, Ended> {
         let shutdown = self.outlet.shutdown.clone();
         loop {
+            if !self.tell(&mut stream).await {
+                break;
+            }
             let ready = tokio::select! {
                 ready = self.ready(&stream) => ready,
+                go_on = news(self.relays.as_ref()) => match go_on {
+                    true => continue,
+                    // Another connection goes on for the same relay.
+                    false => break,
+                },
                 () = shutdown.cancelled() => {
                     // What the kernel already has was received before the end.
                     self.read(&mut stream).await?;
@@ -289,13 +317,42 @@ impl Connection {
         Ok(ended)
     }
 
+    /// Tells a relay how far its lines are stored; whether it goes on.
+    async fn tell(&mut self, stream: &mut impl Incoming) -> bool {
+        let Some(relays) = &mut self.relays else {
+            return true;
+        };
+        if !relays.answer().await {
+            self.source.drop_items("relay_refused", 1);
+            return false;
+        }
+        let Some(words) = relays.ack() else {
+            return true;
+        };
+        // An acknowledgement that cannot be sent is of a connection that is lost.
+        let told = timeout(TELL, async {
+            stream.write_all(words.as_bytes()).await?;
+            stream.flush().await
+        });
+        matches!(told.await, Ok(Ok(())))
+    }
+
     /// Takes the frames out of what has come, or the last one at the end.
     fn take(&mut self, bytes: Option<&[u8]>) {
         let now = self.outlet.now();
         let before = self.framer.counts();
         let (lines, events, sender) = (&mut self.lines, &mut self.events, &self.sender);
         let claimant = &mut self.claimant;
+        let (relays, source) = (&mut self.relays, &self.source);
+        // Only where relays may send longer frames than a line is.
+        let mut cut = 0;
         let each = |frame: vigie_parsers::framing::Frame<'_>| {
+            if let Some(relays) = relays
+                && relays.take(events, now, frame.line, source)
+            {
+                return;
+            }
+            cut += u64::from(frame.line.len() > LINE_LEN_MAX);
             lines.push(events, now, &sender.origin, frame.line);
             claimant.check(lines.host(frame.line), sender);
         };
@@ -310,7 +367,7 @@ impl Connection {
         self.rest = (!wait.is_zero()).then(|| wait.min(REST_MAX));
         self.source.count(now, frames, read);
         self.source
-            .drop_items("cut", after.oversize - before.oversize);
+            .drop_items("cut", after.oversize - before.oversize + cut);
         self.source
             .drop_items("short_frame", after.short_frames - before.short_frames);
         self.source
@@ -318,13 +375,15 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), Ended> {
-        if self.events.is_empty() {
+        let mut batch = Batch::default();
+        let noted = self.relays.as_mut().is_some_and(|r| r.note(&mut batch));
+        if self.events.is_empty() && !noted {
             return Ok(());
         }
-        let batch = Batch {
-            events: std::mem::take(&mut self.events),
-            samples: self.lines.figures(),
-            ..Batch::default()
+        batch.events = std::mem::take(&mut self.events);
+        batch.samples = match &mut self.relays {
+            Some(relays) => lines::figures(Vec::new(), [relays.lines(), &mut self.lines]),
+            None => self.lines.figures(),
         };
         self.outlet.send(Patience::Waits, batch).await
     }

@@ -4,13 +4,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 use tokio_util::io::poll_read_buf;
 
-/// A connection that brings bytes.
-pub(super) trait Incoming: AsyncRead + Unpin + Send {
+/// A connection that brings bytes. Only relays are told anything.
+pub(super) trait Incoming: AsyncRead + AsyncWrite + Unpin + Send {
     /// Waits until there may be something to read.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 

@@ -76,6 +76,7 @@ impl Listening {
             sockets: &mut sockets,
             positions: &[],
             outlet: &outlet,
+            relays: &Arc::new(crate::relay::Relays::new("", &[])),
             tasks: &mut tasks,
         });
         Self {

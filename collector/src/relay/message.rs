@@ -1,0 +1,408 @@
+//! An event as a message of RFC 5424, octet-counted, and back. Pure.
+//!
+//! Our element of structured data says where the event has been and what its origin knew of it:
+//!
+//! ```text
+//! [vigie@32473 via="2f… 91…" source="docker:shop-web-1" service="web" …]
+//! ```
+//!
+//! For another vigie it also has `relay` (who forwards), `seq` (the event's number there) and `time`, and
+//! the message is the line as it was received, so that the other side keeps the same line and fields.
+//! 32473 is the number that RFC 5612 reserves for examples: it belongs to nobody else.
+
+use std::borrow::Cow;
+
+use vigie_parsers::{Event, Timestamp};
+
+/// The name of our element.
+pub(super) const ELEMENT: &str = "vigie@32473";
+/// How a message with our element in the first place of its structured data shows.
+const BEGIN: &[u8] = b" [vigie@32473 ";
+/// Our element begins within so many bytes: the header's names are bounded by the standard.
+const HEADER_LEN_MAX: usize = 600;
+/// Fields of an origin that are sent along.
+const FIELDS_MAX: usize = 32;
+/// Bytes of one value.
+const VALUE_LEN_MAX: usize = 1024;
+/// Bytes of names in the header, by the standard: host, app, process, message id.
+const NAME_MAX: [usize; 4] = [255, 48, 128, 32];
+/// RFC 5424: user-level messages, notice.
+const FACILITY: u8 = 1;
+const SEVERITY: u8 = 5;
+/// syslogd's own messages, informational.
+const HELLO_PRI: u8 = 46;
+
+/// Who forwards to another vigie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seal<'a> {
+    /// Drawn once for each relay.
+    pub(super) relay: &'a str,
+}
+
+/// Appends the frame of an event. `via` is where it has been, we at last.
+pub(super) fn write(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) {
+    let mut message = Vec::with_capacity(event.line.len() + 256);
+    head(&mut message, event);
+    element(&mut message, event, via, seal);
+    let own = own_data(event).filter(|_| seal.is_none());
+    if let Some((data, _)) = own
+        && data != b"-"
+    {
+        message.extend_from_slice(without_ours(data));
+    }
+    message.push(b' ');
+    message.extend_from_slice(match own {
+        Some((_, text)) => text,
+        None if seal.is_none() && &*event.format == "rfc3164" => event.message(),
+        None => &event.line,
+    });
+    frame(out, &message);
+}
+
+/// Appends the frame with which a relay begins to speak to another vigie.
+pub(super) fn write_hello(out: &mut Vec<u8>, relay: &str, via: &str) {
+    let message = format!(
+        "<{HELLO_PRI}>1 - - vigie - - [{ELEMENT} relay=\"{relay}\" hello=\"1\" via=\"{via}\"] relay"
+    );
+    frame(out, message.as_bytes());
+}
+
+fn frame(out: &mut Vec<u8>, message: &[u8]) {
+    out.extend_from_slice(message.len().to_string().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(message);
+}
+
+/// `<PRI>1 TIME HOST APP PROCID MSGID `.
+fn head(out: &mut Vec<u8>, event: &Event) {
+    let number = |text: Cow<'_, [u8]>| std::str::from_utf8(&text).ok()?.parse::<u8>().ok();
+    let facility = event.field("pri").and_then(number).filter(|p| *p < 192);
+    let facility = facility.map_or(FACILITY, |pri| pri / 8);
+    let severity = event.severity.map_or(SEVERITY, |s| s as u8);
+    out.extend_from_slice(
+        format!("<{}>1 {}", facility * 8 + severity, stamp(event.time)).as_bytes(),
+    );
+    for (name, max) in ["host", "app", "pid", "msgid"].into_iter().zip(NAME_MAX) {
+        out.push(b' ');
+        let value = event.field(name).unwrap_or_default();
+        let value = value.get(..max).unwrap_or(&value);
+        match value {
+            [] => out.push(b'-'),
+            _ => out.extend(
+                value
+                    .iter()
+                    .map(|&b| if b.is_ascii_graphic() { b } else { b'_' }),
+            ),
+        }
+    }
+    out.push(b' ');
+}
+
+fn stamp(time: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(time.0) {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+        Err(_) => "-".to_owned(),
+    }
+}
+
+fn element(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) {
+    out.extend_from_slice(format!("[{ELEMENT} via=\"{via}\"").as_bytes());
+    if let Some(seal) = seal {
+        let (seq, time) = (event.id, event.time.0);
+        let text = format!(" relay=\"{}\" seq=\"{seq}\" time=\"{time}\"", seal.relay);
+        out.extend_from_slice(text.as_bytes());
+    }
+    parameter(out, "source", &event.origin.source);
+    for (name, value) in event.origin.fields.iter().take(FIELDS_MAX) {
+        if !["via", "relay", "seq", "time", "source", "hello"].contains(&name.as_str()) {
+            parameter(out, name, value);
+        }
+    }
+    out.push(b']');
+}
+
+fn parameter(out: &mut Vec<u8>, name: &str, value: &str) {
+    let legal = |b: u8| b.is_ascii_graphic() && !matches!(b, b']' | b'=' | b'"');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
+        return;
+    }
+    out.extend_from_slice(format!(" {name}=\"").as_bytes());
+    for c in value.chars().take(VALUE_LEN_MAX) {
+        match c {
+            '"' | '\\' | ']' => out.extend_from_slice(&[b'\\', c as u8]),
+            c if c.is_control() => out.push(b'?'),
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+/// The structured data and the message of a line that is one of RFC 5424 itself.
+fn own_data(event: &Event) -> Option<(&[u8], &[u8])> {
+    if !matches!(&*event.format, "rfc5424" | "journal") {
+        return None;
+    }
+    let mut rest = event.line.as_slice();
+    for _ in 0..6 {
+        let space = memchr::memchr(b' ', rest)?;
+        rest = rest.get(space + 1..)?;
+    }
+    let len = match rest.first()? {
+        b'-' => 1,
+        b'[' => data_len(rest, false)?,
+        _ => return None,
+    };
+    let (data, text) = rest.split_at_checked(len)?;
+    Some((data, text.strip_prefix(b" ").unwrap_or(text)))
+}
+
+/// Structured data without the element of a vigie before us: none may stand twice.
+fn without_ours(data: &[u8]) -> &[u8] {
+    let ours = data.starts_with(BEGIN.trim_ascii_start());
+    let len = ours.then(|| data_len(data, true)).flatten();
+    data.get(len.unwrap_or(0)..).unwrap_or_default()
+}
+
+/// How long the elements of structured data are, or the first of them.
+fn data_len(text: &[u8], first: bool) -> Option<usize> {
+    let (mut quoted, mut escaped, mut inside) = (false, false, false);
+    for (n, &b) in text.iter().enumerate() {
+        match b {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' if quoted => escaped = true,
+            b'"' if inside => quoted = !quoted,
+            b'[' if !inside => inside = true,
+            b']' if !quoted && first => return Some(n + 1),
+            b']' if !quoted => inside = false,
+            _ if !inside => return Some(n),
+            _ => {}
+        }
+    }
+    (!inside).then_some(text.len())
+}
+
+/// A message of a relay, taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Relayed<'a> {
+    pub(crate) relay: String,
+    pub(crate) seq: u64,
+    pub(crate) hello: bool,
+    pub(crate) time: Option<Timestamp>,
+    /// Where it has been.
+    pub(crate) via: String,
+    pub(crate) source: String,
+    pub(crate) fields: Vec<(String, String)>,
+    /// The line as the other vigie keeps it.
+    pub(crate) line: &'a [u8],
+}
+
+impl<'a> Relayed<'a> {
+    /// Reads a message; `None` if it is none of a relay's.
+    pub(crate) fn read(message: &'a [u8]) -> Option<Self> {
+        let head = message.get(..HEADER_LEN_MAX).unwrap_or(message);
+        let begin = memchr::memmem::find(head, BEGIN)?;
+        // In front of the structured data stand six words and no other text.
+        let words = message.get(..begin)?.iter().filter(|&&b| b == b' ').count();
+        if message.first() != Some(&b'<') || words != 5 {
+            return None;
+        }
+        let data = message.get(begin + 1..)?;
+        let len = data_len(data, false)?;
+        let (mut element, line) = data.split_at_checked(len)?;
+        element = element.get(BEGIN.len() - 1..len.checked_sub(1)?)?;
+        let mut found = Self {
+            line: line.strip_prefix(b" ").unwrap_or(line),
+            ..Self::default()
+        };
+        while let Some((name, value, rest)) = next(element) {
+            element = rest;
+            let number = || value.parse().ok();
+            match name {
+                "relay" => found.relay = value,
+                "seq" => found.seq = number()?,
+                "hello" => found.hello = true,
+                "time" => found.time = value.parse().ok().map(Timestamp),
+                "via" => found.via = value,
+                "source" => found.source = value,
+                name if found.fields.len() < FIELDS_MAX => {
+                    found.fields.push((name.to_owned(), value))
+                }
+                _ => {}
+            }
+        }
+        (is_id(&found.relay) && (found.hello || found.seq > 0)).then_some(found)
+    }
+}
+
+/// The next `name="value"` and what is behind it.
+fn next(element: &[u8]) -> Option<(&str, String, &[u8])> {
+    let element = element.trim_ascii_start();
+    let equals = memchr::memchr(b'=', element)?;
+    let name = std::str::from_utf8(element.get(..equals)?).ok()?;
+    let text = element.get(equals + 1..)?.strip_prefix(b"\"")?;
+    let mut value = Vec::new();
+    let mut bytes = text.iter().enumerate();
+    while let Some((n, &b)) = bytes.next() {
+        match b {
+            b'\\' => value.extend(bytes.next().map(|(_, &b)| b)),
+            b'"' => {
+                let value = String::from_utf8_lossy(&value).into_owned();
+                return Some((name, value, text.get(n + 1..)?));
+            }
+            b => value.push(b),
+        }
+    }
+    None
+}
+
+/// Whether it is an id as we draw them.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use vigie_parsers::formats::Detector;
+    use vigie_parsers::{Context, Origin, Record};
+
+    use super::*;
+
+    const RELAY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn event(line: &[u8], fields: &[(&str, &str)]) -> Event {
+        let mut context = Context::new(Timestamp(1_795_240_800_000), jiff::tz::TimeZone::UTC);
+        let mut record = Record::default();
+        let format = Detector::default().parse(&mut context, line, &mut record);
+        Event {
+            id: 42,
+            time: record.time.unwrap_or(Timestamp(1_795_240_800_123)),
+            recv: Timestamp(1_795_240_800_123),
+            severity: record.severity,
+            format: Arc::from(format.name),
+            origin: Arc::new(Origin {
+                source: "docker:web".to_owned(),
+                fields: fields
+                    .iter()
+                    .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                    .collect(),
+            }),
+            line: line.to_vec(),
+            record,
+        }
+    }
+
+    fn written(event: &Event, seal: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let seal = seal.then_some(Seal { relay: RELAY });
+        write(&mut out, event, "a b", seal);
+        let space = memchr::memchr(b' ', &out).unwrap();
+        let len: usize = std::str::from_utf8(&out[..space]).unwrap().parse().unwrap();
+        assert_eq!(
+            len,
+            out.len() - space - 1,
+            "the count is that of the message"
+        );
+        out.split_off(space + 1)
+    }
+
+    #[test]
+    fn every_kind_of_line_becomes_rfc5424() {
+        for (line, fields, want) in [
+            (
+                "<36>Nov 21 05:10:56 web1 sshd[4853]: Failed password",
+                &[("peer", "10.0.0.1")][..],
+                "<36>1 2026-11-21T05:10:56.000Z web1 sshd 4853 - [vigie@32473 via=\"a b\" source=\"docker:web\" peer=\"10.0.0.1\"] Failed password",
+            ),
+            (
+                "<36>1 2026-11-21T05:10:56.5Z web1 sshd 4853 ID7 [x@1 a=\"\\]\"][y b=\"1\"] Failed ] password",
+                &[],
+                "<36>1 2026-11-21T05:10:56.500Z web1 sshd 4853 ID7 [vigie@32473 via=\"a b\" source=\"docker:web\"][x@1 a=\"\\]\"][y b=\"1\"] Failed ] password",
+            ),
+            (
+                "<36>1 2026-11-21T05:10:56Z web1 sshd - - [vigie@32473 via=\"c\" x=\"]\"][y b=\"1\"] relayed",
+                &[],
+                "<36>1 2026-11-21T05:10:56.000Z web1 sshd - - [vigie@32473 via=\"a b\" source=\"docker:web\"][y b=\"1\"] relayed",
+            ),
+            (
+                "<36>1 2026-11-21T05:10:56Z web1 sshd - - - hello",
+                &[],
+                "<36>1 2026-11-21T05:10:56.000Z web1 sshd - - [vigie@32473 via=\"a b\" source=\"docker:web\"] hello",
+            ),
+            (
+                "plain text",
+                &[
+                    ("host", "a b"),
+                    ("app", "web"),
+                    ("bad=name", "x"),
+                    ("service", "q\"]\\\u{1b}"),
+                ],
+                "<13>1 2026-11-21T06:00:00.123Z a_b web - - [vigie@32473 via=\"a b\" source=\"docker:web\" host=\"a b\" app=\"web\" service=\"q\\\"\\]\\\\?\"] plain text",
+            ),
+        ] {
+            let found = written(&event(line.as_bytes(), fields), false);
+            assert_eq!(String::from_utf8_lossy(&found), want);
+            assert_eq!(Relayed::read(&found), None, "not for a vigie");
+        }
+    }
+
+    #[test]
+    fn another_vigie_gets_the_line_itself() {
+        let line = b"<36>1 2026-11-21T05:10:56.5Z web1 sshd - - [x a=\"1\"] two\nlines \xff";
+        let found = written(&event(line, &[("service", "q\"]\\é")]), true);
+        let relayed = Relayed::read(&found).unwrap();
+        assert_eq!(
+            (relayed.line, relayed.seq, relayed.hello),
+            (&line[..], 42, false)
+        );
+        assert_eq!(relayed.time, Some(Timestamp(1_795_237_856_500)));
+        assert_eq!(
+            (&*relayed.via, &*relayed.source, &*relayed.relay),
+            ("a b", "docker:web", RELAY)
+        );
+        assert_eq!(
+            relayed.fields,
+            [("service".to_owned(), "q\"]\\é".to_owned())]
+        );
+        let mut hello = Vec::new();
+        write_hello(&mut hello, RELAY, "me");
+        let at = memchr::memchr(b'<', &hello).unwrap();
+        assert!(Relayed::read(&hello[at..]).unwrap().hello);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_relay_is_a_message() {
+        for text in [
+            "<13>1 - h a - - [vigie@32473 relay=\"x\" seq=\"1\"] m",
+            "<13>1 - h a - - - quoted [vigie@32473 relay=\"0123456789abcdef0123456789abcdef\" seq=\"1\"] m",
+            "<13>1 - h a - - [vigie@32473 relay=\"0123456789abcdef0123456789abcdef\" seq=\"x\"] m",
+            "<13>1 - h a - - [vigie@32473 relay=\"0123456789abcdef0123456789abcdef\" seq=\"1",
+            "",
+        ] {
+            assert_eq!(Relayed::read(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back(
+            line in prop::collection::vec(any::<u8>(), 0..200),
+            value in "\\PC{0,40}",
+        ) {
+            let found = written(&event(&line, &[("k", &value)]), true);
+            let relayed = Relayed::read(&found).unwrap();
+            prop_assert_eq!(relayed.line, &line[..]);
+            prop_assert_eq!(&relayed.fields, &[("k".to_owned(), value)]);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut message = b"<13>1 - h a - - [vigie@32473 ".to_vec();
+            message.extend_from_slice(&bytes);
+            let _ = Relayed::read(&message);
+            prop_assert!(data_len(&bytes, false).is_none_or(|n| n <= bytes.len()));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Forwarding: from vigie to vigie each line once whoever is killed, to rsyslog and syslog-ng through their
+//! outages.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::Duration;
+
+use vigie_testkit::program;
+
+use crate::daemon::{Daemon, cli, eventually, text};
+use crate::forwarders::{certificates, syslog_ng, syslog_ng_command};
+
+/// How often either end is killed.
+const KILLS: usize = 20;
+/// Lines between two kills.
+const LINES: usize = 300;
+
+const QUIET: &str = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
+                     [docker]\nenabled = false\n";
+
+/// A port that nobody listens on, below those that connections get: nobody takes it, and no connection
+/// to it ends at itself, while its receiver is down.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Relaxed));
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
+}
+
+/// Appends numbered lines to the log that the first vigie follows.
+fn append(log: &Path, written: &mut usize, n: usize) {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .unwrap();
+    for seq in *written..*written + n {
+        writeln!(
+            file,
+            "2026-11-21T05:10:{:02}Z INFO seq={seq} it's \"quoted\" \\ ü",
+            seq % 60
+        )
+        .unwrap();
+    }
+    *written += n;
+}
+
+fn sender(log: &Path, relay: &str) -> String {
+    format!(
+        "syslog = []\n{QUIET}[[files]]\npaths = [\"{}\"]\n[[relay]]\n{relay}\n",
+        log.display()
+    )
+}
+
+/// The numbers in some text, sorted.
+fn numbers(text: &str) -> Vec<usize> {
+    let number = |l: &str| l.split_once("seq=")?.1.split(' ').next()?.parse().ok();
+    let mut numbers: Vec<usize> = text.lines().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn stored(dir: &Path) -> Vec<usize> {
+    let args = [
+        "logs",
+        "seq",
+        "--format",
+        "raw",
+        "-n",
+        "1000000",
+        "--since",
+        "2020-01-01",
+    ];
+    numbers(&text(&cli(dir, &args)))
+}
+
+#[test]
+fn each_line_once_from_vigie_to_vigie_whoever_is_killed() {
+    let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = near.path().join("app.log");
+    let port = free_port();
+    let relay = format!("to = \"127.0.0.1:{port}\"\npeer = \"vigie\"\nhistory = true");
+    let near_config = sender(&log, &relay);
+    let far_config = format!(
+        "{QUIET}[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocols = [\"tcp\"]\nrelay = true\n"
+    );
+    let mut written = 0;
+    append(&log, &mut written, LINES);
+    let mut sends = Daemon::start(near.path(), &near_config);
+    let mut takes = Daemon::start(far.path(), &far_config);
+    for kill in 0..KILLS {
+        append(&log, &mut written, LINES);
+        // A different moment of its life each time; none is special.
+        std::thread::park_timeout(Duration::from_millis(71 * (kill as u64 % 11)));
+        if kill % 2 == 0 {
+            takes.kill();
+            append(&log, &mut written, LINES / 10);
+            takes = Daemon::start(far.path(), &far_config);
+        } else {
+            sends.kill();
+            append(&log, &mut written, LINES / 10);
+            sends = Daemon::start(near.path(), &near_config);
+        }
+    }
+    let found = eventually("all lines have come over", || {
+        let found = stored(far.path());
+        (found.len() >= written).then_some(found)
+    });
+    assert_eq!(found, (0..written).collect::<Vec<_>>());
+    // As the first one keeps them, with its fields.
+    let ask = [
+        "logs",
+        "\"seq=17 \"",
+        "--format",
+        "json",
+        "--since",
+        "2020-01-01",
+    ];
+    let line = text(&takes.cli(&ask));
+    let event: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    assert_eq!(event["file"], log.to_str().unwrap(), "{line}");
+    assert_eq!(event["time"], "2026-11-21T05:10:17.000+00:00", "{line}");
+    let status = text(&sends.cli(&["status"]));
+    assert!(
+        status.contains(&format!("relay:127.0.0.1:{port}")),
+        "{status}"
+    );
+    assert!(sends.terminate().success() && takes.terminate().success());
+    assert_eq!(stored(far.path()).len(), written, "none twice");
+}
+
+#[test]
+fn two_vigies_that_forward_to_each_other_over_tls_make_no_loop() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(one.path());
+    let log = one.path().join("app.log");
+    let ports = [free_port(), free_port()];
+    let certificates = one.path().display();
+    let config = |own: u16, other: u16| {
+        format!(
+            "{QUIET}[[files]]\npaths = [\"{}.{own}\"]\n\
+             [[syslog]]\nlisten = \"127.0.0.1:{own}\"\nprotocols = [\"tls\"]\nrelay = true\n\
+             [syslog.tls]\ncertificate = \"{certificates}/localhost.pem\"\nkey = \"{certificates}/localhost.key\"\n\
+             client_ca = \"{certificates}/ca.pem\"\npermitted_peers = [\"sender.example\"]\n\
+             [[relay]]\nto = \"localhost:{other}\"\npeer = \"vigie\"\nhistory = true\nquery = 'seq'\n\
+             [relay.tls]\nca = \"{certificates}/ca.pem\"\ncertificate = \"{certificates}/sender.example.pem\"\n\
+             key = \"{certificates}/sender.example.key\"\n",
+            log.display()
+        )
+    };
+    let with = |port: u16| log.with_file_name(format!("app.log.{port}"));
+    let mut written = 0;
+    append(&with(ports[0]), &mut written, LINES);
+    append(&with(ports[1]), &mut written, LINES);
+    let first = Daemon::start(one.path(), &config(ports[0], ports[1]));
+    let second = Daemon::start(two.path(), &config(ports[1], ports[0]));
+    let all: Vec<_> = (0..written).collect();
+    for dir in [one.path(), two.path()] {
+        eventually("both have all", || {
+            (stored(dir).len() >= written).then_some(())
+        });
+    }
+    // What goes on between them now would show as one more line.
+    append(&with(ports[0]), &mut written, 1);
+    for dir in [one.path(), two.path()] {
+        let found = eventually("the last one", || {
+            let found = stored(dir);
+            (found.len() > all.len()).then_some(found)
+        });
+        assert_eq!(found, (0..written).collect::<Vec<_>>());
+    }
+    drop((first, second));
+}
+
+/// A receiver of others, ended with the test.
+struct Receiver(Child);
+
+impl Receiver {
+    fn start(mut command: Command, dir: &Path) -> Self {
+        let log = std::fs::File::create(dir.join("receiver.log")).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Forwards to a receiver that writes to `out`, through an outage of it.
+fn forward(dir: &Path, port: u16, out: &Path, start: impl Fn() -> Command) {
+    let log = dir.join("app.log");
+    let mut written = 0;
+    append(&log, &mut written, LINES);
+    let config = sender(&log, &format!("to = \"127.0.0.1:{port}\"\nhistory = true"));
+    let receiver = Receiver::start(start(), dir);
+    let daemon = Daemon::start(dir, &config);
+    let arrived = |n: usize| {
+        eventually("lines arrive", || {
+            let text = std::fs::read_to_string(out).unwrap_or_default();
+            let mut found = numbers(&text);
+            found.dedup();
+            (found.len() >= n).then_some(text)
+        })
+    };
+    arrived(written);
+    drop(receiver);
+    append(&log, &mut written, LINES);
+    eventually("the outage is told", || {
+        let status = text(&daemon.cli(&["status"]));
+        status.contains("failed").then_some(())
+    });
+    let _receiver = Receiver::start(start(), dir);
+    let text = arrived(written);
+    assert!(
+        text.contains("seq=17 it's \"quoted\" \\ ü\n"),
+        "{}",
+        text.get(..500).unwrap_or(&text)
+    );
+}
+
+#[test]
+fn rsyslog_takes_what_is_forwarded_through_its_outage() {
+    let Some(rsyslogd) = program("rsyslogd") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (port, out) = (free_port(), dir.path().join("out"));
+    let config = format!(
+        "global(workDirectory=\"{}\")\nmodule(load=\"imtcp\")\ninput(type=\"imtcp\" port=\"{port}\")\n\
+         action(type=\"omfile\" file=\"{}\")\n",
+        dir.path().display(),
+        out.display()
+    );
+    let path = dir.path().join("rsyslog.conf");
+    std::fs::write(&path, config).unwrap();
+    forward(dir.path(), port, &out, || {
+        let mut command = Command::new(&rsyslogd);
+        command.args(["-n", "-i", "NONE", "-f"]).arg(&path);
+        command
+    });
+}
+
+#[test]
+fn syslog_ng_takes_what_is_forwarded_through_its_outage() {
+    let Some((program, libraries, modules)) = syslog_ng() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (port, out) = (free_port(), dir.path().join("out"));
+    let version = modules.file_name().unwrap().to_str().unwrap().to_owned();
+    let config = format!(
+        "@version: {version}\noptions {{ stats-freq(0); flush-lines(1); }};\n\
+         source s {{ syslog(ip(127.0.0.1) port({port}) transport(\"tcp\")); }};\n\
+         destination d {{ file(\"{}\"); }};\nlog {{ source(s); destination(d); }};\n",
+        out.display()
+    );
+    let path = dir.path().join("syslog-ng.conf");
+    std::fs::write(&path, config).unwrap();
+    forward(dir.path(), port, &out, || {
+        syslog_ng_command((&program, &libraries, &modules), dir.path(), &path)
+    });
+}
