@@ -128,7 +128,15 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         // Already gone is as good.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let ended = self.child.wait();
+        if std::thread::panicking() {
+            let later: Vec<String> = self.lines.try_iter().collect();
+            println!(
+                "the daemon ({ended:?}) had said:\n{}\n{}",
+                self.said.join("\n"),
+                later.join("\n")
+            );
+        }
     }
 }
 
