@@ -254,7 +254,7 @@ impl Ingest {
         }
         Ok(Self {
             registry: registry.clone(),
-            places: registry.places_from(0),
+            places: registry.news(0, usize::MAX).places,
             past: read_series(conn)?
                 .into_iter()
                 .filter(|row| !row.past.is_empty())
@@ -474,15 +474,15 @@ impl Ingest {
 
     /// Learns of series that were interned and moved since.
     pub(super) fn sync(&mut self) {
-        let (moves, made) = self.registry.in_writing();
         let known = self.groups.len();
-        for layout in self.registry.groups_from(self.groups.len()) {
+        let news = self.registry.news(self.places.len(), known);
+        for layout in news.groups {
             let number = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
             self.groups.push(Group::new(number, layout));
             self.late_since.push(None);
             self.due_at.push(i64::MAX);
         }
-        for (group, layout) in made {
+        for (group, layout) in news.made {
             // An empty group that has another layout now; one that is new was just added.
             if self.groups[group as usize].lanes.is_empty() && (group as usize) < known {
                 self.renew(group, layout);
@@ -490,12 +490,11 @@ impl Ingest {
                 self.broken.push(group);
             }
         }
-        let new = self.registry.places_from(self.places.len());
-        for place in new.iter().flatten() {
+        for place in news.places.iter().flatten() {
             self.groups[place.group as usize].add_lane(place.lane, place.heartbeat_ms);
         }
-        self.places.extend(new);
-        for one in moves {
+        self.places.extend(news.places);
+        for one in news.moves {
             self.relocate(one);
         }
     }

@@ -137,6 +137,18 @@ struct Unwritten {
     moves: Vec<Move>,
 }
 
+/// See [`Registry::news`].
+pub(crate) struct News {
+    /// The moves of the running transaction.
+    pub(crate) moves: Vec<Move>,
+    /// The groups that the running transaction makes, some of them anew.
+    pub(crate) made: Vec<(u32, Arc<Layout>)>,
+    /// The layouts of further groups.
+    pub(crate) groups: Vec<Arc<Layout>>,
+    /// Where further series are.
+    pub(crate) places: Vec<Option<Place>>,
+}
+
 impl Registry {
     /// Reads the series of a store.
     pub(crate) fn load(conn: &Connection, options: &Options) -> Result<Self> {
@@ -251,20 +263,6 @@ impl Registry {
         inner.book.set_journal(journal_bytes);
     }
 
-    /// Where the series are that are new since `known` were.
-    pub(crate) fn places_from(&self, known: usize) -> Vec<Option<Place>> {
-        self.lock().places.get(known..).unwrap_or_default().to_vec()
-    }
-
-    /// The layouts of the groups from `known` on.
-    pub(crate) fn groups_from(&self, known: usize) -> Vec<Arc<Layout>> {
-        let inner = self.lock();
-        let new = inner.groups.get(known..).unwrap_or_default();
-        new.iter()
-            .map(|layout| Arc::clone(&inner.layouts[layout]))
-            .collect()
-    }
-
     /// The series that mean this, with their numbers.
     pub(crate) fn find(&self, pattern: &Pattern) -> Vec<(SeriesId, Labels)> {
         let inner = self.lock();
@@ -296,16 +294,27 @@ impl Registry {
         self.lock().writing[..3] != [0; 3]
     }
 
-    /// The moves of the running transaction, and the groups that it makes (anew).
-    pub(crate) fn in_writing(&self) -> (Vec<Move>, Vec<(u32, Arc<Layout>)>) {
+    /// What is new since this many places and groups were known, of one moment: a place is never told
+    /// without its group, whoever announces series meanwhile.
+    pub(crate) fn news(&self, places: usize, groups: usize) -> News {
         let inner = self.lock();
-        let [_, groups, _, moves] = inner.writing;
-        let layout = |&group: &u32| {
-            let layout = inner.groups[group as usize];
-            (group, Arc::clone(&inner.layouts[&layout]))
-        };
-        let groups = inner.unwritten.groups[..groups].iter().map(layout);
-        (inner.unwritten.moves[..moves].to_vec(), groups.collect())
+        let layout = |id: &u32| Arc::clone(&inner.layouts[id]);
+        let [_, making, _, moving] = inner.writing;
+        let made = inner.unwritten.groups[..making].iter();
+        News {
+            moves: inner.unwritten.moves[..moving].to_vec(),
+            made: made
+                .map(|&group| (group, layout(&inner.groups[group as usize])))
+                .collect(),
+            groups: inner
+                .groups
+                .get(groups..)
+                .unwrap_or_default()
+                .iter()
+                .map(layout)
+                .collect(),
+            places: inner.places.get(places..).unwrap_or_default().to_vec(),
+        }
     }
 
     /// Series wait for a commit.
