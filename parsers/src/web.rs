@@ -1,5 +1,9 @@
 //! What a web log says beside its fields: who is not a person, and what became of the request.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
 /// Words that programs put into their own names, in lower case. The first group covers nearly all that
 /// declare themselves; the others have names of their own.
 const BOT_WORDS: &[&[u8]] = &[
@@ -113,18 +117,23 @@ pub fn bot_name(agent: &[u8]) -> Option<&[u8]> {
     agent.get(start..end + back)
 }
 
-/// Where a word of the table stands.
+/// All words at once, in either case. Of two that begin together the first counts, so a product that only
+/// contains a word hides it.
+static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostFirst)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(NO_BOTS.iter().chain(BOT_WORDS))
+        .expect("a table of short words")
+});
+
+/// Where the first word of the table stands.
 fn word(agent: &[u8]) -> Option<(usize, usize)> {
-    let mut lower = agent.get(..AGENT_MAX).unwrap_or(agent).to_ascii_lowercase();
-    for name in NO_BOTS {
-        while let Some(at) = memchr::memmem::find(&lower, name) {
-            lower.get_mut(at..at + name.len())?.fill(b' ');
-        }
-    }
-    BOT_WORDS.iter().find_map(|word| {
-        let at = memchr::memmem::find(&lower, word)?;
-        Some((at, at + word.len()))
-    })
+    let agent = agent.get(..AGENT_MAX).unwrap_or(agent);
+    let mut found = WORDS.find_iter(agent);
+    let word = found.find(|m| m.pattern().as_usize() >= NO_BOTS.len())?;
+    Some((word.start(), word.end()))
 }
 
 /// What became of a request.
