@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::FlockOperation;
 
 use crate::{Error, Options, Result, Synchronous};
 use crate::{events, incidents, series, sources, state};
@@ -26,6 +27,10 @@ const WAL_LIMIT_BYTES: u32 = 32 << 20;
 const WAL_LONG_BYTES: u64 = 2 * WAL_LIMIT_BYTES as u64;
 /// So long it waits; batches wait in memory meanwhile.
 const WAL_PATIENCE: Duration = Duration::from_millis(500);
+/// Whoever asks whether a store is written holds its lock for a moment: so often, and after so long,
+/// is it asked for again.
+const LOCK_TRIES: usize = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How long any connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,8 +56,7 @@ impl WriteLock {
             .truncate(false)
             .open(&path)
             .map_err(io)?;
-        let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-        if rustix::fs::flock(&file, operation).is_err() {
+        if !lock(&file, FlockOperation::NonBlockingLockExclusive) {
             let mut pid = String::new();
             file.read_to_string(&mut pid).map_err(io)?;
             return Err(Error::Locked {
@@ -65,6 +69,23 @@ impl WriteLock {
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Self(file))
     }
+}
+
+/// Whether a process holds the lock of a store.
+pub(crate) fn is_written(store: &Path) -> bool {
+    // Locked by several at once without harm, and free again when the file is closed.
+    let look = FlockOperation::NonBlockingLockShared;
+    File::open(store.with_extension("lock")).is_ok_and(|file| !lock(&file, look))
+}
+
+/// Takes a lock, also from under those who only look at it.
+fn lock(file: &File, operation: FlockOperation) -> bool {
+    (0..LOCK_TRIES).any(|n| {
+        if n > 0 {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        rustix::fs::flock(file, operation).is_ok()
+    })
 }
 
 /// Opens the file for the writer, making it when it is not there.

@@ -54,6 +54,12 @@ impl Reader {
         })
     }
 
+    /// Whether a process has the store open for writing, the daemon as a rule.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        file::is_written(&self.path)
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

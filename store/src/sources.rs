@@ -86,6 +86,13 @@ pub(crate) fn write(tx: &Transaction<'_>, r: &SourceReport) -> Result<()> {
     Ok(())
 }
 
+/// Whoever begins to write knows that none of them works yet: some may not be wanted any more.
+pub(crate) fn stop_all(conn: &Connection) -> Result<()> {
+    let stopped = SourceState::Stopped.as_str();
+    conn.execute("UPDATE source SET state = ?1 WHERE state <> ?1", [stopped])?;
+    Ok(())
+}
+
 pub(crate) fn read(conn: &Connection) -> Result<Vec<SourceReport>> {
     let mut stmt = conn.prepare_cached("SELECT * FROM source ORDER BY name")?;
     let rows = stmt.query_map([], |row| {

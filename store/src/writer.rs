@@ -103,6 +103,7 @@ impl Writer {
             ],
         )?;
         request::clear(&conn)?;
+        sources::stop_all(&conn)?;
         let series = series::Ingest::open(&conn, &registry, options, now)?;
         let events = events::Ingest::open(&conn, options, now)?;
         Ok(Self {

@@ -6,14 +6,11 @@ use anyhow::{Context as _, Result};
 use clap::ArgMatches;
 use jiff::tz::TimeZone;
 use vigie_parsers::Timestamp;
-use vigie_store::{Reader, SourceReport};
+use vigie_store::Reader;
 
 use crate::config::{self, Config};
 use crate::output::Color;
 use crate::times;
-
-/// A daemon whose sources have not reported for so long is not running: they do every few seconds.
-const REPORT_AGE_MAX_MS: i64 = 30_000;
 
 /// The common flags, resolved.
 pub(crate) struct Context {
@@ -68,12 +65,6 @@ impl Context {
     /// The store, for reading.
     pub(crate) fn reader(&self) -> Result<Reader> {
         Ok(Reader::open(&self.data)?)
-    }
-
-    /// Whether a daemon keeps this store up to date: its sources have reported lately.
-    pub(crate) fn daemon_runs(&self, sources: &[SourceReport]) -> bool {
-        let newest = sources.iter().map(|s| s.at).max();
-        newest.is_some_and(|at| self.now.since_ms(at) < REPORT_AGE_MAX_MS)
     }
 
     /// A time flag, or its default.

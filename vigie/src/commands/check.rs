@@ -35,11 +35,8 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         .err()
         .unwrap_or_default();
     if !matches.get_flag("offline") {
-        let sources = cx
-            .reader()
-            .and_then(|r| Ok(r.sources()?))
-            .unwrap_or_default();
-        if !cx.daemon_runs(&sources) {
+        // A daemon that runs has the ports itself.
+        if !cx.reader().is_ok_and(|r| r.is_written()) {
             ports(&cx.config, &mut findings);
         }
         files(&cx.config, &mut findings);

@@ -1,9 +1,11 @@
 //! `vigie demo`: the daemon on a throw-away store full of a small company's life.
 
-use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use vigie_collector::{Inherited, Sockets};
-use vigie_store::Writer;
+use vigie_store::{Reader, Writer};
 
 use super::run::{self, Daemon};
 use super::{Entry, Outcome};
@@ -31,7 +33,8 @@ fn flags(command: Command) -> Command {
 
 fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let pages = run::bind(run::listen(cx, matches)?, &mut Inherited::from_env())?;
-    let dir = Throwaway::make()?;
+    let given = matches.get_one::<PathBuf>("data");
+    let dir = given.map_or_else(Dir::throwaway, |dir| Dir::kept(dir))?;
     // The company's machines are all there is: nothing of this one is read.
     let mut config = Config::default();
     config.host.enabled = false;
@@ -39,9 +42,9 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     config.journal.enabled = false;
     config.known_files.enabled = false;
     config.syslog.clear();
-    let mut writer = Writer::open(&dir.0, &config.store_options(), cx.now)?;
+    let mut writer = Writer::open(&dir.path, &config.store_options(), cx.now)?;
     let days = *matches.get_one::<i64>("days").expect("has a default");
-    tracing::info!("{days} days are being made up in {}", dir.0.display());
+    tracing::info!("{days} days are being made up in {}", dir.path.display());
     let mut life = Life::new(writer.registry(), cx.now, days)?;
     life.fill(&mut writer, cx.now)?;
     let daemon = Daemon {
@@ -50,7 +53,7 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         config,
         pages,
         writer,
-        data: dir.0.clone(),
+        data: dir.path.clone(),
         url_on_stdout: true,
         live: Some(Box::new(move |handle, clock, stop| {
             life.go_on(&handle, &clock, &stop)
@@ -60,21 +63,41 @@ fn demo(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// A folder that goes when the demonstration ends.
-struct Throwaway(std::path::PathBuf);
+/// Where the demonstration keeps its store.
+struct Dir {
+    path: PathBuf,
+    /// Whether it stays when the demonstration ends.
+    stays: bool,
+}
 
-impl Throwaway {
-    fn make() -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id()));
-        std::fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
-        Ok(Self(dir))
+impl Dir {
+    /// A folder of its own.
+    fn throwaway() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("vigie-demo-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { path, stays: false })
+    }
+
+    /// The folder that was asked for. What it has already is never mixed with what is made up.
+    fn kept(path: &Path) -> Result<Self> {
+        let taken = Reader::open(path).map(|store| store.path().display().to_string());
+        ensure!(
+            taken.is_err(),
+            "{} holds a store; the demonstration wants a folder without one",
+            taken.unwrap_or_default()
+        );
+        let path = path.to_owned();
+        Ok(Self { path, stays: true })
     }
 }
 
-impl Drop for Throwaway {
+impl Drop for Dir {
     fn drop(&mut self) {
-        if let Err(e) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!("{}: {e}", self.0.display());
+        if self.stays {
+            return;
+        }
+        if let Err(e) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!("{}: {e}", self.path.display());
         }
     }
 }

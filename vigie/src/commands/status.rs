@@ -25,9 +25,14 @@ fn flags(command: Command) -> Command {
 /// The writer keeps the log shorter than this, unless a reader does not end.
 const WAL_LONG_BYTES: u64 = 64 << 20;
 
+/// Sources report every few seconds. A daemon of which none has for so long hangs.
+const SILENCE_MAX_MS: i64 = 30_000;
+
 /// What there is to say, gathered.
 struct Status {
     running: bool,
+    /// For how long a daemon that runs has reported nothing, if that is long.
+    silent_ms: Option<i64>,
     sources: Vec<SourceReport>,
     incidents: Vec<Incident>,
     usage: vigie_store::Usage,
@@ -40,9 +45,20 @@ struct Status {
 impl Status {
     fn gather(cx: &Context) -> Result<Self> {
         let reader = cx.reader()?;
-        let sources = reader.sources()?;
+        let mut sources = reader.sources()?;
+        let running = reader.is_written();
+        if !running {
+            // They had no time to say so.
+            sources
+                .iter_mut()
+                .for_each(|s| s.state = SourceState::Stopped);
+        }
+        let working = sources.iter().filter(|s| s.state != SourceState::Stopped);
+        let newest = working.map(|s| s.at).max();
+        let silent_ms = newest.map(|at| cx.now.since_ms(at));
         Ok(Self {
-            running: cx.daemon_runs(&sources),
+            running,
+            silent_ms: silent_ms.filter(|&ms| running && ms > SILENCE_MAX_MS),
             incidents: reader.incidents(&IncidentFilter::unresolved())?,
             usage: reader.usage()?,
             gone: (reader.events_evicted()?, reader.events_expired()?),
@@ -66,7 +82,10 @@ impl Status {
     }
 
     fn is_well(&self) -> bool {
-        self.running && self.incidents.is_empty() && self.failed().next().is_none()
+        self.running
+            && self.silent_ms.is_none()
+            && self.incidents.is_empty()
+            && self.failed().next().is_none()
     }
 
     /// One sentence.
@@ -74,6 +93,10 @@ impl Status {
         let mut parts = Vec::new();
         if !self.running {
             parts.push("no daemon runs".to_owned());
+        }
+        if let Some(ms) = self.silent_ms {
+            let since = output::duration(ms);
+            parts.push(format!("the daemon has reported nothing for {since}"));
         }
         match self.incidents.len() {
             0 => parts.push("no incident open".to_owned()),
@@ -153,6 +176,7 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
         "well": status.is_well(),
         "verdict": status.verdict(),
         "running": status.running,
+        "silent_ms": status.silent_ms,
         "incidents": status.incidents.iter().map(|i| json!({
             "id": i.id.0, "severity": i.severity.as_str(), "state": i.state().as_str(), "title": i.title,
         })).collect::<Vec<_>>(),

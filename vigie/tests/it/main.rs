@@ -27,5 +27,6 @@ mod peers;
 mod questions;
 mod relay;
 mod repair;
+mod status;
 mod tidy;
 mod webservers;
