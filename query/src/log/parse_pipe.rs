@@ -105,7 +105,7 @@ impl Parser<'_> {
             },
             _ => return Err(self.unknown_pipe(start, &word)),
         };
-        self.check_end(&pipe)?;
+        self.check_end(&word)?;
         if self.columns.is_some() && pipe.needs_events() {
             let word = pipe.word();
             return Err(self.error_at(
@@ -117,9 +117,10 @@ impl Parser<'_> {
         Ok(pipe)
     }
 
-    fn unknown_pipe(&self, start: usize, word: &str) -> super::ParseError {
+    fn unknown_pipe(&mut self, start: usize, word: &str) -> super::ParseError {
         let help = match word {
             "" => "a pipe needs a name, as in '| top path'".to_owned(),
+            "by" if self.keyword(&["time"]) => "did you mean 'chart every 1m'?".to_owned(),
             "group" | "by" => "did you mean 'count by'?".to_owned(),
             "grep" | "filter" | "search" => "did you mean 'where'?".to_owned(),
             "order" => "did you mean 'sort'?".to_owned(),
@@ -139,7 +140,7 @@ impl Parser<'_> {
     }
 
     /// What stands here must be the end of the pipe.
-    fn check_end(&mut self, pipe: &Pipe) -> Result<()> {
+    fn check_end(&mut self, word: &str) -> Result<()> {
         self.blanks();
         match self.peek() {
             None | Some('|') => Ok(()),
@@ -147,9 +148,15 @@ impl Parser<'_> {
             Some(_) => {
                 let start = self.at;
                 let text = self.bare(false).to_owned();
+                let over_time = number::duration_ms(&text).is_some();
+                let help = if over_time {
+                    format!("; steps of time are made by 'chart every {text}'")
+                } else {
+                    String::new()
+                };
                 Err(self.error_at(
                     start,
-                    format!("'{}' does not expect '{text}' here", pipe.word()),
+                    format!("'{word}' does not expect '{text}' here{help}"),
                 ))
             }
         }

@@ -101,6 +101,18 @@ fn pipes() {
         "a | group by x",
         "query:5: unknown pipe 'group', did you mean 'count by'?",
     );
+    check(
+        "a | by time 1h",
+        "query:5: unknown pipe 'by', did you mean 'chart every 1m'?",
+    );
+    check(
+        "a | count by time 1h",
+        "query:19: 'count' does not expect '1h' here; steps of time are made by 'chart every 1h'",
+    );
+    check(
+        "a | top path 5m",
+        "query:14: 'top' does not expect '5m' here; steps of time are made by 'chart every 5m'",
+    );
     check("a |", "query:4: a pipe needs a name, as in '| top path'");
     check("a | top", "query:8: 'top' needs a field");
     check(
