@@ -120,10 +120,15 @@ fn fill(writer: &mut Writer) {
 }
 
 async fn site() -> Site {
+    site_at(NOW).await
+}
+
+/// The same store, looked at later.
+async fn site_at(now: Timestamp) -> Site {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
     fill(&mut writer);
-    let clock: vigie_store::Clock = Arc::new(|| NOW);
+    let clock: vigie_store::Clock = Arc::new(move || now);
     let (handle, _) = vigie_store::spawn(writer, Arc::clone(&clock));
     let reader = Reader::open(dir.path()).unwrap();
     let config = Config {

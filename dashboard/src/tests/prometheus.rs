@@ -3,8 +3,27 @@
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{NOW, site};
+use super::{NOW, site, site_at};
 use crate::html::url;
+
+/// Without times they are asked about all that is stored, as Prometheus answers.
+#[tokio::test]
+async fn series_that_have_ended_are_found_as_well() {
+    let site = site_at(NOW.plus_ms(20 * 86_400_000)).await;
+    for (asked, part) in [
+        ("series?match[]=node_load1", "\"__name__\":\"node_load1\""),
+        ("labels?match[]=node_cpu_seconds_total", "\"mode\""),
+        ("label/__name__/values", "\"node_load1\""),
+    ] {
+        let found = site.get(&format!("/api/v1/{asked}")).await.text();
+        assert!(found.contains(part), "{asked}: {found}");
+    }
+    let lately = NOW.0 / 1000 + 86_400;
+    let found = site
+        .get(&format!("/api/v1/series?match[]=node_load1&start={lately}"))
+        .await;
+    assert_eq!(found.json()["data"], serde_json::json!([]));
+}
 
 /// What Grafana asks for on "Save & test", in the query builder, in the editor and in Explore.
 #[tokio::test]

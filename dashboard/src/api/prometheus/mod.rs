@@ -23,9 +23,6 @@ use given::{Given, Refused};
 pub(crate) use given::duration_ms;
 pub(crate) use rules::{alerts, rules};
 
-/// Ranges without times: what lived in the last day.
-const LIVED_MS: i64 = 86_400_000;
-
 fn answer<T: serde::Serialize>(result: Result<T, Refused>, headers: &HeaderMap) -> Response {
     match result {
         Ok(value) => respond::json(StatusCode::OK, &value, headers),
@@ -90,14 +87,9 @@ pub(crate) async fn query_range(
 }
 
 /// The series that `match[]` selects, each label set once.
-fn selected(
-    source: &dyn Source,
-    given: &Given,
-    now: Timestamp,
-    needed: bool,
-) -> Result<BTreeSet<Labels>, Refused> {
-    let until = given.time("end")?.unwrap_or(now);
-    let from = given.time("start")?.unwrap_or(now.plus_ms(-LIVED_MS));
+fn selected(source: &dyn Source, given: &Given, needed: bool) -> Result<BTreeSet<Labels>, Refused> {
+    let until = given.time("end")?.unwrap_or(Timestamp(i64::MAX));
+    let from = given.time("start")?.unwrap_or(Timestamp(i64::MIN));
     let mut out = BTreeSet::new();
     let mut any = false;
     for text in given.all("match[]") {
@@ -160,9 +152,8 @@ fn cut<T>(all: &mut Vec<T>, limit: usize) -> bool {
 
 /// `GET|POST /api/v1/series`.
 pub(crate) async fn series(State(app): State<App>, headers: HeaderMap, given: Given) -> Response {
-    let now = app.now();
     let result = read(&app, move |source, _| {
-        let all = selected(source, &given, now, true)?;
+        let all = selected(source, &given, true)?;
         let objects = all
             .iter()
             .map(|l| serde_json::to_value(Metric(l)).unwrap_or_default());
@@ -173,9 +164,8 @@ pub(crate) async fn series(State(app): State<App>, headers: HeaderMap, given: Gi
 
 /// `GET|POST /api/v1/labels`.
 pub(crate) async fn labels(State(app): State<App>, headers: HeaderMap, given: Given) -> Response {
-    let now = app.now();
     let result = read(&app, move |source, _| {
-        let all = selected(source, &given, now, false)?;
+        let all = selected(source, &given, false)?;
         let names: BTreeSet<String> = all
             .iter()
             .flat_map(Labels::iter)
@@ -193,12 +183,11 @@ pub(crate) async fn label_values(
     Path(name): Path<String>,
     given: Given,
 ) -> Response {
-    let now = app.now();
     let result = read(&app, move |source, _| {
         if name.is_empty() || name.chars().any(char::is_control) {
             return Err(Refused::bad(format!("invalid label name: {name:?}")));
         }
-        let all = selected(source, &given, now, false)?;
+        let all = selected(source, &given, false)?;
         let values: BTreeSet<String> = all
             .iter()
             .filter_map(|l| l.get(&name))
