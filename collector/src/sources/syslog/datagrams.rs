@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use socket2::{SockAddr, SockAddrStorage};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Datagrams taken at once.
 const COUNT: usize = 64;
@@ -89,6 +91,18 @@ fn copy(storage: &SockAddrStorage) -> SockAddrStorage {
     unsafe {
         std::ptr::read(storage)
     }
+}
+
+/// Waits for a message. The socket is watched for so long only: watched during a burst, each message would
+/// wake the thread, which costs more than the message.
+pub(super) async fn readable(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: what is borrowed stays open, and the same, as long as this future lives.
+    #[expect(
+        unsafe_code,
+        reason = "only the caller can say that a descriptor stays open"
+    )]
+    let watched = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+    watched.readable().await.map(|_| ())
 }
 
 /// How a socket's receive queue is.

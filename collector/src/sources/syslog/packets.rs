@@ -3,11 +3,9 @@
 //! wait for (Unix).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::{Instant, sleep};
 use vigie_parsers::Timestamp;
 use vigie_parsers::framing::datagram;
@@ -34,7 +32,7 @@ const ASK: Duration = Duration::from_secs(1);
 const ERROR_REST: Duration = Duration::from_secs(1);
 
 pub(super) struct Packets {
-    socket: Socket,
+    socket: OwnedFd,
     common: Common,
     claimant: Claimant,
     /// By zone.
@@ -44,43 +42,14 @@ pub(super) struct Packets {
     rest: Duration,
     drops: u32,
     asked: Option<Instant>,
-    ending: bool,
-}
-
-enum Socket {
-    Udp(UdpSocket),
-    Unix(UnixDatagram),
-}
-
-impl Socket {
-    async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Udp(socket) => socket.readable().await,
-            Self::Unix(socket) => socket.readable().await,
-        }
-    }
-
-    fn try_io<T>(&self, read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        match self {
-            Self::Udp(socket) => socket.try_io(Interest::READABLE, read),
-            Self::Unix(socket) => socket.try_io(Interest::READABLE, read),
-        }
-    }
-
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Udp(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
-        }
-    }
 }
 
 impl Packets {
     /// Of a datagram socket that does not block.
     pub(super) fn new(socket: Bound, common: Common) -> io::Result<Self> {
         let socket = match socket {
-            Bound::Udp(socket) => Socket::Udp(UdpSocket::from_std(socket)?),
-            Bound::Datagram(socket) => Socket::Unix(UnixDatagram::from_std(socket)?),
+            Bound::Udp(socket) => OwnedFd::from(socket),
+            Bound::Datagram(socket) => OwnedFd::from(socket),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
         let queue = datagrams::queue(socket.as_fd()).unwrap_or_default();
@@ -98,7 +67,6 @@ impl Packets {
             },
             drops: queue.drops,
             asked: None,
-            ending: false,
         })
     }
 
@@ -106,7 +74,7 @@ impl Packets {
         let shutdown = self.common.outlet.shutdown.clone();
         loop {
             let ready = tokio::select! {
-                ready = self.socket.readable() => ready,
+                ready = datagrams::readable(self.socket.as_fd()) => ready,
                 () = shutdown.cancelled() => break,
             };
             let done = match ready {
@@ -118,7 +86,6 @@ impl Packets {
             }
         }
         // What the kernel already has was received before the end. Nobody is left to tell otherwise.
-        self.ending = true;
         let _ = self.take_burst().await;
     }
 
@@ -149,14 +116,7 @@ impl Packets {
         let now = self.common.outlet.now();
         let mut total = 0;
         while self.events.size() < BATCH_BYTES {
-            let (socket, datagrams) = (&self.socket, &mut self.datagrams);
-            let received = if self.ending {
-                // Nobody waits for readiness any more, so it is not known.
-                datagrams.receive(socket.as_fd())
-            } else {
-                socket.try_io(|| datagrams.receive(socket.as_fd()))
-            };
-            match received {
+            match self.datagrams.receive(self.socket.as_fd()) {
                 Ok(n) => {
                     self.push(n, now);
                     total += n;
