@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use vigie_parsers::Timestamp;
 
 use crate::file::{self, WriteLock};
@@ -349,7 +349,7 @@ impl Writer {
     /// # Errors
     /// When the disk is full or fails.
     pub fn commit(&mut self, now: Timestamp) -> Result<()> {
-        self.commit_with(now, |_| Ok(()))
+        self.commit_with(now, |_| Ok(Ok(())))
     }
 
     /// Commits what is pending and a state change with it. Only the change can fail on its own: it
@@ -362,13 +362,23 @@ impl Writer {
         now: Timestamp,
         change: impl FnOnce(&mut State<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.commit_with(now, change)
+        self.commit_with(now, |tx| {
+            let savepoint = tx.savepoint()?;
+            let changed = change(&mut State { tx: &savepoint });
+            match changed {
+                Ok(_) => savepoint.commit()?,
+                Err(_) => drop(savepoint),
+            }
+            Ok(changed)
+        })
     }
 
+    /// Everything that waits in one transaction, and what `more` does. Its outer error is the transaction's,
+    /// the inner one its own.
     fn commit_with<T>(
         &mut self,
         now: Timestamp,
-        change: impl FnOnce(&mut State<'_>) -> Result<T>,
+        more: impl FnOnce(&mut Transaction<'_>) -> Result<Result<T>>,
     ) -> Result<T> {
         let mut tx = self
             .conn
@@ -386,15 +396,7 @@ impl Writer {
         if told != self.told {
             State { tx: &tx }.set(usage::FIGURES_KEY, Some(&told))?;
         }
-        let changed = {
-            let savepoint = tx.savepoint()?;
-            let changed = change(&mut State { tx: &savepoint });
-            match changed {
-                Ok(_) => savepoint.commit()?,
-                Err(_) => drop(savepoint),
-            }
-            changed
-        };
+        let changed = more(&mut tx)?;
         tx.commit()?;
         self.told = told;
         self.registry.committed();

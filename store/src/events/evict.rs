@@ -70,12 +70,14 @@ impl Limits {
 
 /// Bytes of pages in use.
 fn used(conn: &Connection) -> Result<u64> {
-    let pragma = |name: &str| -> Result<u64> {
-        let n: i64 = conn.pragma_query_value(None, name, |r| r.get(0))?;
+    // At every commit: prepared once.
+    let pragma = |sql: &str| -> Result<u64> {
+        let n: i64 = conn.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
         Ok(u64::try_from(n).unwrap_or(0))
     };
-    let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
-    Ok(pages * pragma("page_size")?)
+    let free = pragma("PRAGMA freelist_count")?;
+    let pages = pragma("PRAGMA page_count")?.saturating_sub(free);
+    Ok(pages * pragma("PRAGMA page_size")?)
 }
 
 impl Room {
