@@ -10,12 +10,14 @@ use rusqlite::Transaction;
 use vigie_parsers::Timestamp;
 use vigie_query::{Labels, MetricKind, Selection, SourceError, Stretch, Take};
 
-use super::codec::{POW10, nearest, scaled, unscaled};
-use super::group::{Chunk, Group, Late};
-use super::lane::{add_units, settled};
+use super::chunk::Chunk;
+use super::group::Group;
+use super::join::{join_lane, known_sum};
+use super::lane::add_units;
+use super::late::Merge;
 use super::layout::{LANES, Rings, slot_of};
-use super::page::{Cell, Page, Scratch, parts};
-use super::pages::read_page;
+use super::page::{Need, Page, Scratch};
+use super::pages::{Ahead, Found, Pages};
 use super::stitch::stitch;
 use super::view::check_deadline;
 
@@ -44,11 +46,7 @@ impl Slot {
     /// The mean of the known slots.
     #[must_use]
     pub fn average(&self) -> f64 {
-        if self.count == 1 {
-            self.last
-        } else {
-            self.sum / f64::from(self.count)
-        }
+        self.sum / f64::from(self.count)
     }
 
     /// What is taken of it as one sample of a gauge.
@@ -89,6 +87,8 @@ pub(crate) struct Range {
     pub(super) deadline: Option<Instant>,
     /// Begin earlier where only longer distances than asked for are left.
     pub(super) sparse: bool,
+    /// What of slots is asked for; of counters it is the total.
+    need: Need,
 }
 
 impl Range {
@@ -108,6 +108,19 @@ impl Range {
         }
     }
 
+    /// With slots of which only this is taken, and of counters only the total.
+    pub(crate) fn taking(self, take: Take) -> Self {
+        let need = match take {
+            Take::Average | Take::Sum | Take::Count => Need::Sums,
+            Take::Min | Take::Max | Take::Last => Need::All,
+        };
+        Self { need, ..self }
+    }
+
+    pub(super) fn need(&self) -> Need {
+        self.need
+    }
+
     pub(crate) fn of(selection: &Selection<'_>) -> Self {
         // Far beyond any clock, and far from where adding a step would overflow.
         const FAR_MS: i64 = 1 << 50;
@@ -119,6 +132,7 @@ impl Range {
             max_samples: selection.max_samples,
             deadline: Some(selection.deadline.map_or(last, |asked| asked.min(last))),
             sparse: false,
+            need: Need::All,
         }
     }
 }
@@ -137,12 +151,11 @@ pub(crate) struct LanePlan {
     pub(super) heartbeat_ms: i64,
     pub(super) first_ms: i64,
     pub(super) last_ms: i64,
-    decimals: u8,
+    pub(super) decimals: u8,
     /// Slots of the finest archive that are in no page, chunk after chunk; NaN where nothing is known.
     pub(super) open: Vec<f64>,
     /// A counter's total before them.
-    total: f64,
-    late: Vec<(i64, Late)>,
+    pub(super) total: f64,
 }
 
 impl LanePlan {
@@ -159,14 +172,6 @@ impl LanePlan {
             chunk.copy_lane(lane, &mut open);
         }
         let grown = known_sum(&open);
-        let mut late = Vec::new();
-        for (&slot, ops) in &group.late {
-            late.extend(
-                ops.iter()
-                    .filter(|(l, _)| usize::from(*l) == lane)
-                    .map(|&(_, op)| (slot, op)),
-            );
-        }
         Self {
             labels,
             kind,
@@ -180,7 +185,6 @@ impl LanePlan {
             decimals: state.decimals,
             open,
             total: add_units(state.total - grown, 0, state.decimals),
-            late,
         }
     }
 }
@@ -193,6 +197,14 @@ pub(crate) struct GroupPlan {
     /// The first slot of each open chunk and how many were reached.
     pub(super) open: Vec<(i64, usize)>,
     pub(crate) lanes: Vec<LanePlan>,
+    /// The group itself, when late slots of these lanes wait to be merged into pages.
+    late: Option<Box<Group>>,
+}
+
+/// Whether late slots of some lanes wait.
+fn waits(group: &Group, lanes: &[LanePlan]) -> bool {
+    let mut late = group.late.values().flatten();
+    late.any(|(late, _)| lanes.iter().any(|lane| lane.lane == usize::from(*late)))
 }
 
 /// A part of the range that one archive answers.
@@ -205,7 +217,7 @@ pub(super) struct Window {
 
 impl Window {
     /// The slots of its archive that lie in it.
-    fn slots(&self, rings: &Rings) -> std::ops::Range<i64> {
+    pub(super) fn slots(&self, rings: &Rings) -> std::ops::Range<i64> {
         let step_ms = rings.archive(self.archive).step_ms;
         self.from_ms.div_euclid(step_ms)..self.until_ms.div_euclid(step_ms)
     }
@@ -224,12 +236,12 @@ impl GroupPlan {
         } else {
             group.rings.len()
         };
-        let open =
-            |(&chunk, open): (&i64, &Chunk)| (group.rings.first_slot(0, chunk), open.slots());
+        let open = |(chunk, open): (i64, &Chunk)| (group.rings.first_slot(0, chunk), open.slots());
         Self {
             rings: group.rings.clone(),
             reach: (0..archives).map(reach).collect(),
             open: group.chunks.iter().map(open).collect(),
+            late: waits(group, &lanes).then(|| Box::new(group.clone())),
             lanes,
         }
     }
@@ -291,9 +303,9 @@ pub(super) struct Course {
     pub(super) range: Range,
     target: usize,
     /// Length of the slots that come out, unless those that are left are longer.
-    step_ms: i64,
+    pub(super) step_ms: i64,
     from_ms: i64,
-    until_ms: i64,
+    pub(super) until_ms: i64,
     pub(super) windows: Vec<Window>,
     /// From when on nothing is in a page.
     pub(super) open_from_ms: i64,
@@ -330,165 +342,47 @@ impl Course {
             open_from_ms,
         }
     }
-}
 
-/// Puts the slots of one series together.
-struct Join<'s> {
-    /// Length of the slots that come out, unless those that go in are longer.
-    step_ms: i64,
-    /// Length of a slot of the finest archive.
-    raw_ms: i64,
-    /// Whether it is a counter, which has a total.
-    counter: bool,
-    total: f64,
-    open: Option<Slot>,
-    done: &'s mut Vec<Slot>,
-    late: std::iter::Peekable<std::vec::IntoIter<(i64, Late)>>,
-}
-
-impl Join<'_> {
-    /// A counter's total at a place where it is written down.
-    fn anchor(&mut self, total: f64) {
-        self.total = self.total.max(total);
-    }
-
-    /// Takes the next slot; late changes in and before it come first.
-    fn push(&mut self, end_ms: i64, step_ms: i64, mut cell: Cell, decimals: Option<u8>) {
-        while let Some((slot, op)) = self.late.next_if(|(s, _)| (s + 1) * self.raw_ms <= end_ms) {
-            let late_end = (slot + 1) * self.raw_ms;
-            if late_end <= end_ms - step_ms {
-                let mut value = f64::NAN;
-                op.apply(&mut value);
-                self.add(late_end, self.raw_ms, &Cell::of(value), decimals);
-            } else if step_ms == self.raw_ms {
-                op.apply(&mut cell.last);
-                cell = Cell::of(cell.last);
-            } else {
-                match op {
-                    Late::Set(value) => cell.add(&Cell::of(value)),
-                    Late::Add(units, d) => cell.sum = add_units(cell.sum, units, d),
-                }
-            }
-        }
-        self.add(end_ms, step_ms, &cell, decimals);
-    }
-
-    fn add(&mut self, end_ms: i64, step_ms: i64, cell: &Cell, decimals: Option<u8>) {
-        if step_ms < self.step_ms {
-            let end_ms = (slot_of(end_ms, self.step_ms) + 1) * self.step_ms;
-            self.add_to(end_ms, self.step_ms, cell, decimals);
-        } else {
-            self.add_to(end_ms, step_ms, cell, decimals);
-        }
-    }
-
-    /// Adds a cell to the slot that ends then.
-    fn add_to(&mut self, end_ms: i64, step_ms: i64, cell: &Cell, decimals: Option<u8>) {
-        if self.counter {
-            self.total += cell.sum;
-            if let Some(decimals) = decimals {
-                self.total = settled(self.total, decimals);
-            }
-        }
-        let mut all = *cell;
-        match self.open.take() {
-            Some(open) if open.time.0 == end_ms => {
-                all = Cell {
-                    count: open.count,
-                    sum: open.sum,
-                    min: open.min,
-                    max: open.max,
-                    last: open.last,
-                };
-                all.add(cell);
-            }
-            open => self.done.extend(open),
-        }
-        if let Some(decimals) = decimals.filter(|_| all.count > 1) {
-            all.sum = settled(all.sum, decimals);
-        }
-        self.open = Some(Slot {
-            time: Timestamp(end_ms),
-            step_ms,
-            count: all.count,
-            sum: all.sum,
-            min: all.min,
-            max: all.max,
-            last: all.last,
-            total: self.total,
+    /// Whether some late slot lies in what is asked for.
+    fn meets(&self, group: &Group) -> bool {
+        let step_ms = group.step_ms();
+        // A slot that is longer than asked for may begin before the range.
+        let from = self.windows.first().map_or(self.from_ms, |w| {
+            let step_ms = group.rings.archive(w.archive).step_ms;
+            self.from_ms.div_euclid(step_ms) * step_ms
         });
-    }
-
-    /// Takes slots of the finest archive, from slot `first` on; what is not finite is unknown.
-    fn raw(&mut self, first: i64, values: &[f64], decimals: Option<u8>) {
-        if self.late.peek().is_some() {
-            for (slot, &value) in (first..).zip(values).filter(|(_, v)| v.is_finite()) {
-                let end_ms = (slot + 1) * self.raw_ms;
-                self.push(end_ms, self.raw_ms, Cell::of(value), decimals);
-            }
-        } else if self.step_ms == self.raw_ms {
-            self.raw_each(first, values, decimals);
-        } else {
-            for (slot, part) in parts(first, self.step_ms / self.raw_ms, values) {
-                let cell = Cell::of_all(part);
-                if cell.count > 0 {
-                    self.add_to((slot + 1) * self.step_ms, self.step_ms, &cell, decimals);
-                }
-            }
-        }
-    }
-
-    /// The same when each of them comes out.
-    fn raw_each(&mut self, first: i64, values: &[f64], decimals: Option<u8>) {
-        self.done.extend(self.open.take());
-        // Whole units of the last decimal add up exactly, and need no rounding at each step.
-        let decimals = decimals.filter(|&d| d > 0 && self.counter);
-        let mut units = decimals.and_then(|d| Some((scaled(self.total, d)?, d)));
-        for (slot, &value) in (first..).zip(values) {
-            if !value.is_finite() {
-                continue;
-            }
-            if let Some((units, d)) = &mut units {
-                *units += nearest(value * POW10[usize::from(*d)]);
-                self.total = unscaled(*units, *d);
-            } else if self.counter {
-                self.total += value;
-                if let Some(decimals) = decimals {
-                    self.total = settled(self.total, decimals);
-                }
-            }
-            self.done.push(Slot {
-                time: Timestamp((slot + 1) * self.raw_ms),
-                step_ms: self.raw_ms,
-                count: 1,
-                sum: value,
-                min: value,
-                max: value,
-                last: value,
-                total: self.total,
-            });
-        }
-    }
-
-    /// The last slot, while it goes on, ends with the last reading.
-    fn finish(mut self, lane: &LanePlan) {
-        while let Some((slot, op)) = self.late.next() {
-            let mut value = f64::NAN;
-            op.apply(&mut value);
-            let end_ms = (slot + 1) * self.raw_ms;
-            self.add(end_ms, self.raw_ms, &Cell::of(value), Some(lane.decimals));
-        }
-        self.done.extend(self.open);
-        if let Some(last) = self.done.last_mut()
-            && (last.time.0 - last.step_ms + 1..last.time.0).contains(&lane.last_ms)
-        {
-            last.time = Timestamp(lane.last_ms);
-        }
+        let slots = from.div_euclid(step_ms)..self.until_ms.div_euclid(step_ms);
+        group.late.range(slots).next().is_some()
     }
 }
 
-fn known_sum(values: &[f64]) -> f64 {
-    values.iter().filter(|v| v.is_finite()).sum()
+/// The pages of one window, and where their bytes are.
+pub(super) type Windows = Vec<(Window, Found)>;
+
+/// Reads the pages that a group is asked for, each once for all lanes. Late slots are in them as they
+/// will be once they are merged.
+pub(super) fn read_windows(
+    tx: &Transaction<'_>,
+    plan: &GroupPlan,
+    course: &Course,
+    (bytes, scratch): (&mut Vec<u8>, &mut Scratch),
+) -> Result<Windows, SourceError> {
+    let rings = &plan.rings;
+    let ahead = Ahead::default();
+    let pages = Pages::ahead(tx, &ahead);
+    if let Some(group) = plan.late.as_deref().filter(|late| course.meets(late)) {
+        Merge::of(group, &group.sealed).write(&pages, scratch)?;
+    }
+    bytes.clear();
+    let deadline = course.range.deadline;
+    let mut windows = Vec::with_capacity(course.windows.len());
+    for &window in &course.windows {
+        let (a, slots) = (window.archive, window.slots(rings));
+        let chunks = rings.chunk_of(a, slots.start)..=rings.chunk_of(a, slots.end - 1);
+        let found = pages.read_all(rings, a, chunks, bytes, || check_deadline(deadline))?;
+        windows.push((window, found));
+    }
+    Ok(windows)
 }
 
 /// Reads everything that the plans need and hands over each series that has something in the range.
@@ -498,21 +392,17 @@ pub(crate) fn answer(
     range: Range,
     mut each: impl FnMut(LanePlan, &[Slot], Vec<Stretch>),
 ) -> Result<(), SourceError> {
-    let mut scratch = Scratch::default();
+    let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
     let mut slots = Vec::new();
     let (mut samples, mut parts) = (0, Vec::new());
     for mut plan in plans {
         let course = Course::of(&plan, range);
-        let bytes = course
-            .windows
-            .iter()
-            .map(|&window| read_window(tx, &plan.rings, window, range.deadline))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut pages = Vec::new();
-        for (&window, bytes) in course.windows.iter().zip(&bytes) {
-            let open = bytes.iter().filter_map(|(chunk, bytes)| {
-                let page = Page::open(bytes)?;
-                (page.chunk == *chunk && page.archive == window.archive).then_some(page)
+        let windows = read_windows(tx, &plan, &course, (&mut bytes, &mut scratch))?;
+        let mut pages = Vec::with_capacity(windows.len());
+        for (window, found) in windows {
+            let open = found.into_iter().filter_map(|(chunk, at)| {
+                let page = Page::open(&bytes[at])?;
+                (page.chunk == chunk && page.archive == window.archive).then_some(page)
             });
             pages.push((window, open.collect()));
         }
@@ -541,147 +431,6 @@ pub(crate) fn answer(
         each(lane, &slots, stretches);
     }
     Ok(())
-}
-
-/// Reads the pages of a window, each once for all lanes.
-pub(super) fn read_window(
-    tx: &Transaction<'_>,
-    rings: &Rings,
-    window: Window,
-    deadline: Option<Instant>,
-) -> Result<Vec<(i64, Vec<u8>)>, SourceError> {
-    let a = window.archive;
-    let slots = window.slots(rings);
-    let mut pages = Vec::new();
-    for chunk in rings.chunk_of(a, slots.start)..=rings.chunk_of(a, slots.end - 1) {
-        check_deadline(deadline)?;
-        pages.extend(read_page(tx, rings, a, chunk)?.map(|bytes| (chunk, bytes)));
-    }
-    Ok(pages)
-}
-
-/// Puts one series together in `slots`, those at the edges of the range included.
-fn join_lane(
-    plan: &GroupPlan,
-    lane: &LanePlan,
-    course: &Course,
-    pages: &[(Window, Vec<Page<'_>>)],
-    (scratch, slots): (&mut Scratch, &mut Vec<Slot>),
-) {
-    let raw_ms = plan.rings.archive(0).step_ms;
-    let within = |&&(slot, _): &&(i64, Late)| {
-        (slot + 1) * raw_ms > course.from_ms && (slot + 1) * raw_ms <= course.until_ms
-    };
-    let late: Vec<_> = lane.late.iter().filter(within).copied().collect();
-    let mut join = Join {
-        step_ms: course.step_ms,
-        raw_ms,
-        counter: lane.kind == MetricKind::Counter,
-        total: 0.0,
-        open: None,
-        done: slots,
-        late: late.into_iter().peekable(),
-    };
-    let mut cells = Vec::new();
-    for (window, pages) in pages {
-        let wanted = window.slots(&plan.rings);
-        for page in pages {
-            let first = plan.rings.first_slot(window.archive, page.chunk);
-            if window.archive == 0 {
-                join_raw(&mut join, lane, (page, first), &wanted, scratch);
-            } else {
-                let step_ms = plan.rings.archive(window.archive).step_ms;
-                let page = (page, first, step_ms);
-                join_coarse(&mut join, lane, page, &wanted, (scratch, &mut cells));
-            }
-        }
-    }
-    join_open(&mut join, plan, lane, course);
-    join.finish(lane);
-}
-
-/// The lane's part of a page of the finest archive.
-fn join_raw(
-    join: &mut Join<'_>,
-    lane: &LanePlan,
-    (page, first): (&Page<'_>, i64),
-    wanted: &std::ops::Range<i64>,
-    scratch: &mut Scratch,
-) {
-    let Some((head, values)) = page.raw(lane.lane, scratch) else {
-        return;
-    };
-    let place = |slot: i64| place_of(slot, first, values.len());
-    // Older slots are what the lane's former series left.
-    let born = place(slot_of(lane.first_ms, join.raw_ms));
-    let (from, until) = (place(wanted.start).max(born), place(wanted.end).max(born));
-    if !values[born..until].iter().any(|v| v.is_finite()) {
-        return;
-    }
-    if let Some(total) = head.total {
-        join.anchor(total + known_sum(&values[born..from]));
-    }
-    let from_slot = first + i64::try_from(from).unwrap_or(0);
-    join.raw(from_slot, &values[from..until], head.decimals);
-}
-
-/// The same of another archive.
-fn join_coarse(
-    join: &mut Join<'_>,
-    lane: &LanePlan,
-    (page, first, step_ms): (&Page<'_>, i64, i64),
-    wanted: &std::ops::Range<i64>,
-    (scratch, cells): (&mut Scratch, &mut Vec<(i64, Cell)>),
-) {
-    cells.clear();
-    let mut before = None;
-    let born = slot_of(lane.first_ms, step_ms);
-    let head = page.read(lane.lane, scratch, |slot, cell| {
-        let slot = first + i64::try_from(slot).unwrap_or(0);
-        if slot >= born {
-            if wanted.contains(&slot) {
-                cells.push((slot, cell));
-            } else if slot < wanted.start {
-                *before.get_or_insert(0.0) += cell.sum;
-            }
-        }
-    });
-    let Some(head) = head.filter(|_| before.is_some() || !cells.is_empty()) else {
-        return;
-    };
-    if let Some(total) = head.total {
-        join.anchor(total + before.unwrap_or(0.0));
-    }
-    for &(slot, cell) in cells.iter() {
-        join.push((slot + 1) * step_ms, step_ms, cell, head.decimals);
-    }
-}
-
-/// Where a slot lies among `len` slots from `first` on; at the ends if it is not among them.
-fn place_of(slot: i64, first: i64, len: usize) -> usize {
-    let place = slot.saturating_sub(first).max(0);
-    usize::try_from(place).unwrap_or(usize::MAX).min(len)
-}
-
-/// What is in no page yet.
-fn join_open(join: &mut Join<'_>, plan: &GroupPlan, lane: &LanePlan, course: &Course) {
-    let from = course.open_from_ms.div_euclid(join.raw_ms);
-    let until = course.until_ms.div_euclid(join.raw_ms);
-    let mut rest = lane.open.as_slice();
-    let mut total = lane.total;
-    for &(first, slots) in &plan.open {
-        let (values, later) = rest.split_at(slots.min(rest.len()));
-        rest = later;
-        let place = |slot: i64| place_of(slot, first, values.len());
-        let (a, b) = (place(from), place(until));
-        total += known_sum(&values[..a]);
-        join.anchor(total);
-        if a < b {
-            let from_slot = first + i64::try_from(a).unwrap_or(0);
-            join.raw(from_slot, &values[a..b], Some(lane.decimals));
-        }
-    }
-    join.anchor(total);
 }
 
 pub(super) fn check_samples(samples: usize, max: usize) -> Result<(), SourceError> {

@@ -268,6 +268,13 @@ fn frame(values: impl Iterator<Item = i64> + Clone) -> Frame {
     if full < 4 || count < 4 {
         return best;
     }
+    // Exceptions are for few: where more have the highest bit, there are none.
+    let top = values
+        .clone()
+        .filter(|v| v.wrapping_sub(min).cast_unsigned() >> (full - 1) != 0);
+    if top.count() > count / 4 {
+        return best;
+    }
     let mut histogram = [0u16; 65];
     for v in values {
         histogram[width_of(v.wrapping_sub(min).cast_unsigned()) as usize] += 1;
@@ -393,6 +400,38 @@ fn word_at(bytes: &[u8], at: usize) -> u64 {
     word.map_or(0, |w| u64::from_le_bytes(*w))
 }
 
+/// Steps over a column of `count` integers.
+pub(crate) fn skip_ints(input: &mut Input<'_>, count: usize) -> Option<()> {
+    if count == 0 {
+        return Some(());
+    }
+    let head = input.u8()?;
+    let delta = head & DELTA != 0;
+    let width = width_in(head)?;
+    if delta {
+        input.varint()?;
+    }
+    input.varint()?;
+    let packed = count - usize::from(delta);
+    input.bytes((packed * width as usize).div_ceil(8))?;
+    if head & EXCEPTIONS != 0 {
+        for _ in 0..input.usize()? {
+            input.varint()?;
+            input.varint()?;
+        }
+    }
+    Some(())
+}
+
+/// The width that the head of a column says.
+fn width_in(head: u8) -> Option<u32> {
+    match head & 0x3f {
+        WIDTH_WORD => Some(64),
+        w if u32::from(w) <= WIDTH_MAX => Some(u32::from(w)),
+        _ => None,
+    }
+}
+
 /// Reads a column of `count` integers into `values`, whose former content goes.
 pub(crate) fn get_ints(input: &mut Input<'_>, count: usize, values: &mut Vec<i64>) -> Option<()> {
     values.clear();
@@ -401,11 +440,7 @@ pub(crate) fn get_ints(input: &mut Input<'_>, count: usize, values: &mut Vec<i64
     }
     let head = input.u8()?;
     let delta = head & DELTA != 0;
-    let width = match head & 0x3f {
-        WIDTH_WORD => 64,
-        w if u32::from(w) <= WIDTH_MAX => u32::from(w),
-        _ => return None,
-    };
+    let width = width_in(head)?;
     let first = if delta { Some(input.zigzag()?) } else { None };
     let base = input.zigzag()?;
     let packed = count - usize::from(delta);
@@ -446,6 +481,8 @@ mod tests {
         get_ints(&mut input, values.len(), &mut back).unwrap();
         assert_eq!(back, values);
         assert!(input.is_empty());
+        let mut input = Input(&bytes);
+        assert!(skip_ints(&mut input, values.len()).is_some() && input.is_empty());
         bytes.len()
     }
 

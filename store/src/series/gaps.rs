@@ -8,8 +8,8 @@ use rusqlite::Transaction;
 use vigie_parsers::Timestamp;
 use vigie_query::{Labels, SourceError};
 
-use super::answer::{Course, GroupPlan, LanePlan, Range, Window, check_samples, read_window};
-use super::page::Page;
+use super::answer::{Course, GroupPlan, LanePlan, Range, Windows, check_samples, read_windows};
+use super::page::{Page, Scratch};
 use super::reason::Reason;
 
 /// A time of which nothing is known.
@@ -35,9 +35,6 @@ pub struct SeriesGaps {
 /// Times at which vigie itself did not run.
 pub(crate) type Pauses = [(i64, i64)];
 
-/// A chunk and the bytes of its page.
-type Bytes = (i64, Vec<u8>);
-
 /// Reads the gaps of everything that the plans mean, by labels.
 pub(super) fn gaps(
     tx: &Transaction<'_>,
@@ -46,20 +43,12 @@ pub(super) fn gaps(
     pauses: &Pauses,
 ) -> Result<Vec<SeriesGaps>, SourceError> {
     let (mut found, mut count) = (Vec::new(), 0);
+    let (mut bytes, mut scratch) = (Vec::new(), Scratch::default());
     for mut plan in plans {
         let course = Course::of(&plan, range);
-        let pages = course
-            .windows
-            .iter()
-            .map(|&window| {
-                Ok((
-                    window,
-                    read_window(tx, &plan.rings, window, range.deadline)?,
-                ))
-            })
-            .collect::<Result<Vec<_>, SourceError>>()?;
+        let windows = read_windows(tx, &plan, &course, (&mut bytes, &mut scratch))?;
         for lane in std::mem::take(&mut plan.lanes) {
-            let gaps = of_lane(&plan, &lane, &course, &pages, pauses);
+            let gaps = of_lane(&plan, &lane, &course, (&windows, &bytes), pauses);
             count += gaps.len();
             check_samples(count, range.max_samples)?;
             found.push((
@@ -116,7 +105,7 @@ fn of_lane(
     plan: &GroupPlan,
     lane: &LanePlan,
     course: &Course,
-    pages: &[(Window, Vec<Bytes>)],
+    (windows, bytes): (&Windows, &[u8]),
     pauses: &Pauses,
 ) -> Vec<Gap> {
     let rings = &plan.rings;
@@ -126,12 +115,13 @@ fn of_lane(
         heartbeat_ms: lane.heartbeat_ms,
         runs: Vec::new(),
     };
-    for (window, pages) in pages {
+    for (window, pages) in windows {
         let a = window.archive;
         let step_ms = rings.archive(a).step_ms;
         let mut at_ms = window.from_ms;
-        for (chunk, bytes) in pages {
-            let page = Page::open(bytes).filter(|p| p.chunk == *chunk && p.archive == a);
+        for (chunk, at) in pages {
+            let page =
+                Page::open(&bytes[at.clone()]).filter(|p| p.chunk == *chunk && p.archive == a);
             let first = rings.first_slot(a, *chunk);
             let time = |slot: usize| (first + i64::try_from(slot).unwrap_or(0)) * step_ms;
             // Before the page there is none; without the lane in it, it says nothing.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::chunk::{Chunk, Chunks};
 use super::codec::{Input, put_varint, put_zigzag, unscaled};
 use super::lane::{Effect, Lane, Note, Tag, Told, add_units, spread};
 use super::layout::{LANES, Layout, Rings, slot_of};
@@ -20,71 +21,6 @@ const LATE_MAX: usize = 1 << 20;
 
 /// Slots that one word may explain: the rest of its gap follows from the first of them.
 const MARK_SLOTS_MAX: i64 = 64;
-
-/// Slots of a block of an open chunk.
-const BLOCK_SLOTS: usize = 16;
-
-/// An open chunk of the finest archive, as long as slots were reached; NaN is unknown. Slot by slot,
-/// because that is how readings come, and in blocks of one size, because what grows by copying
-/// leaves holes in memory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Chunk {
-    /// `blocks[slot / BLOCK_SLOTS][slot % BLOCK_SLOTS * LANES + lane]`.
-    blocks: Vec<Box<[f64]>>,
-    /// Slots reached.
-    slots: usize,
-}
-
-impl Chunk {
-    fn of(slots: usize) -> Self {
-        let mut chunk = Self::default();
-        chunk.reach(slots);
-        chunk
-    }
-
-    fn reach(&mut self, slots: usize) {
-        self.slots = self.slots.max(slots);
-        while self.blocks.len() * BLOCK_SLOTS < slots {
-            self.blocks
-                .push(vec![f64::NAN; BLOCK_SLOTS * LANES].into_boxed_slice());
-        }
-    }
-
-    #[inline]
-    fn cell(&mut self, slot: usize, lane: usize) -> &mut f64 {
-        if slot >= self.slots {
-            self.reach(slot + 1);
-        }
-        &mut self.blocks[slot / BLOCK_SLOTS][slot % BLOCK_SLOTS * LANES + lane]
-    }
-
-    /// Slots reached.
-    pub(crate) fn slots(&self) -> usize {
-        self.slots
-    }
-
-    /// Slot after slot, each with all its lanes.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &[f64]> + '_ {
-        let rows = self.blocks.iter().flat_map(|b| b.chunks_exact(LANES));
-        rows.take(self.slots)
-    }
-
-    /// All rows in one piece: `[slot * LANES + lane]`.
-    pub(crate) fn concat(&self) -> Vec<f64> {
-        let mut rows = self.blocks.concat();
-        rows.truncate(self.slots * LANES);
-        rows
-    }
-
-    /// Appends the slots of a lane.
-    pub(crate) fn copy_lane(&self, lane: usize, out: &mut Vec<f64>) {
-        let from = out.len();
-        for block in &self.blocks {
-            out.extend(block.iter().skip(lane).step_by(LANES));
-        }
-        out.truncate(from + self.slots);
-    }
-}
 
 /// A moment, and where it lies in the finest archive of a group: found once for all readings of it.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +59,7 @@ pub(crate) struct Group {
     pub(crate) lanes: Vec<Lane>,
     /// How far apart a lane's readings may be, in milliseconds.
     pub(crate) heartbeat_ms: Vec<i64>,
-    pub(crate) chunks: BTreeMap<i64, Chunk>,
+    pub(crate) chunks: Chunks,
     /// By slot, then in order of arrival.
     pub(crate) late: BTreeMap<i64, Vec<(u8, Late)>>,
     /// For each archive the first chunk that is not in a page; empty before the first reading.
@@ -142,7 +78,7 @@ impl Group {
             rings: Rings { group, layout },
             lanes: Vec::new(),
             heartbeat_ms: Vec::new(),
-            chunks: BTreeMap::new(),
+            chunks: Chunks::default(),
             late: BTreeMap::new(),
             sealed: Vec::new(),
             checkpoint: 0,
@@ -223,7 +159,7 @@ impl Group {
             }
             let offset = slot - self.rings.first_slot(0, chunk);
             let offset = usize::try_from(offset).unwrap_or(0);
-            let cell = self.chunks.entry(chunk).or_default().cell(offset, lane);
+            let cell = self.chunks.open(chunk).cell(offset, lane);
             if cell.is_nan() {
                 *cell = reason.unknown();
             }
@@ -281,8 +217,17 @@ impl Group {
                     self.change_near(moment, slot, lane, Late::Add(part, decimals));
                 };
                 let begins_ms = slot.saturating_mul(step_ms);
-                if from_ms >= begins_ms {
+                let before_ms = begins_ms.saturating_sub(from_ms);
+                if before_ms <= 0 {
                     add(slot, units);
+                } else if let Some(product) = units
+                    .checked_mul(before_ms)
+                    .filter(|_| before_ms <= step_ms)
+                {
+                    // In two slots, as most readings that are not on a border: one division.
+                    let earlier = product / (until_ms - from_ms);
+                    add(slot - 1, earlier);
+                    add(slot, units - earlier);
                 } else {
                     spread(units, (from_ms, until_ms), step_ms, add);
                 }
@@ -335,7 +280,7 @@ impl Group {
             return;
         }
         let offset = usize::try_from(slot - first).unwrap_or(0);
-        change.apply(self.chunks.entry(chunk).or_default().cell(offset, lane));
+        change.apply(self.chunks.open(chunk).cell(offset, lane));
     }
 
     /// The totals of all lanes before a chunk.
@@ -359,12 +304,8 @@ impl Group {
 
     /// Empties lanes: nothing is known of them, and nobody has them.
     pub(crate) fn erase(&mut self, lanes: &[usize]) {
-        for block in self.chunks.values_mut().flat_map(|c| &mut c.blocks) {
-            for row in block.chunks_mut(LANES) {
-                for &lane in lanes {
-                    row[lane] = f64::NAN;
-                }
-            }
+        for chunk in self.chunks.values_mut() {
+            chunk.erase(lanes);
         }
         for ops in self.late.values_mut() {
             ops.retain(|(lane, _)| !lanes.contains(&usize::from(*lane)));
@@ -412,9 +353,9 @@ impl Group {
         }
         let from = sealed.first().copied().unwrap_or(i64::MIN);
         put_varint(&mut out, self.chunks.range(from..).count() as u64);
-        for (&chunk, open) in self.chunks.range(from..) {
+        for (chunk, open) in self.chunks.range(from..) {
             put_zigzag(&mut out, chunk);
-            let slots = open.slots;
+            let slots = open.slots();
             put_varint(&mut out, slots as u64);
             let (mut values, mut bytes) = (Vec::new(), Vec::new());
             for lane in 0..self.lanes.len() {
@@ -487,7 +428,7 @@ impl Group {
                     });
                 }
             }
-            new.chunks.insert(chunk, open);
+            *new.chunks.open(chunk) = open;
         }
         for _ in 0..input.usize().filter(|&n| n <= LATE_MAX)? {
             let (slot, lane, op) = get_late(&mut input)?;
@@ -505,7 +446,7 @@ impl Group {
     /// Drops what pages hold since a checkpoint.
     pub(crate) fn settle(&mut self, seq: u64, sealed: Vec<i64>, merged: bool) {
         if let Some(&first) = sealed.first() {
-            self.chunks = self.chunks.split_off(&first);
+            self.chunks.drop_before(first);
         }
         self.sealed = sealed;
         if merged {

@@ -79,7 +79,7 @@ impl<'a> Merge<'a> {
         let oldest = sealed[0] - group.rings.archive(0).ring;
         let counts = |lane: usize| group.lanes.get(lane).is_some_and(|l| l.tag.is_counter());
         let mut ops = Vec::new();
-        for (&chunk, open) in group.chunks.range(..oldest) {
+        for (chunk, open) in group.chunks.range(..oldest) {
             for (slot, row) in (group.rings.first_slot(0, chunk)..).zip(open.rows()) {
                 let known = row.iter().enumerate().filter(|(_, v)| v.is_finite());
                 ops.extend(known.map(|(lane, &value)| {

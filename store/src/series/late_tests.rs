@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use vigie_query::MetricKind;
 
 use super::layout::slot_of;
-use super::model_tests::{Model, Rig};
+use super::model_tests::{Beside, Model, Rig};
 use super::{Archives, Retention, Slot};
 use crate::Reading;
 
@@ -83,21 +83,11 @@ struct Models {
     count: u64,
 }
 
-struct Run {
-    rig: Rig,
-    models: Models,
-    durable: Models,
-    now_ms: i64,
-}
+struct Run(Beside<Models>);
 
 impl Run {
     fn new() -> Self {
-        Self {
-            rig: rig(),
-            models: Models::default(),
-            durable: Models::default(),
-            now_ms: START_MS,
-        }
+        Self(Beside::new(rig(), START_MS))
     }
 
     fn push(&mut self, name: &str, time_ms: i64, reading: Reading) {
@@ -106,50 +96,42 @@ impl Run {
         } else {
             MetricKind::Counter
         };
-        let id = self.rig.intern(name, kind, STEP_MS);
-        self.rig.push(id, time_ms, reading);
-    }
-
-    fn commit(&mut self, succeeds: bool) {
-        self.rig.commit(self.now_ms, succeeds);
-        if succeeds {
-            self.durable = self.models.clone();
-        }
+        let id = self.0.rig.intern(name, kind, STEP_MS);
+        self.0.rig.push(id, time_ms, reading);
     }
 
     fn take(mut self, step: Step) -> Self {
         match step {
-            Step::Pass(ms) => self.now_ms += ms,
-            Step::Commit { succeeds } => self.commit(succeeds),
-            Step::Kill => {
-                self.rig = self.rig.restarted(retention());
-                self.models = self.durable.clone();
-            }
+            Step::Pass(ms) => self.0.now_ms += ms,
+            Step::Commit { succeeds } => self.0.commit(succeeds),
+            Step::Kill => self.0.kill(retention()),
             Step::Gauge { value, late_ms } => {
-                let (time, value) = (self.now_ms - late_ms, f64::from(value) / 64.0);
+                let (time, value) = (self.0.now_ms - late_ms, f64::from(value) / 64.0);
                 // Which of two values of a slot is later a coarse archive does not know.
                 if !self
+                    .0
                     .models
                     .gauge
                     .slots
                     .contains_key(&slot_of(time, STEP_MS))
                 {
                     self.push(GAUGE, time, Reading::Gauge(value));
-                    self.models.gauge.gauge(time, value);
-                    self.commit(false);
+                    self.0.models.gauge.gauge(time, value);
+                    self.0.commit(false);
                 }
             }
             Step::Increase { value, late_ms } => {
-                let (time, value) = (self.now_ms - late_ms, f64::from(value));
+                let (time, value) = (self.0.now_ms - late_ms, f64::from(value));
                 let known = self
+                    .0
                     .models
                     .increase
                     .slots
                     .contains_key(&slot_of(time, STEP_MS));
                 if !known {
                     self.push(INCREASE, time, Reading::Increase(value));
-                    self.models.increase.increase(time, value);
-                    self.commit(false);
+                    self.0.models.increase.increase(time, value);
+                    self.0.commit(false);
                 }
             }
             Step::Backlog { growths, late_ms } => self.backlog(&growths, late_ms),
@@ -160,36 +142,36 @@ impl Run {
     /// Readings on slot borders, so that no slot comes in two parts.
     fn backlog(&mut self, growths: &[u16], late_ms: i64) {
         let len = i64::try_from(growths.len()).unwrap();
-        let last = (self.now_ms - late_ms).div_euclid(STEP_MS) * STEP_MS;
+        let last = (self.0.now_ms - late_ms).div_euclid(STEP_MS) * STEP_MS;
         let first = last - (len - 1) * STEP_MS;
-        let newest = self.models.counter.last.map_or(i64::MIN, |l| l.0);
+        let newest = self.0.models.counter.last.map_or(i64::MIN, |l| l.0);
         if first <= newest {
             return;
         }
         for (&growth, i) in growths.iter().zip(0..) {
-            self.models.count += u64::from(growth);
-            let (time, count) = (first + i * STEP_MS, self.models.count);
+            self.0.models.count += u64::from(growth);
+            let (time, count) = (first + i * STEP_MS, self.0.models.count);
             self.push(COUNTER, time, Reading::Counter(count));
-            self.models.counter.counter(time, count as f64);
+            self.0.models.counter.counter(time, count as f64);
         }
-        self.commit(false);
+        self.0.commit(false);
     }
 
     /// Late slots are in pages a minute later.
     fn settle(&mut self) {
-        self.commit(true);
-        self.now_ms += MINUTE_MS + 1;
-        self.commit(true);
+        self.0.commit(true);
+        self.0.now_ms += MINUTE_MS + 1;
+        self.0.commit(true);
     }
 
     fn look(&self, name: &str, back_ms: i64, step_ms: i64) {
         let model = match name {
-            GAUGE => &self.models.gauge,
-            COUNTER => &self.models.counter,
-            _ => &self.models.increase,
+            GAUGE => &self.0.models.gauge,
+            COUNTER => &self.0.models.counter,
+            _ => &self.0.models.increase,
         };
-        let from_ms = slot_of(self.now_ms - back_ms, step_ms) * step_ms;
-        let found = self.rig.slots(name, from_ms + 1, self.now_ms, step_ms);
+        let from_ms = slot_of(self.0.now_ms - back_ms, step_ms) * step_ms;
+        let found = self.0.rig.slots(name, from_ms + 1, self.0.now_ms, step_ms);
         let mut got: BTreeMap<i64, Slot> = BTreeMap::new();
         for slot in &found.slots {
             assert!(slot.step_ms <= step_ms, "all of it is within the archive");
@@ -228,16 +210,20 @@ proptest! {
         for step in steps {
             run = run.take(step);
         }
-        run.settle();
-        for _ in 0..2 {
+        run.0.commit(true);
+        for round in 0..3 {
             for name in [GAUGE, COUNTER, INCREASE] {
                 run.look(name, HOUR_MS - 130_000, STEP_MS);
                 run.look(name, 11 * HOUR_MS, MINUTE_MS);
                 run.look(name, 19 * DAY_MS, 10 * MINUTE_MS);
             }
-            run.rig = run.rig.restarted(retention());
+            // First while late slots wait, then when they are in pages, then by whoever starts.
+            match round {
+                0 => run.settle(),
+                _ => run.0.restart(retention()),
+            }
         }
-        prop_assert_eq!(run.rig.ingest.counts().too_old, 0);
+        prop_assert_eq!(run.0.rig.ingest.counts().too_old, 0);
     }
 }
 
@@ -282,4 +268,68 @@ fn the_same_history_once_more_changes_nothing() {
     }
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0], seen[2]);
+}
+
+#[test]
+fn a_value_sent_twice_counts_once_before_it_is_merged_as_well() {
+    let mut rig = rig();
+    let id = rig.intern(GAUGE, MetricKind::Gauge, STEP_MS);
+    let value = |i: i64| Reading::Gauge((i % 7) as f64);
+    let seconds = 3 * 3600;
+    for i in 0..seconds {
+        rig.push(id, START_MS + i * STEP_MS, value(i));
+        if i % 30 == 0 {
+            rig.commit(START_MS + i * STEP_MS, true);
+        }
+    }
+    let now_ms = START_MS + seconds * STEP_MS;
+    rig.commit(now_ms, true);
+    let look = |rig: &Rig| {
+        [0, MINUTE_MS, 10 * MINUTE_MS].map(|step| rig.slots(GAUGE, START_MS, now_ms, step).slots)
+    };
+    let seen = look(&rig);
+    assert!(seen.iter().all(|slots| slots.iter().any(|s| s.count > 1)));
+    // Of slots in seconds, in minutes, and both next to each other.
+    for back in [1800, 2400, 2401, 7200, 9000] {
+        let i = seconds - back;
+        for _ in 0..2 {
+            rig.push(id, START_MS + i * STEP_MS, value(i));
+            rig.commit(now_ms, true);
+            assert_eq!(look(&rig), seen, "{back} s back, not merged");
+        }
+    }
+    rig.commit(now_ms + MINUTE_MS + 1, true);
+    assert_eq!(look(&rig), seen, "merged");
+}
+
+#[test]
+fn late_slots_read_the_same_before_and_after_they_are_merged() {
+    let mut rig = rig();
+    let id = rig.intern(GAUGE, MetricKind::Gauge, STEP_MS);
+    for i in (0..3 * 3600).filter(|i| i % 4 != 0) {
+        rig.push(id, START_MS + i * STEP_MS, Reading::Gauge((i % 7) as f64));
+        if i % 30 == 1 {
+            rig.commit(START_MS + i * STEP_MS, true);
+        }
+    }
+    let now_ms = START_MS + 3 * HOUR_MS;
+    // Another value, one that was not known, and one where nothing was known at all.
+    for (back_ms, value) in [
+        (1_801_000, 40.0),
+        (1_804_000, -9.0),
+        (2 * HOUR_MS, 50.0),
+        (5 * HOUR_MS, 3.0),
+    ] {
+        rig.push(id, now_ms - back_ms, Reading::Gauge(value));
+        rig.commit(now_ms, true);
+    }
+    let look = |rig: &Rig| {
+        let from_ms = START_MS - 10 * HOUR_MS;
+        [0, MINUTE_MS, 10 * MINUTE_MS].map(|step| rig.slots(GAUGE, from_ms, now_ms, step).slots)
+    };
+    let waiting = look(&rig);
+    assert!(waiting.iter().flatten().any(|s| s.max == 40.0));
+    assert!(waiting.iter().flatten().any(|s| s.min == -9.0));
+    rig.commit(now_ms + MINUTE_MS + 1, true);
+    assert_eq!(look(&rig), waiting);
 }

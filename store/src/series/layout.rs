@@ -6,6 +6,8 @@
 //! archive's length and one more, and the chunk's number stands in the page, because a row that was
 //! not overwritten for a while still holds an older chunk.
 
+use std::ops::RangeInclusive;
+
 use super::codec::{Input, put_varint};
 use super::retention::Archives;
 
@@ -219,6 +221,27 @@ impl Rings {
         let archive = i64::try_from(a).unwrap_or(0);
         i64::from(self.group) << 24 | archive << 20 | chunk.rem_euclid(self.archive(a).ring)
     }
+
+    /// The rows of the pages of some chunks, in the order of these, each run of rows with the first
+    /// chunk of it: two of them where the ring begins anew in between. Chunks whose rows newer ones
+    /// have are left out.
+    pub(crate) fn rows(
+        &self,
+        a: usize,
+        chunks: RangeInclusive<i64>,
+    ) -> impl Iterator<Item = (i64, RangeInclusive<i64>)> + use<> {
+        let ring = self.archive(a).ring;
+        let last = *chunks.end();
+        let first = (*chunks.start()).max(last.saturating_sub(ring - 1));
+        let (row, zero) = (self.row(a, first), self.row(a, 0));
+        // The last chunk before the ring's first row comes round again.
+        let turn = last.min(first + (zero + ring - 1 - row));
+        let runs = [
+            (first, row..=row + (turn - first)),
+            (turn + 1, zero..=zero + (last - turn - 1)),
+        ];
+        runs.into_iter().filter(|(_, rows)| !rows.is_empty())
+    }
 }
 
 #[cfg(test)]
@@ -250,6 +273,25 @@ mod tests {
         assert_eq!(slot_of(10_001, 10_000), 1);
         assert_eq!(slot_of(0, 10_000), -1);
         assert_eq!(slot_of(i64::MIN, 1_000), i64::MIN.div_euclid(1_000));
+    }
+
+    #[test]
+    fn runs_of_rows_are_those_of_the_chunks() {
+        let rings = Rings {
+            group: 3,
+            layout: layout_for(1_000).into(),
+        };
+        let ring = rings.archive(1).ring;
+        for first in -ring..=ring {
+            for len in [0, 1, 2, ring - 1, ring] {
+                let mut rows = Vec::new();
+                for (chunk, run) in rings.rows(1, first..=first + len - 1) {
+                    rows.extend((chunk..).zip(run));
+                }
+                let each = (first..first + len).map(|chunk| (chunk, rings.row(1, chunk)));
+                assert_eq!(rows, each.collect::<Vec<_>>());
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod answer;
 mod backfill;
 mod budget;
 mod cells;
+mod chunk;
 mod codec;
 mod counter;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub mod fuzz;
 mod gaps;
 mod group;
 mod ingest;
+mod join;
 mod journal;
 mod lane;
 mod late;

@@ -80,24 +80,27 @@ impl Rig {
     }
 
     pub(super) fn delete(&mut self, name: &str, now_ms: i64) {
+        self.delete_while(name, now_ms, |_| ());
+    }
+
+    /// The same, and others do something in the middle of it.
+    pub(super) fn delete_while(
+        &mut self,
+        name: &str,
+        now_ms: i64,
+        meanwhile: impl FnOnce(&Registry),
+    ) {
         let pattern: Pattern = name.parse().unwrap();
         let ids: Vec<_> = self.registry.find(&pattern).iter().map(|f| f.0).collect();
         let tx = self.conn.transaction().unwrap();
+        meanwhile(&self.registry);
         self.ingest.delete(&tx, &ids, now_ms).unwrap();
         tx.commit().unwrap();
         self.ingest.committed();
     }
 
     pub(super) fn intern(&self, name: &str, kind: MetricKind, step_ms: i64) -> SeriesId {
-        let labels = Labels::metric(name, &[]);
-        self.registry
-            .intern(&SeriesDef {
-                labels,
-                kind,
-                help: "",
-                step_ms,
-            })
-            .unwrap()
+        intern(&self.registry, name, kind, step_ms)
     }
 
     pub(super) fn push(&mut self, series: SeriesId, time_ms: i64, reading: Reading) {
@@ -110,8 +113,19 @@ impl Rig {
     }
 
     pub(super) fn commit(&mut self, now_ms: i64, succeeds: bool) {
+        self.commit_while(now_ms, succeeds, |_| ());
+    }
+
+    /// The same, and others do something in the middle of it.
+    pub(super) fn commit_while(
+        &mut self,
+        now_ms: i64,
+        succeeds: bool,
+        meanwhile: impl FnOnce(&Registry),
+    ) {
         let tx = self.conn.transaction().unwrap();
         self.registry.write(&tx).unwrap();
+        meanwhile(&self.registry);
         self.ingest.write(&tx, Timestamp(now_ms)).unwrap();
         if succeeds {
             tx.commit().unwrap();
@@ -143,6 +157,17 @@ impl Rig {
             slots: Vec::new(),
         })
     }
+}
+
+pub(super) fn intern(registry: &Registry, name: &str, kind: MetricKind, step_ms: i64) -> SeriesId {
+    let labels = Labels::metric(name, &[]);
+    let def = SeriesDef {
+        labels,
+        kind,
+        help: "",
+        step_ms,
+    };
+    registry.intern(&def).unwrap()
 }
 
 impl Rig {
@@ -222,6 +247,43 @@ impl Model {
     }
 }
 
+/// A store beside what it should hold: now, and when it is killed.
+pub(super) struct Beside<M> {
+    pub(super) rig: Rig,
+    pub(super) models: M,
+    durable: M,
+    pub(super) now_ms: i64,
+}
+
+impl<M: Clone + Default> Beside<M> {
+    pub(super) fn new(rig: Rig, now_ms: i64) -> Self {
+        Self {
+            rig,
+            models: M::default(),
+            durable: M::default(),
+            now_ms,
+        }
+    }
+
+    pub(super) fn commit(&mut self, succeeds: bool) {
+        self.rig.commit(self.now_ms, succeeds);
+        if succeeds {
+            self.durable = self.models.clone();
+        }
+    }
+
+    /// What is not durable is gone.
+    pub(super) fn kill(&mut self, retention: Retention) {
+        self.restart(retention);
+        self.models = self.durable.clone();
+    }
+
+    pub(super) fn restart(&mut self, retention: Retention) {
+        let rig = std::mem::replace(&mut self.rig, Rig::new());
+        self.rig = rig.restarted(retention);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Gauge {
@@ -284,15 +346,12 @@ fn retention(number: usize) -> Retention {
 }
 
 struct Run {
-    rig: Rig,
+    beside: Beside<[Model; 3]>,
     retention: usize,
     moved: bool,
     /// Slots that a series had last in a former place: that knows which reading was later.
     cuts: Vec<i64>,
     ids: [SeriesId; 3],
-    models: [Model; 3],
-    durable: [Model; 3],
-    now_ms: i64,
     counter: u64,
 }
 
@@ -303,14 +362,11 @@ impl Run {
         let rig = Rig::new().restarted(retention(0));
         let ids = Self::ids(&rig);
         Self {
-            rig,
+            beside: Beside::new(rig, START_MS),
             retention: 0,
             moved: false,
             cuts: Vec::new(),
             ids,
-            models: Default::default(),
-            durable: Default::default(),
-            now_ms: START_MS,
             counter: 5,
         }
     }
@@ -320,58 +376,52 @@ impl Run {
         [0, 1, 2].map(|i| rig.intern(NAMES[i], kinds[i], STEP_MS))
     }
 
-    fn commit(&mut self, succeeds: bool) {
-        self.rig.commit(self.now_ms, succeeds);
-        if succeeds {
-            self.durable = self.models.clone();
-        }
-    }
-
     fn take(mut self, step: Step) -> Self {
         match step {
-            Step::Pass(ms) => self.now_ms += ms,
+            Step::Pass(ms) => self.beside.now_ms += ms,
             Step::Gauge { value, late_ms } => {
-                let (time, value) = (self.now_ms - late_ms, f64::from(value) / 64.0);
+                let (time, value) = (self.beside.now_ms - late_ms, f64::from(value) / 64.0);
                 if self.cuts.contains(&slot_of(time, STEP_MS)) {
                     return self;
                 }
-                self.rig.push(self.ids[0], time, Reading::Gauge(value));
+                self.beside
+                    .rig
+                    .push(self.ids[0], time, Reading::Gauge(value));
                 // Readings of one batch are in time order; a late one has to come in another.
-                self.commit(false);
-                self.models[0].gauge(time, value);
+                self.beside.commit(false);
+                self.beside.models[0].gauge(time, value);
             }
             Step::Counter { growth } => {
                 self.counter += growth;
-                self.rig
-                    .push(self.ids[1], self.now_ms, Reading::Counter(self.counter));
-                self.models[1].counter(self.now_ms, self.counter as f64);
+                self.beside.rig.push(
+                    self.ids[1],
+                    self.beside.now_ms,
+                    Reading::Counter(self.counter),
+                );
+                self.beside.models[1].counter(self.beside.now_ms, self.counter as f64);
             }
             Step::Increase { value, late_ms } => {
-                let (time, value) = (self.now_ms - late_ms, f64::from(value));
-                self.rig.push(self.ids[2], time, Reading::Increase(value));
-                self.models[2].increase(time, value);
+                let (time, value) = (self.beside.now_ms - late_ms, f64::from(value));
+                self.beside
+                    .rig
+                    .push(self.ids[2], time, Reading::Increase(value));
+                self.beside.models[2].increase(time, value);
             }
-            Step::Commit { succeeds } => self.commit(succeeds),
+            Step::Commit { succeeds } => self.beside.commit(succeeds),
             Step::Kill => {
-                self.rig = self.rig.restarted(retention(self.retention));
-                self.ids = Self::ids(&self.rig);
-                self.models = self.durable.clone();
+                self.beside.kill(retention(self.retention));
+                self.ids = Self::ids(&self.beside.rig);
             }
             Step::Restart(number) => self.restart(number),
             Step::Delete => {
-                self.commit(true);
-                self.rig.delete(NAMES[0], self.now_ms);
-                self.ids = Self::ids(&self.rig);
-                self.models[0] = Model::default();
-                self.commit(true);
+                self.beside.commit(true);
+                self.beside.rig.delete(NAMES[0], self.beside.now_ms);
+                self.ids = Self::ids(&self.beside.rig);
+                self.beside.models[0] = Model::default();
+                self.beside.commit(true);
             }
             Step::Look { back_ms, step_ms } => {
-                self.commit(true);
-                if step_ms > 0 {
-                    // Late slots are in coarse pages after a minute; before, they are near enough.
-                    self.now_ms += 61_000;
-                    self.commit(true);
-                }
+                self.beside.commit(true);
                 for i in 0..3 {
                     self.look(i, back_ms, step_ms);
                 }
@@ -382,7 +432,7 @@ impl Run {
 
     /// The last readings are on a border, so that no slot is shared.
     fn restart(&mut self, number: usize) {
-        self.now_ms = (slot_of(self.now_ms, STEP_MS) + 1) * STEP_MS;
+        self.beside.now_ms = (slot_of(self.beside.now_ms, STEP_MS) + 1) * STEP_MS;
         let value = f64::from(u32::try_from(number).unwrap());
         for (i, reading) in [
             Reading::Gauge(value),
@@ -392,28 +442,32 @@ impl Run {
         .into_iter()
         .enumerate()
         {
-            self.rig.push(self.ids[i], self.now_ms, reading);
+            self.beside
+                .rig
+                .push(self.ids[i], self.beside.now_ms, reading);
         }
-        self.models[0].gauge(self.now_ms, value);
-        self.models[1].counter(self.now_ms, self.counter as f64);
-        self.models[2].increase(self.now_ms, value);
-        self.commit(true);
-        self.cuts.push(slot_of(self.now_ms, STEP_MS));
+        self.beside.models[0].gauge(self.beside.now_ms, value);
+        self.beside.models[1].counter(self.beside.now_ms, self.counter as f64);
+        self.beside.models[2].increase(self.beside.now_ms, value);
+        self.beside.commit(true);
+        self.cuts.push(slot_of(self.beside.now_ms, STEP_MS));
         self.moved |= self.retention != number;
         self.retention = number;
-        let rig = std::mem::replace(&mut self.rig, Rig::new());
-        self.rig = rig.restarted(retention(number));
-        self.ids = Self::ids(&self.rig);
-        self.now_ms += 1;
-        self.commit(true);
+        self.beside.restart(retention(number));
+        self.ids = Self::ids(&self.beside.rig);
+        self.beside.now_ms += 1;
+        self.beside.commit(true);
     }
 
     fn look(&self, series: usize, back_ms: i64, step_ms: i64) {
-        let from_ms = self.now_ms - back_ms;
-        let found = self.rig.slots(NAMES[series], from_ms, self.now_ms, step_ms);
+        let from_ms = self.beside.now_ms - back_ms;
+        let found = self
+            .beside
+            .rig
+            .slots(NAMES[series], from_ms, self.beside.now_ms, step_ms);
         let step_ms = step_ms.max(STEP_MS);
         let slot_from = slot_of(from_ms, step_ms) * step_ms + 1;
-        let want = self.models[series].consolidated(step_ms, slot_from);
+        let want = self.beside.models[series].consolidated(step_ms, slot_from);
         assert!(found.slots.windows(2).all(|p| p[0].time < p[1].time));
         let mut got: BTreeMap<i64, super::Slot> = BTreeMap::new();
         for s in &found.slots {
@@ -427,7 +481,8 @@ impl Run {
             .or_insert(*s);
         }
         // Slots at the ends may lie half outside the range.
-        let inner = |slot: &i64| (slot * step_ms) > from_ms && (slot + 1) * step_ms <= self.now_ms;
+        let inner =
+            |slot: &i64| (slot * step_ms) > from_ms && (slot + 1) * step_ms <= self.beside.now_ms;
         let want_slots: Vec<_> = want.keys().filter(|s| inner(s)).collect();
         let got_slots: Vec<_> = got.keys().filter(|s| inner(s)).collect();
         assert_eq!(got_slots, want_slots, "{} at {step_ms}", NAMES[series]);

@@ -11,10 +11,11 @@
 //! each run of unknown slots says why. The CRC
 //! covers everything else: a flipped bit costs this chunk, and is told.
 
-use super::codec::{
-    Input, POW10, float_to_int, get_ints, int_to_float, put_ints, scale_all, scaled, unscaled,
-};
+use std::ops::Range;
 
+use super::codec::{
+    Input, POW10, float_to_int, get_ints, int_to_float, put_ints, scale_all, scaled, skip_ints,
+};
 use super::reason::Reason;
 
 const MAGIC: u8 = b'V';
@@ -65,6 +66,23 @@ impl Cell {
             all.last = value;
         }
         if all.count == 0 { Self::default() } else { all }
+    }
+
+    /// Of these how many are known, and their sum; the others are NaN.
+    pub(crate) fn sum_of(values: &[f64]) -> Self {
+        let (mut count, mut sum) = (0, 0.0);
+        for &value in values {
+            let known = value.is_finite();
+            count += u32::from(known);
+            sum += if known { value } else { 0.0 };
+        }
+        Self {
+            count,
+            sum,
+            min: f64::NAN,
+            max: f64::NAN,
+            last: f64::NAN,
+        }
     }
 
     /// A slot that is unknown for a reason.
@@ -126,6 +144,19 @@ pub(crate) struct Scratch {
     /// A lane slot by slot, NaN where nothing is known.
     dense: Vec<f64>,
     ints: [Vec<i64>; 5],
+    /// The known slots of a lane.
+    slots: Vec<usize>,
+    cells: Vec<Cell>,
+}
+
+/// What is read of consolidated slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Everything.
+    #[default]
+    All,
+    /// Count and sum: all that averages and counters need. The others are NaN.
+    Sums,
 }
 
 /// The slots of a page before it is encoded.
@@ -481,18 +512,32 @@ impl<'a> Page<'a> {
         &self,
         lane: usize,
         scratch: &mut Scratch,
-        each: impl FnMut(usize, Cell),
+        mut each: impl FnMut(usize, Cell),
     ) -> Option<LaneHead> {
-        let mut input = Input(self.lane(lane)?);
         if self.archive == 0 {
-            get_raw(&mut input, self.n, scratch, each)
-        } else {
-            get_coarse(&mut input, self.n, scratch, each)
+            let mut input = Input(self.lane(lane)?);
+            return get_raw(&mut input, self.n, scratch, each);
         }
+        let coarse = self.coarse(lane, Need::All, scratch)?;
+        for (at, &slot) in coarse.slots.iter().enumerate() {
+            each(slot, coarse.cell(at..at + 1));
+        }
+        Some(coarse.head)
+    }
+
+    /// Reads a lane of a page of another archive than the finest. `None` as with [`Page::read`].
+    pub(crate) fn coarse<'s>(
+        &self,
+        lane: usize,
+        need: Need,
+        scratch: &'s mut Scratch,
+    ) -> Option<Coarse<'s>> {
+        let mut input = Input(self.lane(lane).filter(|_| self.archive > 0)?);
+        get_coarse(&mut input, self.n, need, scratch)
     }
 
     /// Reads a lane of a page that begins at slot `first`, `ratio` slots put together to one of the
-    /// next archive: `each(that slot, cell)`, several times for one if the archive is not the finest.
+    /// next archive: `each(that slot, cell)`.
     pub(crate) fn read_by(
         &self,
         lane: usize,
@@ -501,10 +546,11 @@ impl<'a> Page<'a> {
         mut each: impl FnMut(i64, Cell),
     ) -> Option<LaneHead> {
         if self.archive > 0 {
-            return self.read(lane, scratch, |slot, cell| {
-                let slot = first + i64::try_from(slot).unwrap_or(0);
-                each(slot.div_euclid(ratio), cell);
+            let coarse = self.coarse(lane, Need::All, scratch)?;
+            coarse.parts(first, ratio, 0..coarse.slots.len(), |slot, cell| {
+                each(slot, cell)
             });
+            return Some(coarse.head);
         }
         let (head, values) = self.raw(lane, scratch)?;
         for (slot, part) in parts(first, ratio, values) {
@@ -676,45 +722,160 @@ pub(crate) fn get_raw(
     Some(head)
 }
 
-fn get_coarse(
-    input: &mut Input<'_>,
-    n: usize,
-    scratch: &mut Scratch,
-    mut each: impl FnMut(usize, Cell),
-) -> Option<LaneHead> {
-    let (head, decimals, bitmap, count) = get_head(input, n)?;
-    let [counts, mins, maxs, lasts, sums] = &mut scratch.ints;
-    get_ints(input, count, counts)?;
-    let count_of = |i: i64| u32::try_from(i).unwrap_or(0);
-    if decimals != FLOATS {
-        for column in [&mut *mins, maxs, lasts, sums] {
-            get_ints(input, count, column)?;
+/// The known slots of a lane of a page that is not of the finest archive.
+pub(crate) struct Coarse<'s> {
+    pub(crate) head: LaneHead,
+    /// Their numbers within the page, in order.
+    slots: &'s [usize],
+    columns: Columns<'s>,
+}
+
+enum Columns<'s> {
+    /// Whole units of the last decimal; the others are what they are above the minimum. Maxima and
+    /// last values are empty when only sums are needed.
+    Units {
+        decimals: u8,
+        counts: &'s [i64],
+        mins: &'s [i64],
+        maxs: &'s [i64],
+        lasts: &'s [i64],
+        sums: &'s [i64],
+    },
+    Cells(&'s [Cell]),
+}
+
+impl Coarse<'_> {
+    /// How many known slots lie before a slot that is `slot` behind the page's first.
+    pub(crate) fn place(&self, slot: i64) -> usize {
+        let slot = usize::try_from(slot.max(0)).unwrap_or(usize::MAX);
+        match self.slots.last() {
+            // All are known up to the last.
+            Some(&last) if last + 1 == self.slots.len() => slot.min(last + 1),
+            _ => self.slots.partition_point(|&known| known < slot),
         }
-        for (i, slot) in known_slots(bitmap, n).enumerate().take(count) {
-            let (count, min) = (count_of(counts[i]), mins[i]);
-            let value = |above: i64| unscaled(min.wrapping_add(above), decimals);
-            let sum = min.wrapping_mul(i64::from(count)).wrapping_add(sums[i]);
-            let (max, last) = (value(maxs[i]), value(lasts[i]));
-            each(
-                slot,
+    }
+
+    /// Puts the known slots in `range` together at the borders of slots `ratio` times as long, the page
+    /// beginning at slot `first`: `each(that slot, cell)`.
+    pub(crate) fn parts(
+        &self,
+        first: i64,
+        ratio: i64,
+        range: Range<usize>,
+        mut each: impl FnMut(i64, Cell),
+    ) {
+        let mut at = range.start;
+        while let Some(&slot) = self.slots.get(at).filter(|_| at < range.end) {
+            let slot = first + i64::try_from(slot).unwrap_or(0);
+            let (slot, until) = if ratio == 1 {
+                (slot, at + 1)
+            } else {
+                let slot = slot.div_euclid(ratio);
+                (slot, self.place((slot + 1) * ratio - first))
+            };
+            let until = until.clamp(at + 1, range.end);
+            each(slot, self.cell(at..until));
+            at = until;
+        }
+    }
+
+    /// Known slots as one.
+    pub(crate) fn cell(&self, range: Range<usize>) -> Cell {
+        match self.columns {
+            Columns::Cells(cells) => {
+                let mut all = Cell::default();
+                for cell in cells.get(range).unwrap_or_default() {
+                    all.add(cell);
+                }
+                all
+            }
+            Columns::Units {
+                decimals,
+                counts,
+                mins,
+                maxs,
+                lasts,
+                sums,
+            } => {
+                let power = POW10.get(usize::from(decimals)).copied().unwrap_or(1.0);
+                let (mut count, mut sum) = (0u32, 0i128);
+                let (mut min, mut max, mut last) = (i64::MAX, i64::MIN, None);
+                for i in range {
+                    let (of_slot, least) = (counts[i], mins[i]);
+                    count = count.saturating_add(u32::try_from(of_slot).unwrap_or(0));
+                    sum += i128::from(least.wrapping_mul(of_slot).wrapping_add(sums[i]));
+                    if let (Some(above), Some(later)) = (maxs.get(i), lasts.get(i)) {
+                        min = min.min(least);
+                        max = max.max(least.wrapping_add(*above));
+                        last = Some(least.wrapping_add(*later));
+                    }
+                }
+                // Whole sums are exact in whichever order; one division at the end keeps them so.
+                let value = |units: i64| units as f64 / power;
+                let sum = i64::try_from(sum).map_or_else(|_| sum as f64 / power, value);
                 Cell {
                     count,
-                    sum: unscaled(sum, decimals),
-                    min: value(0),
-                    max,
-                    last,
-                },
-            );
+                    sum,
+                    min: last.map_or(f64::NAN, |_| value(min)),
+                    max: last.map_or(f64::NAN, |_| value(max)),
+                    last: last.map_or(f64::NAN, value),
+                }
+            }
         }
-        return Some(head);
     }
-    let mut cells: Vec<Cell> = counts
-        .iter()
-        .map(|&c| Cell {
-            count: count_of(c),
-            ..Cell::default()
-        })
-        .collect();
+}
+
+fn get_coarse<'s>(
+    input: &mut Input<'_>,
+    n: usize,
+    need: Need,
+    scratch: &'s mut Scratch,
+) -> Option<Coarse<'s>> {
+    let (head, decimals, bitmap, count) = get_head(input, n)?;
+    let Scratch {
+        ints: [counts, mins, maxs, lasts, sums],
+        slots,
+        cells,
+        values,
+        ..
+    } = scratch;
+    slots.clear();
+    match bitmap {
+        None => slots.extend(0..n),
+        Some(_) => slots.extend(known_slots(bitmap, n)),
+    }
+    get_ints(input, count, counts)?;
+    if decimals != FLOATS {
+        get_ints(input, count, mins)?;
+        for column in [&mut *maxs, &mut *lasts] {
+            match need {
+                Need::All => get_ints(input, count, column)?,
+                Need::Sums => {
+                    skip_ints(input, count)?;
+                    column.clear();
+                }
+            }
+        }
+        get_ints(input, count, sums)?;
+        let columns = Columns::Units {
+            decimals,
+            counts,
+            mins,
+            maxs,
+            lasts,
+            sums,
+        };
+        return Some(Coarse {
+            head,
+            slots,
+            columns,
+        });
+    }
+    cells.clear();
+    cells.extend(counts.iter().map(|&c| Cell {
+        count: u32::try_from(c).unwrap_or(0),
+        ..Cell::default()
+    }));
     let columns: [fn(&mut Cell) -> &mut f64; 4] = [
         |c| &mut c.min,
         |c| &mut c.max,
@@ -723,20 +884,24 @@ fn get_coarse(
     ];
     for column in columns {
         let decimals = input.u8().filter(|&d| d <= FLOATS)?;
-        get_column(input, count, decimals, mins, &mut scratch.values)?;
-        for (cell, value) in cells.iter_mut().zip(&scratch.values) {
+        get_column(input, count, decimals, mins, values)?;
+        for (cell, value) in cells.iter_mut().zip(&*values) {
             *column(cell) = *value;
         }
     }
-    for (slot, cell) in known_slots(bitmap, n).zip(cells) {
-        if [cell.min, cell.max, cell.last, cell.sum]
-            .iter()
-            .all(|v| v.is_finite())
-        {
-            each(slot, cell);
-        }
+    // No encoder writes what is not finite.
+    let finite = |c: &Cell| [c.min, c.max, c.last, c.sum].iter().all(|v| v.is_finite());
+    if !cells.iter().all(finite) {
+        let mut kept = cells.iter().map(finite);
+        slots.retain(|_| kept.next().unwrap_or(false));
+        cells.retain(finite);
     }
-    Some(head)
+    let columns = Columns::Cells(cells);
+    Some(Coarse {
+        head,
+        slots,
+        columns,
+    })
 }
 
 #[cfg(test)]
@@ -829,6 +994,39 @@ mod tests {
         }
 
         #[test]
+        fn coarse_slots_come_put_together_as_slot_by_slot(
+            cells in prop::collection::vec(cell(), 30), first in -500..500i64, ratio in 1..40i64,
+        ) {
+            let lanes = Lanes::Coarse { cells: &cells };
+            let scratch = &mut Scratch::default();
+            let Some(bytes) = encode((1, 30, 9), lanes, &[Some(2.5)], usize::MAX, scratch) else {
+                return Ok(());
+            };
+            let page = Page::open(&bytes).unwrap();
+            let (mut together, mut one_by_one) = (Vec::new(), Vec::<(i64, Cell)>::new());
+            let head = page.read_by(0, (first, ratio), scratch, |slot, cell| together.push((slot, cell)));
+            let same = page.read(0, scratch, |slot, cell| {
+                let slot = (first + slot as i64).div_euclid(ratio);
+                match one_by_one.last_mut() {
+                    Some((last, sum)) if *last == slot => sum.add(&cell),
+                    _ => one_by_one.push((slot, cell)),
+                }
+            });
+            prop_assert_eq!(head, same);
+            prop_assert_eq!(together.len(), one_by_one.len());
+            for ((slot, a), (other, b)) in together.iter().zip(&one_by_one) {
+                prop_assert_eq!((slot, a.count, a.min, a.max, a.last), (other, b.count, b.min, b.max, b.last));
+                prop_assert!((a.sum - b.sum).abs() <= 1e-9 * b.sum.abs().max(1.0), "{} {}", a.sum, b.sum);
+            }
+            // With the sums alone these are the same.
+            let sums = page.coarse(0, Need::Sums, scratch).unwrap();
+            let mut alone = Vec::new();
+            sums.parts(first, ratio, 0..sums.place(i64::MAX), |slot, cell| alone.push((slot, cell.count, cell.sum)));
+            let all: Vec<_> = together.iter().map(|(slot, c)| (*slot, c.count, c.sum)).collect();
+            prop_assert_eq!(alone, all);
+        }
+
+        #[test]
         fn coarse_pages_round_trip(cells in prop::collection::vec(cell(), 3 * 20)) {
             let lanes = Lanes::Coarse { cells: &cells };
             let scratch = &mut Scratch::default();
@@ -901,7 +1099,11 @@ mod tests {
         fn any_lane_bytes_decode_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), n in 0..130usize) {
             let scratch = &mut Scratch::default();
             let _ = get_raw(&mut Input(&bytes), n, scratch, |_, _| ());
-            let _ = get_coarse(&mut Input(&bytes), n, scratch, |_, _| ());
+            for need in [Need::All, Need::Sums] {
+                if let Some(found) = get_coarse(&mut Input(&bytes), n, need, scratch) {
+                    found.parts(-7, 6, 0..found.place(i64::MAX), |_, _| ());
+                }
+            }
             get_unknown(&bytes, n, |from, until, _| assert!(from < until && until <= n));
             let _ = Page::open(&bytes);
         }

@@ -47,7 +47,7 @@ pub(crate) fn seal(
     let until = sealed[0].max(rings.chunk_of(0, border));
     // What waited so long for a commit that the ring has no row for it comes as late slots do.
     let oldest = until - raw.ring;
-    for (&chunk, open) in group.chunks.range(oldest..until) {
+    for (chunk, open) in group.chunks.range(oldest..until) {
         // Before the row gets another chunk, what follows from the one in it.
         sealed[0] = sealed[0].max(chunk);
         derive_new(pages, group, &mut sealed, scratch)?;
@@ -101,7 +101,7 @@ fn known_from(group: &Group, sealed: i64, (a, chunk): (usize, i64)) -> i64 {
     }
     let raw = rings.chunk_of(0, begins_ms.div_euclid(group.step_ms()));
     let open = group.chunks.range(raw..sealed.max(raw)).next();
-    open.map_or(i64::MAX, |(&open, _)| rings.begins(0, open))
+    open.map_or(i64::MAX, |(open, _)| rings.begins(0, open))
 }
 
 /// Derives some slots of a coarse chunk from the finer archive; the others stay as they are when

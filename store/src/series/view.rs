@@ -259,7 +259,7 @@ impl View {
         let mixed = self.gather(
             conn,
             selection,
-            range,
+            range.taking(take),
             |(order, labels), kind, slots, stretches| {
                 let total = kind == MetricKind::Counter && take != Take::Count;
                 let sample = |s: &Slot| Sample {
@@ -293,7 +293,12 @@ impl View {
         let mut older = old::read(&tx, old, range)?;
         answer(&tx, plans, range, |lane, slots, stretches| {
             let kind = lane.kind;
-            match older.remove(&lane.labels).filter(|old| old.kind() == kind) {
+            // Mostly there are none, and hashing labels takes longer than many an answer.
+            let old = match older.is_empty() {
+                true => None,
+                false => older.remove(&lane.labels),
+            };
+            match old.filter(|old| old.kind() == kind) {
                 Some(mut old) => {
                     old.go_on(slots, stretches);
                     each((lane.order, lane.labels), kind, &old.slots, old.stretches);

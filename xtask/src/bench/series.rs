@@ -1,6 +1,6 @@
 //! The round-robin store beside rrdtool and rrdcached: taking readings, questions, recovery, what a
 //! reading and a series cost on the disk and in memory; then one machine at rest. `--only ingest` takes
-//! readings alone.
+//! readings alone, `--only read` asks alone.
 
 mod fleet;
 mod rrdtool;
@@ -127,8 +127,11 @@ fn rss_kib() -> u64 {
 
 /// Runs it.
 pub(super) fn run() -> Result<()> {
-    if super::option::<String>("--only")?.as_deref() == Some("ingest") {
-        return only_ingest();
+    match super::option::<String>("--only")?.as_deref() {
+        None => {}
+        Some("ingest") => return only_ingest(),
+        Some("read") => return only_read(),
+        Some(other) => anyhow::bail!("--only {other}? ingest or read"),
     }
     let vigie = vigie()?;
     let mut all = vec![vigie];
@@ -155,6 +158,20 @@ fn only_ingest() -> Result<()> {
             std::fs::create_dir(dir.path())?;
         }
         println!("{name:28} {least:.1} ns");
+    }
+    Ok(())
+}
+
+/// Questions alone.
+fn only_read() -> Result<()> {
+    let mut figures = Figures::new("vigie");
+    let dir = tempfile::tempdir()?;
+    let (fleet, rounds) = (dir.path().join("fleet"), 6 * 360);
+    ingest(&fleet, SERIES, SERIES, Synchronous::Full, rounds)?;
+    fleet_questions(&fleet, START_MS + rounds * 10_000, &mut figures)?;
+    bulk(&dir.path().join("bulk"), &mut figures)?;
+    for (name, value) in figures.values {
+        println!("{name:28} {value:.3}");
     }
     Ok(())
 }

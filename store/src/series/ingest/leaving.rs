@@ -10,7 +10,7 @@ use super::super::group::Group;
 use super::super::journal::Event;
 use super::super::lane::{Lane, Tag};
 use super::super::layout::Layout;
-use super::super::pages::{Pages, drop_pages};
+use super::super::pages::{self, drop_pages};
 use super::super::registry::{Move, Past, SeriesId, delete_series, write_labels, write_place};
 use super::super::{old, seal};
 use super::{Gone, Ingest, Outcome};
@@ -185,7 +185,7 @@ impl Ingest {
             let at = lanes[0].0 as usize;
             let numbers: Vec<usize> = lanes.iter().map(|(_, lane)| *lane).collect();
             self.groups[at].erase(&numbers);
-            Pages::new(tx, &registry).erase(lanes[0].0, &numbers)?;
+            pages::erase(tx, &registry, lanes[0].0, &numbers)?;
             self.checkpoint_as_is(tx, at, seq, &mut events)?;
         }
         if events.is_empty() {
