@@ -1,11 +1,15 @@
 //! Figures through the store's own doors: writer, readers, restarts, budgets, damage.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use vigie_parsers::Timestamp;
 use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource, SourceError, promql};
+use vigie_store::series::Archives;
 use vigie_store::{
-    Batch, Error, Options, Reader, Reading, SampleRow, SeriesDef, SeriesId, Synchronous, Writer,
+    Batch, Error, Options, Reader, Reading, Registry, SampleRow, SeriesDef, SeriesId, Synchronous,
+    Writer,
 };
 
 /// On a border of every archive.
@@ -490,4 +494,71 @@ fn a_damaged_page_costs_its_chunk_and_is_named() {
         (1080..1200).contains(&seen),
         "{seen} of 1200: one chunk of 120 at most"
     );
+}
+
+#[test]
+fn series_are_announced_and_deleted_while_the_writer_commits() {
+    const NAMES: i64 = 300;
+    const SENDERS: i64 = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        series_bytes: 64 << 30,
+        budget_bytes: 64 << 30,
+        ..options()
+    };
+    let mut writer = Writer::open(dir.path(), &options, Timestamp(START_MS)).unwrap();
+    // Each announcement has archives of its own, so that groups begin, and begin anew, at all moments
+    // of a commit; of another step than the one before of that name.
+    let announce = |registry: &Registry, sender: i64, i: i64| {
+        let name = format!("figure_{sender}_{}", i % NAMES);
+        let step_ms = 1000 + (sender * NAMES + i * 7) % 1000;
+        let archives = Archives::parse(&[format!("{step_ms}ms for 2h").as_str()]).unwrap();
+        let def = def(&name, MetricKind::Gauge, step_ms);
+        (name, registry.intern_with(&def, &archives).unwrap())
+    };
+    let ended = Arc::new(AtomicBool::new(false));
+    let senders = (0..SENDERS).map(|sender| {
+        let (registry, ended) = (writer.registry().clone(), Arc::clone(&ended));
+        std::thread::spawn(move || {
+            let until = (0..).take_while(|_| !ended.load(Ordering::Relaxed));
+            until.for_each(|i| drop(announce(&registry, sender, i)));
+        })
+    });
+    let senders: Vec<_> = senders.collect();
+    let mut now = START_MS;
+    for round in 0..60 {
+        now += 1000;
+        writer.commit(Timestamp(now)).unwrap();
+        if round % 3 == 2 {
+            let some = format!("figure_{}_*{}", round % SENDERS, round % 10);
+            writer
+                .delete_series(&some.parse().unwrap(), Timestamp(now))
+                .unwrap();
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    let mut names = Vec::new();
+    let mut rows = Vec::new();
+    now += 1000;
+    for (sender, i) in (0..SENDERS).flat_map(|s| (0..NAMES).map(move |i| (s, i))) {
+        let (name, id) = announce(writer.registry(), sender, i);
+        rows.push((id, now, Reading::Gauge(i as f64)));
+        names.push((name, i as f64));
+    }
+    writer.apply(batch(&rows));
+    writer.commit(Timestamp(now)).unwrap();
+    assert_eq!(writer.series_counts().taken, rows.len() as u64);
+    let reader = Reader::open(dir.path()).unwrap();
+    let report = reader.verify_series().unwrap();
+    assert_eq!((report.damaged, report.broken_groups), (0, 0));
+    for (name, value) in names {
+        assert_eq!(
+            values(&reader, &name, START_MS, now, 0),
+            [(now, value)],
+            "{name}"
+        );
+    }
 }

@@ -252,14 +252,22 @@ impl Ingest {
         for group in &mut groups {
             group.frozen = false;
         }
+        // What is durable, and not what the registry knows: others may have announced series since.
+        let (mut places, mut past) = (Vec::new(), BTreeMap::new());
+        for row in read_series(conn)? {
+            let at = row.id.0 as usize;
+            places.resize(places.len().max(at + 1), None);
+            if (row.place.group as usize) < groups.len() {
+                places[at] = Some(row.place);
+            }
+            if !row.past.is_empty() {
+                past.insert(row.id.0, row.past);
+            }
+        }
         Ok(Self {
             registry: registry.clone(),
-            places: registry.news(0, usize::MAX).places,
-            past: read_series(conn)?
-                .into_iter()
-                .filter(|row| !row.past.is_empty())
-                .map(|row| (row.id.0, row.past))
-                .collect(),
+            places,
+            past,
             moved: BTreeSet::new(),
             reborn: false,
             late_since: vec![Some(0); groups.len()],

@@ -4,6 +4,8 @@
 //! chunks in memory and, as they are, into the journal; full chunks become pages, and pages of one
 //! archive become pages of the next. See docs/store.md for the bytes.
 
+#[cfg(test)]
+mod announce_tests;
 mod answer;
 mod backfill;
 mod budget;

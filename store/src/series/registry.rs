@@ -126,6 +126,9 @@ struct Inner {
     unwritten: Unwritten,
     /// How much of `unwritten` the running transaction holds.
     writing: [usize; 4],
+    /// So many places and groups the writer may know of: those of its last transaction, not those
+    /// that were announced since.
+    told: [usize; 2],
 }
 
 /// What is new since the last commit, in order.
@@ -201,6 +204,7 @@ impl Registry {
             inner.free.entry(*layout).or_default().extend(free);
         }
         pages::take_stock(conn, &mut inner.book)?;
+        inner.told = [inner.places.len(), inner.groups.len()];
         Ok(Self(Arc::new(Mutex::new(inner)), Arc::default()))
     }
 
@@ -283,6 +287,11 @@ impl Registry {
         let inner = &mut *self.lock();
         for one in &renamed {
             inner.ids.remove(&one.old);
+            // Announced since the last commit, it has no row yet.
+            let mut unwritten = inner.unwritten.series.iter_mut();
+            if let Some((_, def)) = unwritten.find(|(id, _)| *id == one.id) {
+                def.labels = one.new.clone();
+            }
         }
         inner
             .ids
@@ -294,10 +303,12 @@ impl Registry {
         self.lock().writing[..3] != [0; 3]
     }
 
-    /// What is new since this many places and groups were known, of one moment: a place is never told
-    /// without its group, whoever announces series meanwhile.
+    /// What the running transaction makes, this many places and groups being known already. What was
+    /// announced since it began is left for the next one: a group that begins anew is told by the
+    /// transaction that makes it, and a place in it not before.
     pub(crate) fn news(&self, places: usize, groups: usize) -> News {
         let inner = self.lock();
+        let [told_places, told_groups] = inner.told;
         let layout = |id: &u32| Arc::clone(&inner.layouts[id]);
         let [_, making, _, moving] = inner.writing;
         let made = inner.unwritten.groups[..making].iter();
@@ -308,12 +319,16 @@ impl Registry {
                 .collect(),
             groups: inner
                 .groups
-                .get(groups..)
+                .get(groups..told_groups)
                 .unwrap_or_default()
                 .iter()
                 .map(layout)
                 .collect(),
-            places: inner.places.get(places..).unwrap_or_default().to_vec(),
+            places: inner
+                .places
+                .get(places..told_places)
+                .unwrap_or_default()
+                .to_vec(),
         }
     }
 
@@ -356,6 +371,7 @@ impl Registry {
             new.layouts.len(),
             new.moves.len(),
         ];
+        inner.told = [inner.places.len(), inner.groups.len()];
         Ok(())
     }
 
@@ -386,10 +402,20 @@ impl Registry {
         }
         for &group in empty {
             let layout = inner.groups[group as usize];
-            inner.book.close(group);
+            let mut taken = [false; LANES];
+            for place in inner.places.iter().flatten().filter(|p| p.group == group) {
+                taken[place.lane] = true;
+            }
             let free = inner.free.entry(layout).or_default();
             free.retain(|(g, _)| *g != group);
-            inner.empty.push(group);
+            if taken == [false; LANES] {
+                inner.book.close(group);
+                inner.empty.push(group);
+            } else {
+                // A series was announced meanwhile and has a lane in it: the group stays what it is.
+                let lanes = (0..LANES).rev().filter(|&lane| !taken[lane]);
+                free.extend(lanes.map(|lane| (group, lane)));
+            }
         }
     }
 }
