@@ -7,7 +7,7 @@ use vigie_query::{Labels, Matcher, MetricKind, Selection, SeriesSource as _};
 
 use super::{OldSeries, Taken};
 use crate::series::Slot;
-use crate::{Batch, Options, Reader, Reading, SampleBatch, SampleRow, SeriesDef, Writer};
+use crate::{Batch, Options, Reader, Reading, SampleBatch, SampleRow, SeriesDef, SeriesId, Writer};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -58,6 +58,23 @@ fn averages(slots: &[Slot]) -> Vec<(i64, f64)> {
         .collect()
 }
 
+fn store() -> (tempfile::TempDir, Writer) {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    (dir, writer)
+}
+
+/// A live series of minutes.
+fn announce(writer: &Writer, labels: &Labels, kind: MetricKind) -> SeriesId {
+    let def = SeriesDef {
+        labels: labels.clone(),
+        kind,
+        help: "",
+        step_ms: 60_000,
+    };
+    writer.registry().intern(&def).unwrap()
+}
+
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![1 => Just(f64::NAN), 3 => prop::num::f64::NORMAL, 1 => (0..100i32).prop_map(f64::from)]
 }
@@ -77,8 +94,7 @@ proptest! {
             a.max = (step_s % 2 == 0).then(|| values.iter().map(|v| v.abs()).collect());
             a
         }).collect();
-        let dir = tempfile::tempdir().unwrap();
-        let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+        let (dir, mut writer) = store();
         let (labels, known) = (labels(), archives.iter().map(Archive::known).sum::<usize>());
         let old = series(&labels, &archives, end_s);
         let taken = writer.import(&[old], NOW).unwrap()[0];
@@ -103,8 +119,7 @@ proptest! {
 
 #[test]
 fn finer_archives_fill_where_a_coarse_one_has_nothing_yet() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let labels = labels();
     // 100 s slots up to 10000, 300 s slots up to 9900 and farther back; 700 s does not divide.
     let archives = [
@@ -137,8 +152,7 @@ fn finer_archives_fill_where_a_coarse_one_has_nothing_yet() {
 
 #[test]
 fn a_newer_state_of_the_same_file_adds_and_the_oldest_slots_go() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let labels = labels();
     let first = [archive(300, 1, 1000, vec![1.0, f64::NAN, 3.0, 4.0])];
     let later = [archive(300, 1, 1002, vec![3.0, f64::NAN, 5.0, 6.0])];
@@ -166,8 +180,7 @@ fn a_newer_state_of_the_same_file_adds_and_the_oldest_slots_go() {
 
 #[test]
 fn live_readings_go_on_where_old_figures_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let (labels, now_s) = (labels(), NOW.0 / 1000);
     let end = now_s / 300;
     let archives = [archive(300, 1, end - 10, vec![7.0; 10])];
@@ -215,16 +228,9 @@ fn live_readings_go_on_where_old_figures_end() {
 
 #[test]
 fn a_counter_of_the_same_name_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (_dir, mut writer) = store();
     let labels = labels();
-    let def = SeriesDef {
-        labels: labels.clone(),
-        kind: MetricKind::Counter,
-        help: "",
-        step_ms: 60_000,
-    };
-    writer.registry().intern(&def).unwrap();
+    announce(&writer, &labels, MetricKind::Counter);
     let archives = [archive(300, 1, 1000, vec![1.0])];
     let said = writer
         .import(&[series(&labels, &archives, 0)], NOW)
@@ -248,8 +254,7 @@ fn counter<'a>(labels: &'a Labels, archives: &'a [Archive]) -> OldSeries<'a> {
 
 #[test]
 fn rates_are_read_as_the_counter_that_they_are_of() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let labels = labels();
     let (unknown, minus) = (f64::NAN, -3.0);
     let fine = archive(300, 1, 999, vec![1.0, unknown, 2.0, 0.5, minus, 1.0]);
@@ -294,16 +299,9 @@ fn rates_are_read_as_the_counter_that_they_are_of() {
 
 #[test]
 fn a_live_counter_goes_on_where_old_rates_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let labels = labels();
-    let def = SeriesDef {
-        labels: labels.clone(),
-        kind: MetricKind::Counter,
-        help: "",
-        step_ms: 60_000,
-    };
-    let id = writer.registry().intern(&def).unwrap();
+    let id = announce(&writer, &labels, MetricKind::Counter);
     let start_s = NOW.0 / 1000 - 3_600;
     let rows = (0..60).map(|i| SampleRow {
         series: id,
@@ -340,12 +338,7 @@ fn a_live_counter_goes_on_where_old_rates_end() {
         );
     }
     let gauge = Labels::metric("other", &[]);
-    let def = SeriesDef {
-        labels: gauge.clone(),
-        kind: MetricKind::Gauge,
-        ..def
-    };
-    writer.registry().intern(&def).unwrap();
+    announce(&writer, &gauge, MetricKind::Gauge);
     let said = writer
         .import(&[counter(&gauge, &archives)], NOW)
         .unwrap_err();
@@ -354,8 +347,7 @@ fn a_live_counter_goes_on_where_old_rates_end() {
 
 #[test]
 fn figures_run_out_as_they_would_have_and_give_their_room_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let labels = labels();
     // A file that lay in a drawer since 2001.
     let archives = [
@@ -408,8 +400,7 @@ fn what_would_not_fit_into_the_budget_is_refused_as_a_whole() {
 
 #[test]
 fn a_damaged_page_is_named_and_comes_in_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let labels = labels();
     let archives = [archive(300, 1, 1000, (0..1500).map(f64::from).collect())];
     let old = series(&labels, &archives, 0);
@@ -439,8 +430,7 @@ fn a_damaged_page_is_named_and_comes_in_again() {
 
 #[test]
 fn old_series_are_renamed_and_deleted_as_living_ones() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::open(dir.path(), &Options::default(), NOW).unwrap();
+    let (dir, mut writer) = store();
     let names = ["1", "2"].map(|port| Labels::metric("line", &[("port", port)]));
     let archives = [archive(300, 1, 1000, vec![1.0, 2.0])];
     let both = names.each_ref().map(|labels| series(labels, &archives, 0));
