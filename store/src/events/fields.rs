@@ -243,6 +243,41 @@ fn whole_column(cursor: &mut Cursor<'_>, values: &mut FieldValues) -> Result<(),
     Ok(())
 }
 
+/// The column that alone holds a field, with a value of each row that is shown as it stands; `None` if
+/// there is no such column.
+pub(super) fn whole<'b>(
+    block: &'b dyn Block,
+    name: &FieldName,
+) -> Result<Option<&'b Column>, Fault> {
+    let known = matches!(name.kind(), FieldKind::Known(_));
+    if !known && Field::from_name(name.as_str()).is_some() {
+        return Ok(None);
+    }
+    let mut found = (0u32..).zip(block.names()).filter(|(number, column)| {
+        *column.name == *name.as_str() && column.nth == 0 && block.values(*number) > 0
+    });
+    let (Some((number, column)), None) = (found.next(), found.next()) else {
+        return Ok(None);
+    };
+    let each_row = block.values(number) == block.rows().len();
+    let always = block
+        .templates()
+        .iter()
+        .all(|t| t.columns.contains(&number));
+    if !each_row || !always || !matches!(name.kind(), FieldKind::Known(_) | FieldKind::Other) {
+        return Ok(None);
+    }
+    let data = block.column(number)?;
+    let plain = match column.kind {
+        Kind::Plain => true,
+        Kind::Quoted | Kind::Json | Kind::SdParam => {
+            memchr::memchr(b'\\', &data.strings.bytes).is_none()
+        }
+        Kind::Millis | Kind::Micros | Kind::Nanos => false,
+    };
+    Ok(plain.then_some(data))
+}
+
 /// The first piece of that name in the line, else the origin's.
 fn columns(block: &dyn Block, name: &str, values: &mut FieldValues) -> Result<(), Fault> {
     let rows = block.rows();

@@ -7,6 +7,7 @@ use vigie_query::log::Groups;
 use vigie_query::{GroupBy, Grouped, Scan, SourceError, Step};
 
 use super::Fault;
+use super::column::{Column, NUMBER, Strings, append_number};
 use super::fields::{self, FieldValues, UNKNOWN};
 use super::rebuild::Block;
 use super::scan::{Active, Run};
@@ -94,6 +95,12 @@ fn count(
     by: &GroupBy<'_>,
     to: (&mut Tally, &mut Groups<'_>),
 ) -> Result<Option<u64>, Fault> {
+    if let ([name], None, None) = (by.fields, scan, by.step)
+        && selection.is_all()
+        && let Some(column) = fields::whole(block, name)?
+    {
+        return Ok(Some(count_whole(column, to)?));
+    }
     let mut columns: Vec<FieldValues> = Vec::with_capacity(by.fields.len());
     for name in by.fields {
         match fields::read(block, name)? {
@@ -139,6 +146,32 @@ fn count_rows(
         (_, Some(step)) => count_keys(columns, rows, Some((step, block.times()?)), groups),
         (_, None) => count_keys(columns, rows, None, groups),
     }
+}
+
+/// Counts all values of a column by their codes: texts are not touched until then, nor copied.
+fn count_whole(
+    column: &Column,
+    (tally, groups): (&mut Tally, &mut Groups<'_>),
+) -> Result<u64, Fault> {
+    let mut strings = vec![0u64; column.strings.len()];
+    let mut numbers: HashMap<u32, u64> = HashMap::default();
+    for &code in &column.codes {
+        match code & NUMBER {
+            0 => *strings.get_mut(code as usize).ok_or(Fault::Damaged)? += 1,
+            _ => *numbers.entry(code).or_default() += 1,
+        }
+    }
+    let counted = column.strings.iter().zip(strings).filter(|(_, n)| *n > 0);
+    tally.add(counted, groups);
+    let mut texts = Strings::default();
+    let mut text = Vec::new();
+    for code in numbers.keys() {
+        text.clear();
+        append_number(code & !NUMBER, &mut text);
+        texts.push(&text);
+    }
+    tally.add(texts.iter().zip(numbers.values().copied()), groups);
+    Ok(column.codes.len() as u64)
 }
 
 /// Counts by the codes of one column, which are few against the rows.

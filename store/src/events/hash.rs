@@ -29,6 +29,16 @@ pub(super) fn hash(key: u64, bytes: &[u8]) -> u64 {
     hash_or::<0>(key, bytes)
 }
 
+/// A hash of 96 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "as many bits as are wanted"
+)]
+pub(super) fn hash_wide(key: u64, bytes: &[u8]) -> (u64, u32) {
+    let more = hash(fold(key ^ K1, K0), bytes);
+    (hash(key, bytes), more as u32)
+}
+
 /// The hash of `bytes` with their case bits set, which folds ASCII letters.
 pub(super) fn hash_folded(key: u64, bytes: &[u8]) -> u64 {
     hash_or::<0x2020_2020_2020_2020>(key, bytes)

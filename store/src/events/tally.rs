@@ -1,49 +1,71 @@
-//! Counts by value over many blocks, before they become groups: values lie in one buffer, and those
-//! of a block are looked for together, so that the memory answers them all at once.
+//! Counts by value over many blocks, before they become groups.
+//!
+//! A value is known by a keyed hash of 96 bits, so that counting one that is known reads two places
+//! of memory, and not its text too; and the values of a block are looked for together, so that
+//! the memory answers them all at once. The text of each is kept when it comes first, for the groups.
 
 use vigie_query::log::{GROUP_VALUE_MAX, Groups};
 use vigie_query::{Group, Grouped, ScanStats};
 
-use super::column::{Strings, same};
-use super::hash::hash;
+use super::column::Strings;
+use super::hash::hash_wide;
 
 /// No value, in a slot.
-const EMPTY: u64 = u64::MAX;
+const EMPTY: u32 = u32::MAX;
 const SLOTS_MIN: usize = 1 << 10;
 /// Values that are looked for together.
 const TOGETHER: usize = 32;
 
-/// Distinct values with their counts: open addressing over half of the hash and the value's place.
+/// Distinct values with their counts: open addressing.
 #[derive(Debug)]
 pub(super) struct Tally {
     key: u64,
-    slots: Vec<u64>,
+    slots: Vec<Slot>,
+    /// In the order in which they came first.
     values: Strings,
     counts: Vec<u64>,
     /// Values kept apart at most.
     max: usize,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
-fn place(h: u64, mask: usize) -> usize {
-    h as usize & mask
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u64,
+    /// More bits of hash: nobody who does not know the key will ever see two values with one hash.
+    check: u32,
+    /// The value's place, or [`EMPTY`].
+    index: u32,
 }
 
-/// A value on its way: what the tables say of it is read in steps, each for many values at a time.
+const FREE: Slot = Slot {
+    hash: 0,
+    check: 0,
+    index: EMPTY,
+};
+
+impl Slot {
+    /// The place of the value of that hash, if it is this one. Without a branch, which would have to
+    /// wait for the memory.
+    fn place_of(&self, hash: u64, check: u32) -> u32 {
+        let differs = (self.hash ^ hash) | u64::from(self.check ^ check);
+        self.index | if differs == 0 { 0 } else { EMPTY }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+fn place(hash: u64, mask: usize) -> usize {
+    hash as usize & mask
+}
+
+/// A value on its way.
 #[derive(Clone, Copy, Debug)]
 struct Sought<'a> {
     value: &'a [u8],
     n: u64,
     hash: u64,
-    /// What its first slot held, …
-    slot: u64,
-    /// … and where the value of that slot lies.
-    known: (u32, u32),
-}
-
-/// The place in a slot.
-fn index_of(slot: u64) -> usize {
-    usize::try_from(slot & 0xFFFF_FFFF).unwrap_or(usize::MAX)
+    check: u32,
+    /// Its place, if its first slot tells: read for many values before the first of them is counted.
+    known: u32,
 }
 
 impl Tally {
@@ -51,7 +73,7 @@ impl Tally {
     pub(super) fn new(key: u64, max: usize) -> Self {
         Self {
             key,
-            slots: vec![EMPTY; SLOTS_MIN],
+            slots: vec![FREE; SLOTS_MIN],
             values: Strings::default(),
             counts: Vec::new(),
             // A slot has 32 bits for a place, and one of them is kept for `EMPTY`.
@@ -70,22 +92,17 @@ impl Tally {
             some.clear();
             let mask = self.slots.len() - 1;
             some.extend(values.by_ref().take(TOGETHER).map(|(value, n)| {
-                let hash = hash(self.key, value);
+                let (hash, check) = hash_wide(self.key, value);
                 Sought {
                     value,
                     n,
                     hash,
-                    slot: self.slots[place(hash, mask)],
-                    known: (0, 0),
+                    check,
+                    known: self.slots[place(hash, mask)].place_of(hash, check),
                 }
             }));
             if some.is_empty() {
                 return;
-            }
-            for sought in &mut some {
-                if sought.slot != EMPTY {
-                    sought.known = self.values.range(index_of(sought.slot));
-                }
             }
             for sought in &some {
                 if self.max > 0 && self.count(sought) {
@@ -96,7 +113,7 @@ impl Tally {
                 }
                 groups.add_many([Some(sought.value)], None, sought.n);
             }
-            if self.slots.len() < self.counts.len() * 2 + TOGETHER {
+            if self.slots.len() / 4 * 3 < self.values.len() + TOGETHER {
                 self.grow();
             }
         }
@@ -104,51 +121,43 @@ impl Tally {
 
     /// Counts a value; `false` if it is a new one and there is no room.
     fn count(&mut self, sought: &Sought<'_>) -> bool {
-        let (value, n, h) = (sought.value, sought.n, sought.hash);
-        let (start, end) = sought.known;
-        if sought.slot != EMPTY
-            && (sought.slot ^ h) >> 32 == 0
-            && let Some(known) = self.values.bytes.get(start as usize..end as usize)
-            && known.len() == value.len()
-            && same(known, value)
-        {
-            self.counts[index_of(sought.slot)] += n;
+        if let Some(count) = self.counts.get_mut(sought.known as usize) {
+            *count += sought.n;
             return true;
         }
-        // An empty slot may have been taken by a neighbour.
         let mask = self.slots.len() - 1;
-        let mut at = place(h, mask);
-        let mut slot = self.slots[at];
-        while slot != EMPTY {
-            let index = index_of(slot);
-            if (slot ^ h) >> 32 == 0 && self.values.get(index) == value {
-                self.counts[index] += n;
+        let mut at = place(sought.hash, mask);
+        while self.slots[at].index != EMPTY {
+            let known = self.slots[at].place_of(sought.hash, sought.check);
+            if let Some(count) = self.counts.get_mut(known as usize) {
+                *count += sought.n;
                 return true;
             }
             at = (at + 1) & mask;
-            slot = self.slots[at];
         }
-        let full = self.values.bytes.len() + value.len() > u32::MAX as usize;
-        if self.counts.len() >= self.max || full {
+        let full = self.values.bytes.len() + sought.value.len() > u32::MAX as usize;
+        if self.values.len() >= self.max || full {
             return false;
         }
-        self.slots[at] = (h & !0xFFFF_FFFF) | self.counts.len() as u64;
-        self.values.push(value);
-        self.counts.push(n);
+        self.slots[at] = Slot {
+            hash: sought.hash,
+            check: sought.check,
+            index: u32::try_from(self.values.len()).unwrap_or(EMPTY),
+        };
+        self.values.push(sought.value);
+        self.counts.push(sought.n);
         true
     }
 
     fn grow(&mut self) {
-        let size = self.slots.len() * 4;
-        self.slots.clear();
-        self.slots.resize(size, EMPTY);
-        for (index, value) in (0u64..).zip(self.values.iter()) {
-            let h = hash(self.key, value);
-            let mut at = place(h, size - 1);
-            while self.slots[at] != EMPTY {
+        let size = self.slots.len() * 2;
+        let known = std::mem::replace(&mut self.slots, vec![FREE; size]);
+        for slot in known.into_iter().filter(|s| s.index != EMPTY) {
+            let mut at = place(slot.hash, size - 1);
+            while self.slots[at].index != EMPTY {
                 at = (at + 1) & (size - 1);
             }
-            self.slots[at] = (h & !0xFFFF_FFFF) | index;
+            self.slots[at] = slot;
         }
     }
 
@@ -160,14 +169,13 @@ impl Tally {
             return groups.finish(stats);
         }
         // Each value is here once: there is nothing to be looked for.
-        let counted = self.values.iter().zip(&self.counts);
-        let group = |(value, count): (&[u8], &u64)| Group {
+        let group = |(value, count): (&[u8], u64)| Group {
             key: vec![Some(value.to_vec())],
-            count: *count,
+            count,
             steps: Vec::new(),
         };
         Grouped {
-            groups: counted.map(group).collect(),
+            groups: self.values.iter().zip(self.counts).map(group).collect(),
             rest: 0,
             stats,
         }
@@ -179,7 +187,7 @@ impl Tally {
             groups.add_many([Some(value)], None, n);
         }
         self.values = Strings::default();
-        self.slots = vec![EMPTY; SLOTS_MIN];
+        self.slots = vec![FREE; SLOTS_MIN];
         self.max = 0;
     }
 }
