@@ -16,12 +16,15 @@ use super::packed;
 use super::patterns::Derived;
 use super::rebuild::StreamName;
 use super::table::{Table, write_origin};
-use super::words::{self, Pairs};
+use super::words::{self, Pairs, Profile};
 
 /// Raised when the bytes of blocks change.
-pub(super) const BLOCK_VERSION: u8 = 4;
-/// Blocks from this version on are read as well: 2 has no pairs of bytes, 3 no packed strings.
+pub(super) const BLOCK_VERSION: u8 = 5;
+/// Blocks from this version on are read as well: 2 has no pairs of bytes, 3 no packed strings, 4 does
+/// not say how many digits stand in a row.
 pub(super) const BLOCK_VERSION_OLD: u8 = 2;
+/// Blocks from this version on say of each column how many digits stand in a row.
+pub(super) const DIGITS_SINCE: u8 = 5;
 /// A block has fewer segments than this; a segment's row is `block * SEGMENTS_MAX + number`.
 pub(super) const SEGMENTS_MAX: i64 = 4096;
 /// Smaller parts share a segment…
@@ -94,6 +97,8 @@ pub(super) struct Layout {
     pub top: u32,
     /// Which bytes occur, see [`words::byte_mask`].
     pub mask: u64,
+    /// Digits in a row in a string at most, see [`Profile`]. Since version 5.
+    pub digits: u8,
     pub strings_at: Place,
     pub codes_at: Place,
 }
@@ -170,11 +175,10 @@ pub(super) fn seal(table: &Table, key: u64, place: &StreamName) -> Sealed {
     for (column, few) in columns().zip(&few) {
         layouts.push(lay_down(column, few.as_deref(), &mut segments));
     }
-    let pairs: Vec<Option<Pairs>> = columns().map(|c| Pairs::of(&c.strings)).collect();
     segments.flush(STRINGS);
     segments.flush(CODES);
     segments.flush(PACKED);
-    segments.done[0] = segments.packer.pack(&head(table, &layouts, &pairs));
+    segments.done[0] = segments.packer.pack(&head(table, &layouts));
     let filter = words::filter(table, key, place, |index| {
         few.get(index).is_some_and(Option::is_some)
     });
@@ -249,7 +253,7 @@ fn codes(table: &Table) -> Vec<u8> {
     out
 }
 
-fn head(table: &Table, layouts: &[Layout], pairs: &[Option<Pairs>]) -> Vec<u8> {
+fn head(table: &Table, layouts: &[(Layout, Option<Pairs>)]) -> Vec<u8> {
     let mut out = vec![BLOCK_VERSION, u8::from(table.overflow)];
     put_uint(&mut out, table.len() as u64);
     put_uint(&mut out, table.raw_bytes);
@@ -265,11 +269,11 @@ fn head(table: &Table, layouts: &[Layout], pairs: &[Option<Pairs>]) -> Vec<u8> {
     for template in &table.templates {
         put_bytes(&mut out, &template.text);
     }
-    for layout in layouts {
+    for (layout, _) in layouts {
         layout.write(&mut out);
     }
-    for pairs in pairs {
-        out.push(u8::from(pairs.is_some()));
+    for (layout, pairs) in layouts {
+        out.extend_from_slice(&[layout.digits, u8::from(pairs.is_some())]);
         pairs.iter().for_each(|p| p.write(&mut out));
     }
     out
@@ -330,11 +334,16 @@ impl Layout {
                 offset: bytes.u32()?,
             },
             mask: bytes.uint()?,
+            digits: u8::MAX,
         })
     }
 }
 
-fn lay_down(column: &Column, numbers: Option<&[u32]>, segments: &mut Segments) -> Layout {
+fn lay_down(
+    column: &Column,
+    numbers: Option<&[u32]>,
+    segments: &mut Segments,
+) -> (Layout, Option<Pairs>) {
     let few;
     let column = match numbers {
         Some(numbers) if !numbers.is_empty() => {
@@ -343,19 +352,24 @@ fn lay_down(column: &Column, numbers: Option<&[u32]>, segments: &mut Segments) -
         }
         _ => column,
     };
+    let profile = Profile::of(&column.strings);
     let mut layout = Layout {
         values: count(column.codes.len()),
-        mask: words::column_mask(column),
+        mask: profile.mask,
+        digits: profile.digits,
         ..Layout::default()
     };
     let has_numbers = column.codes.iter().any(|c| c & NUMBER != 0);
+    if has_numbers {
+        layout.mask |= words::byte_mask(b"0123456789");
+    }
     let distinct = column.strings.len();
     if !has_numbers && distinct > DISTINCT_FEW && distinct * 2 > column.codes.len() {
         layout.form = Form::Plain;
         layout.strings = layout.values;
         let in_order = column.codes.iter().map(|&c| column.strings.get(c as usize));
         layout.put_strings(in_order, segments);
-        return layout;
+        return (layout, profile.pairs);
     }
     layout.strings = count(distinct);
     if distinct > 0 {
@@ -383,7 +397,7 @@ fn lay_down(column: &Column, numbers: Option<&[u32]>, segments: &mut Segments) -
     let mut out = Vec::new();
     put_planes(&mut out, &places);
     layout.codes_at = segments.part(CODES, &out);
-    layout
+    (layout, profile.pairs)
 }
 
 fn count(n: usize) -> u32 {

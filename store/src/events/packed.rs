@@ -11,6 +11,7 @@
 
 use super::codec::{Bytes, put_bytes, put_uint};
 use super::column::Strings;
+use super::words;
 
 /// Fewer strings hardly gain anything.
 const STRINGS_MIN: usize = 256;
@@ -378,6 +379,175 @@ pub(super) fn unpack(part: &[u8], n: usize) -> Option<Strings> {
     Some(strings.strings)
 }
 
+/// Whether a text (in lower case) is surely in none of the `n` strings of a part, told without writing
+/// them out; `None` if the part is damaged.
+pub(super) fn lacks(part: &[u8], n: usize, needle: &[u8]) -> Option<bool> {
+    let mut bytes = Bytes(part);
+    let shape = bytes.byte()?;
+    let (before, behind) = (bytes.bytes()?, bytes.bytes()?);
+    if reaches_into(needle, before, behind) {
+        return Some(false);
+    }
+    let digits = needle.iter().all(u8::is_ascii_digit);
+    match shape {
+        ADDRESS => {
+            let others = needle.iter().any(|b| !b.is_ascii_digit() && *b != b'.');
+            Some(others || needle.len() > 15 || words::digits_in_a_row(needle) > 3)
+        }
+        NUMBER => Some(!digits || Digits::new(needle).is_none_of(&mut bytes, n)?),
+        DECIMAL => {
+            // Of a point nothing is told here.
+            let places = bytes.count(DIGITS_MAX)?;
+            let most = most_digits(bytes)?.max(places);
+            let others = needle.iter().any(|b| !b.is_ascii_digit() && *b != b'.');
+            Some(others || (digits && needle.len() > most))
+        }
+        HEX_LOWER | HEX_UPPER => {
+            let len = bytes.count(HEX_MAX)?;
+            let packed = bytes.take(len.checked_mul(n)?.div_ceil(2))?;
+            Some(needle.len() > len || !may_hold_hex(packed, needle))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a text may lie, with a part of it at least, in what all strings begin or end with.
+fn reaches_into(needle: &[u8], before: &[u8], behind: &[u8]) -> bool {
+    let n = needle.len();
+    let same = |a: &[u8], b: &[u8]| a.eq_ignore_ascii_case(b);
+    let within = |text: &[u8]| n <= text.len() && text.windows(n).any(|w| same(w, needle));
+    let begins = |k: usize| before.len() >= k && same(&before[before.len() - k..], &needle[..k]);
+    let ends = |k: usize| behind.len() >= k && same(&behind[..k], &needle[n - k..]);
+    n == 0 || within(before) || within(behind) || (1..n).any(|k| begins(k) || ends(k))
+}
+
+/// Whether hexadecimal digits may occur, two of them in a byte: at both ways in which they can lie in
+/// bytes; what reaches from one string to the next is found too.
+fn may_hold_hex(packed: &[u8], needle: &[u8]) -> bool {
+    let lower = |b: &u8| nibble(*b, false);
+    let Some(nibbles) = needle.iter().map(lower).collect::<Option<Vec<u8>>>() else {
+        return false;
+    };
+    let bytes_of = |nibbles: &[u8]| -> Vec<u8> {
+        let pairs = nibbles.as_chunks::<2>().0.iter();
+        pairs.map(|[low, high]| low | high << 4).collect()
+    };
+    let ways = [
+        bytes_of(&nibbles),
+        bytes_of(nibbles.get(1..).unwrap_or_default()),
+    ];
+    ways.iter()
+        .any(|way| way.is_empty() || memchr::memmem::find(packed, way).is_some())
+}
+
+/// The digits that the largest of some numbers can have, by how they are written.
+fn most_digits(mut numbers: Bytes<'_>) -> Option<usize> {
+    let least = numbers.uint()?;
+    let width = u32::from(numbers.byte()?);
+    let range = u64::MAX
+        .checked_shr(64u32.checked_sub(8 * width)?)
+        .unwrap_or(0);
+    let most = least.saturating_add(range);
+    Some(most.checked_ilog10().map_or(1, |log| log as usize + 1))
+}
+
+/// Digits that are sought in numbers. Wherever they lie, three of them lie at one of a few places that
+/// can be chosen beforehand: a number that has no three of them there does not hold them.
+struct Digits<'a> {
+    needle: &'a [u8],
+    /// The numbers that three of its digits in a row are.
+    threes: Vec<bool>,
+}
+
+/// Numbers that are looked at together.
+const TOGETHER: usize = 256;
+
+impl<'a> Digits<'a> {
+    fn new(needle: &'a [u8]) -> Self {
+        let mut threes = vec![false; 1000];
+        for three in needle.windows(3) {
+            if let Some(three) = digits(three) {
+                threes[usize::try_from(three).unwrap_or(0)] = true;
+            }
+        }
+        Self { needle, threes }
+    }
+
+    /// Whether none of `n` numbers holds them.
+    fn is_none_of(&self, bytes: &mut Bytes<'_>, n: usize) -> Option<bool> {
+        let (len, most) = (self.needle.len(), most_digits(*bytes)?);
+        if len > most {
+            return Some(true);
+        }
+        // Fewer digits are in most numbers.
+        if len < 4 {
+            return Some(false);
+        }
+        let least = bytes.uint()?;
+        let width = usize::from(bytes.byte()?);
+        let planes = bytes.take(n.checked_mul(width)?)?;
+        // Digits that end 0..=most - len places before the end: three of them begin at each of these.
+        let places: Vec<u32> = (len - 3..)
+            .step_by(len - 2)
+            .take_while(|place| place - (len - 3) <= most - len)
+            .filter_map(|place| u32::try_from(place).ok())
+            .collect();
+        let mut values = [0u64; TOGETHER];
+        for first in (0..n).step_by(TOGETHER) {
+            let some = TOGETHER.min(n - first);
+            let values = &mut values[..some];
+            values.fill(0);
+            for (plane, shift) in planes.chunks_exact(n).zip((0..64).step_by(8)) {
+                for (value, &byte) in values.iter_mut().zip(&plane[first..first + some]) {
+                    *value |= u64::from(byte) << shift;
+                }
+            }
+            for value in &mut *values {
+                *value = value.checked_add(least)?;
+            }
+            if places.iter().any(|&place| self.are_in(values, place)) {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// Whether they are in one of some numbers, where three of them begin at that place.
+    fn are_in(&self, values: &[u64], place: u32) -> bool {
+        // Divisions by what is known beforehand are multiplications.
+        match place {
+            0..4 => self.are_at::<1, 10, 100, 1000>(values, place),
+            4..8 => self.are_at::<10_000, 100_000, 1_000_000, 10_000_000>(values, place - 4),
+            8..12 => self.are_at::<{ 10u64.pow(8) }, { 10u64.pow(9) }, { 10u64.pow(10) }, { 10u64.pow(11) }>(values, place - 8),
+            12..16 => self.are_at::<{ 10u64.pow(12) }, { 10u64.pow(13) }, { 10u64.pow(14) }, { 10u64.pow(15) }>(values, place - 12),
+            _ => values.iter().any(|&v| self.is_in(v)),
+        }
+    }
+
+    fn are_at<const A: u64, const B: u64, const C: u64, const D: u64>(
+        &self,
+        values: &[u64],
+        place: u32,
+    ) -> bool {
+        let hit = |v: u64, three: u64| {
+            self.threes[usize::try_from(three % 1000).unwrap_or(0)] && self.is_in(v)
+        };
+        match place {
+            0 => values.iter().any(|&v| hit(v, v / A)),
+            1 => values.iter().any(|&v| hit(v, v / B)),
+            2 => values.iter().any(|&v| hit(v, v / C)),
+            _ => values.iter().any(|&v| hit(v, v / D)),
+        }
+    }
+
+    /// Whether they are in a number, as it is written.
+    fn is_in(&self, value: u64) -> bool {
+        let mut text = Vec::with_capacity(20);
+        append_number(value, &mut text);
+        memchr::memmem::find(&text, self.needle).is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -411,6 +581,30 @@ mod tests {
         assert_eq!(of(&|i| format!("{}.{:03}", i / 40, i * 7 % 1000)), Some(3));
         assert_eq!(of(&|i| format!("mail{i}.example.org")), Some(2));
         assert_eq!(of(&|i| format!("{}ms", 1000 + i)), Some(2));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_without_writing_out() {
+        let chance = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let lacks = |text: &dyn Fn(u64) -> String, needle: &str| {
+            let texts = strings((0..3000).map(text));
+            let packed = pack(texts.iter()).expect("packed");
+            lacks(&packed, texts.len(), needle.as_bytes())
+        };
+        let long = |i| format!("{}", chance(i) >> 1);
+        let id = |i| format!("{:016x}", chance(i));
+        assert_eq!(lacks(&long, "99887766554"), Some(true));
+        assert_eq!(lacks(&long, &long(7)[3..14]), Some(false));
+        assert_eq!(lacks(&id, "deadbeefcafe"), Some(true));
+        assert_eq!(lacks(&id, &id(8)[1..8]), Some(false));
+        assert_eq!(
+            lacks(&|i| format!("10.1.{}.{}", i / 250, i % 250), "9999"),
+            Some(true)
+        );
+        assert_eq!(
+            lacks(&|i| format!("{}.{:03}", i / 40, i * 7 % 1000), "99999"),
+            Some(true)
+        );
     }
 
     #[test]
@@ -456,11 +650,43 @@ mod tests {
             }
         }
 
+        /// What is said to be in none is in none, and what is in one is not said to be.
+        #[test]
+        fn nothing_is_lacked_that_is_there(
+            texts in prop_oneof![
+                proptest::collection::vec("[0-9]{17,19}|[1-9]", 256..300),
+                proptest::collection::vec("[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]{1,3}", 256..300),
+                proptest::collection::vec("[1-9][0-9]{0,2}\\.[0-9]{3}", 256..300),
+                proptest::collection::vec("x-[0-9a-f]{7}-x", 256..300),
+                proptest::collection::vec("[0-9A-F]{16}", 256..300),
+                proptest::collection::vec("mail[1-9][0-9]{0,4}.org", 256..300),
+            ],
+            needle in "[0-9]{1,12}|[0-9a-f]{2,7}|[0-9.a-z-]{1,4}",
+            (row, from, len) in (0usize..256, 0usize..19, 1usize..12),
+        ) {
+            let texts = strings(texts.iter());
+            let Some(packed) = pack(texts.iter()) else {
+                return Ok(());
+            };
+            let text = texts.get(row).to_ascii_lowercase();
+            let from = from.min(text.len() - 1);
+            let own = &text[from..text.len().min(from + len)];
+            for needle in [needle.as_bytes(), own] {
+                let there = texts.iter().any(|t| {
+                    let text = t.to_ascii_lowercase();
+                    memchr::memmem::find(&text, needle).is_some()
+                });
+                let lacks = lacks(&packed, texts.len(), needle).expect("not damaged");
+                prop_assert!(!(there && lacks), "{:?}", needle);
+            }
+        }
+
         #[test]
         fn any_bytes_are_survived(shape in 0u8..6, rest in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut part = vec![shape, 0, 0];
             part.extend_from_slice(&rest);
             for n in [0, 1, 10, 70_000] {
+                let _ = (lacks(&part, n, b"12345"), lacks(&part, n, b"af"));
                 if let Some(strings) = unpack(&part, n) {
                     prop_assert_eq!(strings.len(), n);
                 }

@@ -12,7 +12,8 @@ use vigie_parsers::Origin;
 use super::codec::{Bytes, unpack};
 use super::column::{Column, NUMBER, Strings};
 use super::encode::{
-    ABSOLUTE, BLOCK_VERSION, BLOCK_VERSION_OLD, Form, Layout, Place, RELATIVE, SEGMENTS_MAX,
+    ABSOLUTE, BLOCK_VERSION, BLOCK_VERSION_OLD, DIGITS_SINCE, Form, Layout, Place, RELATIVE,
+    SEGMENTS_MAX,
 };
 use super::packed;
 use super::rebuild::{Block, StreamName};
@@ -326,7 +327,10 @@ impl<S: Segments> Block for SealedBlock<S> {
             return Ok(false);
         }
         let pairs = self.pairs.get(index).and_then(Option::as_ref);
-        if layout.strings == 0 || pairs.is_some_and(|p| !p.allow(text.needle())) {
+        if layout.strings == 0
+            || words::digits_in_a_row(text.needle()) > layout.digits
+            || pairs.is_some_and(|p| !p.allow(text.needle()))
+        {
             return Ok(true);
         }
         let raw = self.part(layout.strings_at)?;
@@ -334,6 +338,9 @@ impl<S: Segments> Block for SealedBlock<S> {
         let (part, n) = (part.unwrap_or_default(), layout.strings as usize);
         let unpacked;
         let bytes = if layout.packed {
+            if packed::lacks(part, n, text.needle()).ok_or(Fault::Damaged)? {
+                return Ok(true);
+            }
             unpacked = read_packed(part, n).ok_or(Fault::Damaged)?.bytes;
             &unpacked
         } else {
@@ -395,15 +402,18 @@ fn read_head(raw: &[u8], source: &str) -> Option<Head> {
         table.templates.push(template);
     }
     let columns = table.names.len() + variables;
-    let layouts = (0..columns)
+    let mut layouts = (0..columns)
         .map(|_| Layout::read(&mut bytes))
         .collect::<Option<Vec<_>>>()?;
-    let pairs = match version {
-        BLOCK_VERSION_OLD => Vec::new(),
-        _ => (0..columns)
-            .map(|_| read_pairs(&mut bytes))
-            .collect::<Option<Vec<_>>>()?,
-    };
+    let mut pairs = Vec::new();
+    if version > BLOCK_VERSION_OLD {
+        for layout in &mut layouts {
+            if version >= DIGITS_SINCE {
+                layout.digits = bytes.byte()?;
+            }
+            pairs.push(read_pairs(&mut bytes)?);
+        }
+    }
     bytes.is_empty().then_some(Head {
         table,
         layouts,

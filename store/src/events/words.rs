@@ -335,6 +335,9 @@ pub(super) fn may_hold(row: &[u8], h: u64) -> bool {
     })
 }
 
+/// The class of `0`; those of the other digits follow.
+const DIGITS: usize = 26;
+
 const MASK_BITS: [u8; 256] = {
     let mut bits = [0; 256];
     let mut i = 0usize;
@@ -371,22 +374,63 @@ fn class(byte: u8) -> usize {
     usize::from(MASK_BITS[usize::from(byte)])
 }
 
-impl Pairs {
-    /// Of strings, where it is worth it: of numbers and hexadecimal text all pairs occur.
-    pub(super) fn of(strings: &Strings) -> Option<Self> {
-        let others = !byte_mask(b"0123456789abcdef-.");
-        if strings.bytes.len() < PAIRS_MIN || byte_mask(&strings.bytes) & others == 0 {
-            return None;
-        }
-        let mut pairs = [0u64; 64];
-        for text in strings.iter() {
-            for pair in text.windows(2) {
-                pairs[class(pair[0])] |= 1 << class(pair[1]);
-            }
-        }
-        Some(Self(Box::new(pairs)))
-    }
+/// What occurs in the strings of a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Profile {
+    /// Which bytes, see [`byte_mask`].
+    pub mask: u64,
+    /// Digits in a row at most; the largest number stands for all above.
+    pub digits: u8,
+    /// Where that is worth it.
+    pub pairs: Option<Pairs>,
+}
 
+impl Profile {
+    /// Goes through the strings once.
+    pub(super) fn of(strings: &Strings) -> Self {
+        let mut pairs = Box::new([0u64; 64]);
+        let (mut mask, mut digits) = (0u64, 0u32);
+        for text in strings.iter() {
+            let Some((&first, rest)) = text.split_first() else {
+                continue;
+            };
+            let mut before = class(first);
+            let mut run = u32::from(is_digit(before));
+            mask |= 1 << before;
+            for &byte in rest {
+                digits = digits.max(run);
+                let class = class(byte);
+                pairs[before] |= 1 << class;
+                run = (run + 1) * u32::from(is_digit(class));
+                before = class;
+            }
+            digits = digits.max(run);
+        }
+        let seconds = pairs.iter().fold(0, |all, row| all | row);
+        let mask = mask | seconds;
+        let others = !byte_mask(b"0123456789abcdef-.");
+        // Of numbers and hexadecimal text all pairs occur.
+        let worth = strings.bytes.len() >= PAIRS_MIN && mask & others != 0;
+        Self {
+            mask,
+            digits: u8::try_from(digits).unwrap_or(u8::MAX),
+            pairs: worth.then_some(Pairs(pairs)),
+        }
+    }
+}
+
+/// Digits in a row at most, as in a [`Profile`].
+pub(super) fn digits_in_a_row(text: &[u8]) -> u8 {
+    let runs = text.split(|b| !b.is_ascii_digit());
+    let longest = runs.map(<[u8]>::len).max().unwrap_or(0);
+    u8::try_from(longest).unwrap_or(u8::MAX)
+}
+
+fn is_digit(class: usize) -> bool {
+    class.wrapping_sub(DIGITS) < 10
+}
+
+impl Pairs {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         self.0
             .iter()
@@ -412,13 +456,6 @@ impl Pairs {
         let has = |pair: &[u8]| self.0[class(pair[0])] & 1 << class(pair[1]) != 0;
         text.windows(2).all(has)
     }
-}
-
-/// The mask of a column's values.
-pub(super) fn column_mask(column: &Column) -> u64 {
-    let numbers = column.codes.iter().any(|c| c & NUMBER != 0);
-    let digits = if numbers { byte_mask(b"0123456789") } else { 0 };
-    digits | byte_mask(&column.strings.bytes)
 }
 
 #[cfg(test)]
