@@ -21,6 +21,8 @@ const BLOCKS_MIN: usize = 4;
 const BLOCKS_MAX: usize = 32;
 /// Bytes of lines of a merged block.
 const RAW_BYTES_MAX: i64 = 16 << 20;
+/// Bytes of values that go into the columns together: they are still in the cache then.
+const TOGETHER_BYTES: usize = 32 << 10;
 
 /// The last blocks of a stream, if they are small and many enough.
 fn candidates(conn: &Connection, stream: i64, span_ms: i64) -> Result<Vec<i64>> {
@@ -111,7 +113,7 @@ pub(super) fn take(
         .collect();
     let origins: Vec<u32> = block.origins().iter().map(|o| to.origin(o)).collect();
     let mut templates: Vec<Option<Option<u32>>> = vec![None; block.templates().len()];
-    let (mut bytes, mut values) = (Vec::new(), Vec::new());
+    let (mut bytes, mut values, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     to.table.overflow |= block.overflow();
     let readable = readable(block, left);
     for row in 0..rows.len() {
@@ -124,11 +126,17 @@ pub(super) fn take(
             let text = renamed(&old.text, &old.parts, &columns)?;
             to.template(&text)
         });
-        bytes.clear();
+        if bytes.len() >= TOGETHER_BYTES {
+            to.take_values(|_| &bytes);
+            bytes.clear();
+        }
         values.clear();
+        // Lines are far below 4 GiB, and so are some of them together.
+        let place = |bytes: &Vec<u8>| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut start = place(&bytes);
         let mut end = |bytes: &Vec<u8>| {
-            let start = values.last().map_or(0, |&(_, end)| end);
-            values.push((start, u32::try_from(bytes.len()).unwrap_or(start)));
+            values.push((start, place(bytes)));
+            start = place(bytes);
         };
         let template = if let Some(known) = template {
             for &number in &old.columns {
@@ -155,13 +163,14 @@ pub(super) fn take(
             names: &[],
         };
         let origin = origins[rows.origins[row] as usize];
-        to.push_row(&line, origin, template, (&bytes, &values));
+        to.push_row(&line, origin, template, &values);
         if left == Left::Whatever {
-            bytes.clear();
-            rebuild::line(block, &places, row, &mut bytes)?;
-            to.table.raw_bytes += bytes.len() as u64;
+            whole.clear();
+            rebuild::line(block, &places, row, &mut whole)?;
+            to.table.raw_bytes += whole.len() as u64;
         }
     }
+    to.take_values(|_| &bytes);
     if left == Left::All {
         to.table.raw_bytes += block.raw_bytes();
     }

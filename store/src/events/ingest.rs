@@ -28,9 +28,9 @@ const JOURNAL_ROWS_MAX: u32 = 64;
 /// … and its block takes less memory than this: larger ones are sealed before it matters.
 const JOURNAL_MERGE_BYTES_MAX: usize = 1 << 20;
 
-/// Lines that an open block takes at a time: enough for the memory to answer for many values at
-/// once, and few enough that they are still in the cache when it has.
-const TOGETHER: usize = 16;
+/// Lines that an open block takes at a time: enough for many values of each column to be taken
+/// together, and few enough that they are still in the cache when they are.
+const TOGETHER: usize = 128;
 
 /// The writer's side of the event store.
 #[derive(Debug)]

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use vigie_parsers::{Field, Kind, Name, Origin, Severity, Span};
 
-use super::column::{Column, Interner, Probe};
+use super::column::Column;
+use super::delta::Marks;
 use super::hash::hash;
-use super::shape::Shapes;
+use super::intern::{Interner, Value};
+use super::shape::{Fit, Shapes};
 use super::split::Split;
 use super::stamp::Stamps;
-use super::table::{ColumnName, Marks, ROWS_MAX, Table, severity_code};
+use super::table::{ColumnName, ROWS_MAX, Table, severity_code};
 use super::template::{ANONYMOUS, NAMED_MAX, VARIABLE};
 
 /// Templates learned in a block; lines of further shapes are kept whole.
@@ -60,21 +62,8 @@ pub(super) struct OpenBlock {
     split: Split,
     /// The template of the line before.
     last_template: usize,
-    /// Values whose codes are not known yet; kept for its memory.
-    sought: Vec<Sought>,
-}
-
-/// A value on its way into its column.
-#[derive(Clone, Copy, Debug)]
-struct Sought {
-    column: u32,
-    /// Where its code belongs in the column.
-    row: usize,
-    /// Which line it is of…
-    of: usize,
-    /// … and where it lies there.
-    value: (u32, u32),
-    probe: Probe,
+    /// The columns with values that wait to be taken.
+    waiting: Vec<u32>,
 }
 
 impl OpenBlock {
@@ -117,7 +106,7 @@ impl OpenBlock {
             shapes: Shapes::default(),
             split: Split::default(),
             last_template: 0,
-            sought: Vec::new(),
+            waiting: Vec::new(),
             table,
         }
     }
@@ -150,96 +139,74 @@ impl OpenBlock {
         self.push_all(&[(*line, origin)]);
     }
 
-    /// Takes lines with their origins.
-    ///
-    /// First all of them are taken apart and their values hashed, then what the tables say of these
-    /// is read, and at last the values are compared: so the memory answers for many values at once,
-    /// which is faster by far than one after the other.
+    /// Takes lines with their origins: first all of them are taken apart, then their values go into
+    /// the columns together, see `intern.rs`.
     pub(super) fn push_all(&mut self, lines: &[(Line<'_>, u32)]) {
         let mut split = std::mem::take(&mut self.split);
-        for (of, (line, origin)) in lines.iter().enumerate() {
+        for (of, (line, origin)) in (0u32..).zip(lines) {
             split.clear();
-            if self.split(line, &mut split).is_none() {
-                split.raw(line.line);
-            }
-            let template = self.template(&split.text).unwrap_or_else(|| {
-                split.raw(line.line);
-                // The raw template is learned before the limit: see `template`.
-                self.template(&split.text).unwrap_or(0)
-            });
-            self.begin_values(template, line.line, &split.values, of);
+            let template = match self.shapes.apply(line, &mut split, &mut self.stamps) {
+                Fit::Whole(template) => {
+                    let pieces = line.spans.iter().map(|s| (s.start, s.end));
+                    self.add_values(template, of, pieces);
+                    template
+                }
+                fit => {
+                    let template = self.learn(line, fit, &mut split);
+                    self.add_values(template, of, split.values.iter().copied());
+                    template
+                }
+            };
             self.push_codes(line, *origin, template);
         }
-        self.end_values(|of| lines.get(of).map_or(&[], |(line, _)| line.line));
+        self.take_values(|of| lines.get(of as usize).map_or(&[], |(line, _)| line.line));
         self.split = split;
     }
 
-    /// Takes a row whose template is known, with its values: where they lie in `bytes`.
+    /// Takes a row whose template is known, but for its values: these lie at `values` of what
+    /// [`OpenBlock::take_values`] will be told.
     pub(super) fn push_row(
         &mut self,
         line: &Line<'_>,
         origin: u32,
         template: u32,
-        (bytes, values): (&[u8], &[(u32, u32)]),
+        values: &[(u32, u32)],
     ) {
-        self.begin_values(template, bytes, values, 0);
-        self.end_values(|_| bytes);
+        self.add_values(template, 0, values.iter().copied());
         self.push_codes(line, origin, template);
     }
 
-    /// Gives each value its code where that is plain, and writes down what has to be sought.
-    fn begin_values(&mut self, template: u32, bytes: &[u8], values: &[(u32, u32)], of: usize) {
-        let table = &mut self.table;
-        let columns = table.templates.get(template as usize).map(|t| &t.columns);
-        let columns = columns.map_or(&[][..], |c| c);
-        self.memory += 4 * columns.len();
-        for (&number, &(start, end)) in columns.iter().zip(values) {
-            let place = number as usize;
-            let (column, interner) = match place.checked_sub(ANONYMOUS) {
-                Some(v) => (&mut table.variables[v], &mut self.variables[v]),
-                None => (&mut table.named[place], &mut self.named[place]),
+    /// Hands the values of a line to the columns of its template, where they wait.
+    fn add_values(&mut self, template: u32, line: u32, values: impl Iterator<Item = (u32, u32)>) {
+        let columns = self.table.templates.get(template as usize);
+        let columns = columns.map_or(&[][..], |t| &t.columns);
+        for (&number, (start, end)) in columns.iter().zip(values) {
+            let interner = match (number as usize).checked_sub(ANONYMOUS) {
+                Some(variable) => &mut self.variables[variable],
+                None => &mut self.named[number as usize],
             };
-            let value = &bytes[start as usize..end as usize];
-            let probe = interner.probe(&column.strings, value, self.key);
-            column.codes.push(probe.code);
-            if probe.is_sought() {
-                self.sought.push(Sought {
-                    column: number,
-                    row: column.codes.len() - 1,
-                    of,
-                    value: (start, end),
-                    probe,
-                });
+            if interner.wait(Value { line, start, end }) {
+                self.waiting.push(number);
             }
         }
     }
 
-    /// Finds the codes of the values that had to be sought; `bytes` are those of the nth line.
-    fn end_values<'a>(&mut self, bytes: impl Fn(usize) -> &'a [u8]) {
+    /// Takes the values that wait; `lines` tells the bytes of a line.
+    pub(super) fn take_values<'a>(&mut self, lines: impl Fn(u32) -> &'a [u8]) {
         let table = &mut self.table;
-        for sought in &mut self.sought {
-            let place = sought.column as usize;
-            let column = match place.checked_sub(ANONYMOUS) {
-                Some(v) => &table.variables[v],
-                None => &table.named[place],
-            };
-            sought.probe.look_up(&column.strings);
-        }
-        for sought in self.sought.drain(..) {
-            let place = sought.column as usize;
-            let (column, interner) = match place.checked_sub(ANONYMOUS) {
+        let mut probes = Vec::new();
+        for number in self.waiting.drain(..) {
+            let (column, interner) = match (number as usize).checked_sub(ANONYMOUS) {
                 Some(v) => (&mut table.variables[v], &mut self.variables[v]),
-                None => (&mut table.named[place], &mut self.named[place]),
+                None => {
+                    let n = number as usize;
+                    (&mut table.named[n], &mut self.named[n])
+                }
             };
-            let (start, end) = sought.value;
-            let value = bytes(sought.of).get(start as usize..end as usize);
-            let value = value.unwrap_or_default();
-            let known = column.strings.len();
-            let code = interner.take(&mut column.strings, value, sought.probe, self.key);
-            column.codes[sought.row] = code;
-            if column.strings.len() > known {
-                self.memory += value.len() + 20;
-            }
+            let (strings, bytes) = (column.strings.len(), column.strings.bytes.len());
+            let taken = interner.take(column, &lines, &mut probes, self.key);
+            self.memory += 4 * taken + 20 * (column.strings.len() - strings);
+            self.memory += column.strings.bytes.len() - bytes;
         }
     }
 
@@ -284,12 +251,25 @@ impl OpenBlock {
         Some(next)
     }
 
+    /// Takes a line apart; the number of its template.
+    fn learn(&mut self, line: &Line<'_>, fit: Fit, split: &mut Split) -> u32 {
+        if self.split(line, fit, split).is_some()
+            && let Some(template) = self.template(&split.text)
+        {
+            self.shapes.remember(line, split, template);
+            return template;
+        }
+        split.raw(line.line);
+        // The raw template is learned before the limit: see `template`.
+        self.template(&split.text).unwrap_or(0)
+    }
+
     /// Takes a line apart; `None`: it has to be kept whole.
-    fn split(&mut self, line: &Line<'_>, split: &mut Split) -> Option<()> {
+    fn split(&mut self, line: &Line<'_>, fit: Fit, split: &mut Split) -> Option<()> {
         let (start, end) = line.time_span;
-        let at = match self.shapes.apply(line, split, &mut self.stamps) {
-            Some(at) => at,
-            None => self.split_spans(line, split)?,
+        let at = match fit {
+            Fit::Until(at) => at,
+            _ => self.split_spans(line, split)?,
         };
         if start < end && start >= at {
             self.split_stamp(line, at, split)?;

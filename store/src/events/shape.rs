@@ -1,14 +1,16 @@
 //! Lines built like one before: the same named pieces with the same text between them give the same
-//! template, up to the end of the last piece.
+//! template up to the end of the last piece, and with the same constant text behind it the whole one.
 
 use vigie_parsers::{Kind, Name};
 
+use super::intern::same;
 use super::open::Line;
 use super::split::Split;
 use super::stamp::{Stamp, Stamps};
 
-/// Shapes that are remembered: a program writes few, and each is compared with.
-const SHAPES_MAX: usize = 4;
+/// Shapes that are remembered: a program writes few, a machine has some programs, and each is compared
+/// with.
+const SHAPES_MAX: usize = 12;
 
 /// The shapes of the lines before.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,19 @@ struct Shape {
     stamp: Option<StampAt>,
     /// The template's text up to the end of the last piece.
     text: Vec<u8>,
+    /// A text behind the last piece that has neither variables nor the time stamp, with the template
+    /// that this gives.
+    whole: Option<(Vec<u8>, u32)>,
+}
+
+/// How far a line is known.
+pub(super) enum Fit {
+    /// All of it: its values are its pieces.
+    Whole(u32),
+    /// It was taken apart up to here, the end of its last piece.
+    Until(usize),
+    /// It was seen for the first time.
+    New,
 }
 
 /// A time stamp that is not the tail's.
@@ -41,19 +56,40 @@ struct StampAt {
 }
 
 impl Shapes {
-    /// Takes a line apart up to the end of its last piece, if it is built like one before; answers
-    /// that end.
-    pub(super) fn apply(
-        &mut self,
-        line: &Line<'_>,
-        split: &mut Split,
-        stamps: &mut Stamps,
-    ) -> Option<usize> {
-        let at = self.known.iter().position(|s| s.fits(line, stamps))?;
-        self.known[..=at].rotate_right(1);
-        let last = line.spans.last()?.end as usize;
-        split.begin(&self.known[0].text, line.spans, last);
-        Some(last)
+    /// Takes a line apart as far as it is built like one before.
+    pub(super) fn apply(&mut self, line: &Line<'_>, split: &mut Split, stamps: &mut Stamps) -> Fit {
+        let at = self.known.iter().position(|s| s.fits(line, stamps));
+        let (Some(at), Some(last)) = (at, line.spans.last()) else {
+            return Fit::New;
+        };
+        if at > 0 {
+            self.known[..=at].rotate_right(1);
+        }
+        let (shape, last) = (&self.known[0], last.end as usize);
+        if let Some((behind, template)) = &shape.whole
+            && line.line[last..] == **behind
+            && !has_stamp_behind(line, last)
+        {
+            return Fit::Whole(*template);
+        }
+        split.begin(&shape.text, line.spans, last);
+        Fit::Until(last)
+    }
+
+    /// Remembers the template of the line that was taken apart last.
+    pub(super) fn remember(&mut self, line: &Line<'_>, split: &Split, template: u32) {
+        let (Some(shape), Some(last)) = (self.known.first_mut(), line.spans.last()) else {
+            return;
+        };
+        let last = last.end as usize;
+        let constant = split.values.len() == line.spans.len() && !split.has_variables();
+        // The line's own shape, unless that could not be learned.
+        if constant && split.text.starts_with(&shape.text) && !has_stamp_behind(line, last) {
+            let behind = line.line.get(last..).unwrap_or_default();
+            if split.text[shape.text.len()..] == *behind {
+                shape.whole = Some((behind.to_vec(), template));
+            }
+        }
     }
 
     /// Remembers how a line is built that was taken apart up to the end of its last piece.
@@ -74,12 +110,19 @@ impl Shapes {
     }
 }
 
+/// Whether a line's time stamp stands behind its last piece.
+fn has_stamp_behind(line: &Line<'_>, last: usize) -> bool {
+    let (start, end) = line.time_span;
+    start < end && start >= last
+}
+
 impl Shape {
     fn learn(&mut self, line: &Line<'_>, split: &Split, stamps: &mut Stamps) -> Option<()> {
         self.spans.clear();
         self.gaps.clear();
         self.ends.clear();
         self.stamp = None;
+        self.whole = None;
         self.text.clear();
         self.text.extend_from_slice(&split.text);
         let (from, until) = line.time_span;
@@ -137,7 +180,7 @@ impl Shape {
                 }
                 (text, known) = (rest.get(len..)?, known_rest);
             }
-            if text != known {
+            if text.len() != known.len() || !same(text, known) {
                 return None;
             }
             (at, known_at) = (end, known_end);

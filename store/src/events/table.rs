@@ -1,16 +1,12 @@
-//! The open block of a stream in memory, and the journal rows that rebuild it.
-//!
-//! Everything in a [`Table`] only grows, so a journal row is what came since the last one: new
-//! origins, columns, templates and strings, and the codes of the new rows. Reading the journal is
-//! appending these again.
+//! The rows of a block in memory, as columns.
 
 use std::sync::Arc;
 
 use vigie_parsers::{Kind, Origin, Severity};
 
-use super::codec::{Bytes, put_bytes, put_int, put_runs, put_uint};
+use super::codec::{Bytes, put_bytes, put_uint};
 use super::column::{Column, NUMBER};
-use super::template::{ANONYMOUS, NAMED_MAX, Template};
+use super::template::{ANONYMOUS, Template};
 
 /// A block has no more rows.
 pub(super) const ROWS_MAX: usize = 1 << 16;
@@ -18,8 +14,6 @@ pub(super) const ROWS_MAX: usize = 1 << 16;
 pub(super) const TEMPLATES_MAX: usize = 8192;
 /// The severity number of lines without one.
 pub(super) const NO_SEVERITY: u32 = 8;
-/// Raised when the bytes of rows change.
-const DELTA_VERSION: u8 = 1;
 
 /// The number that stands for a severity.
 pub(super) fn severity_code(severity: Option<Severity>) -> u32 {
@@ -104,26 +98,6 @@ pub(super) struct Table {
     pub raw_bytes: u64,
 }
 
-/// How far a table has been written down.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Marks {
-    rows: usize,
-    origins: usize,
-    names: usize,
-    templates: usize,
-    raw_bytes: u64,
-    /// Strings and codes of each column: the named ones, the variables.
-    named: Vec<(usize, usize)>,
-    variables: Vec<(usize, usize)>,
-}
-
-impl Marks {
-    /// Rows written down.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-}
-
 pub(super) fn write_origin(origin: &Origin, out: &mut Vec<u8>) {
     put_uint(out, origin.fields.len() as u64);
     for (name, value) in &origin.fields {
@@ -179,103 +153,6 @@ impl Table {
         self.templates.last()
     }
 
-    /// Everything is written down.
-    pub(super) fn marks(&self) -> Marks {
-        let mark = |c: &Column| (c.strings.len(), c.codes.len());
-        Marks {
-            rows: self.len(),
-            origins: self.origins.len(),
-            names: self.names.len(),
-            templates: self.templates.len(),
-            raw_bytes: self.raw_bytes,
-            named: self.named.iter().map(mark).collect(),
-            variables: self.variables.iter().map(mark).collect(),
-        }
-    }
-
-    /// The journal row of what came since `marks`.
-    pub(super) fn delta(&self, marks: &Marks) -> Vec<u8> {
-        let mut out = vec![DELTA_VERSION, u8::from(self.overflow)];
-        put_uint(&mut out, marks.rows as u64);
-        put_uint(&mut out, (self.len() - marks.rows) as u64);
-        put_uint(&mut out, self.raw_bytes - marks.raw_bytes);
-        put_uint(&mut out, (self.origins.len() - marks.origins) as u64);
-        for origin in &self.origins[marks.origins..] {
-            write_origin(origin, &mut out);
-        }
-        put_uint(&mut out, (self.names.len() - marks.names) as u64);
-        for name in &self.names[marks.names..] {
-            name.write(&mut out);
-        }
-        put_uint(&mut out, (self.templates.len() - marks.templates) as u64);
-        for template in &self.templates[marks.templates..] {
-            put_bytes(&mut out, &template.text);
-        }
-        let r = &self.rows;
-        for column in [&r.times, &r.recvs, &r.seqs] {
-            put_deltas(&mut out, column, marks.rows);
-        }
-        for column in [&r.codes.severities, &r.codes.origins] {
-            put_runs(&mut out, &column[marks.rows..]);
-        }
-        for &code in &r.codes.templates[marks.rows..] {
-            put_uint(&mut out, u64::from(code));
-        }
-        put_columns(&mut out, &self.named, &marks.named);
-        put_columns(&mut out, &self.variables, &marks.variables);
-        let crc = crc32c::crc32c(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
-        out
-    }
-
-    /// Appends a journal row; `None` if it is damaged or does not follow: the table is then of no
-    /// use. When all rows are in, [`Table::is_whole`] has to be asked.
-    pub(super) fn apply(&mut self, delta: &[u8], source: &str) -> Option<()> {
-        let (body, crc) = delta.split_last_chunk::<4>()?;
-        if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
-            return None;
-        }
-        let mut bytes = Bytes(body);
-        if bytes.byte()? != DELTA_VERSION {
-            return None;
-        }
-        self.overflow |= bytes.byte()? != 0;
-        if bytes.count(ROWS_MAX)? != self.len() {
-            return None;
-        }
-        let n = bytes.count(ROWS_MAX - self.len())?;
-        let raw_bytes = self.raw_bytes.checked_add(bytes.uint()?)?;
-        for _ in 0..bytes.count(n)? {
-            self.origins
-                .push(Arc::new(read_origin(&mut bytes, source)?));
-        }
-        for _ in 0..bytes.count(NAMED_MAX - self.names.len())? {
-            self.names.push(ColumnName::read(&mut bytes)?);
-            self.named.push(Column::default());
-        }
-        for _ in 0..bytes.count(TEMPLATES_MAX.checked_sub(self.templates.len())?)? {
-            self.add_template(bytes.bytes()?)?;
-        }
-        self.apply_rows(&mut bytes, n)?;
-        self.raw_bytes = raw_bytes;
-        Some(())
-    }
-
-    fn apply_rows(&mut self, bytes: &mut Bytes<'_>, n: usize) -> Option<()> {
-        let r = &mut self.rows;
-        for column in [&mut r.times, &mut r.recvs, &mut r.seqs] {
-            take_deltas(bytes, column, n)?;
-        }
-        r.codes.severities.extend(bytes.runs(n)?);
-        r.codes.origins.extend(bytes.runs(n)?);
-        for _ in 0..n {
-            r.codes.templates.push(bytes.u32()?);
-        }
-        take_columns(bytes, &mut self.named)?;
-        take_columns(bytes, &mut self.variables)?;
-        bytes.is_empty().then_some(())
-    }
-
     /// Every code points at something, and every slot has its value.
     pub(super) fn is_whole(&self) -> bool {
         let r = &self.rows;
@@ -313,64 +190,4 @@ impl Table {
                         .all(|&c| c & NUMBER != 0 || (c as usize) < strings)
             })
     }
-}
-
-fn put_deltas(out: &mut Vec<u8>, values: &[i64], from: usize) {
-    let mut last = from.checked_sub(1).map_or(0, |i| values[i]);
-    for &value in &values[from..] {
-        put_int(out, value.wrapping_sub(last));
-        last = value;
-    }
-}
-
-fn take_deltas(bytes: &mut Bytes<'_>, values: &mut Vec<i64>, n: usize) -> Option<()> {
-    let mut last = values.last().copied().unwrap_or(0);
-    for _ in 0..n {
-        last = last.wrapping_add(bytes.int()?);
-        values.push(last);
-    }
-    Some(())
-}
-
-fn put_columns(out: &mut Vec<u8>, columns: &[Column], marks: &[(usize, usize)]) {
-    let start = out.len();
-    let mut dirty = 0u64;
-    let mut last = 0;
-    for (number, column) in columns.iter().enumerate() {
-        let (strings, codes) = marks.get(number).copied().unwrap_or_default();
-        if column.codes.len() == codes {
-            continue;
-        }
-        dirty += 1;
-        put_uint(out, (number - last) as u64);
-        last = number;
-        put_uint(out, (column.strings.len() - strings) as u64);
-        for text in (strings..column.strings.len()).map(|i| column.strings.get(i)) {
-            put_bytes(out, text);
-        }
-        put_uint(out, (column.codes.len() - codes) as u64);
-        for &code in &column.codes[codes..] {
-            put_uint(out, u64::from(code.rotate_left(1)));
-        }
-    }
-    let body = out.split_off(start);
-    put_uint(out, dirty);
-    out.extend_from_slice(&body);
-}
-
-fn take_columns(bytes: &mut Bytes<'_>, columns: &mut [Column]) -> Option<()> {
-    let dirty = bytes.count(columns.len())?;
-    let mut number = 0usize;
-    for _ in 0..dirty {
-        number = number.checked_add(bytes.count(columns.len())?)?;
-        let column = columns.get_mut(number)?;
-        for _ in 0..bytes.count(ROWS_MAX)? {
-            column.strings.push(bytes.bytes()?);
-        }
-        let codes = bytes.count(ROWS_MAX.checked_sub(column.codes.len())?)?;
-        for _ in 0..codes {
-            column.codes.push(bytes.u32()?.rotate_right(1));
-        }
-    }
-    Some(())
 }

@@ -266,7 +266,7 @@ proptest! {
             let _ = (block.times().is_ok(), block.recvs().is_ok(), block.seqs().is_ok());
         }
         ask(&segments);
-        let mut delta = block.table.delta(&super::table::Marks::default());
+        let mut delta = block.table.delta(&super::delta::Marks::default());
         let at = at % (delta.len() - 4);
         delta[at] = value;
         let body = delta.len() - 4;
@@ -281,4 +281,67 @@ proptest! {
             }
         }
     }
+}
+
+/// Lines with one piece, from their third byte on.
+fn with_pieces(values: &[String]) -> OpenBlock {
+    let mut block = OpenBlock::new(7);
+    let origin = block.origin(&Arc::new(Origin {
+        source: "s".to_owned(),
+        fields: Vec::new(),
+    }));
+    for (seq, value) in (0..).zip(values) {
+        let line = format!("x {value}");
+        let end = u32::try_from(line.len()).expect("short");
+        let span = Span {
+            start: 2,
+            end,
+            name: Name::Known(Field::Path),
+            kind: Kind::Plain,
+        };
+        let line = Line {
+            time: 1_793_516_709_042,
+            recv: 1_793_516_709_042,
+            seq,
+            severity: None,
+            line: line.as_bytes(),
+            time_span: (0, 0),
+            spans: &[span],
+            names: &[],
+        };
+        block.push(&line, origin);
+    }
+    block
+}
+
+/// The rows of a sealed block that may hold a text.
+fn found(block: &OpenBlock, needle: &str) -> Vec<usize> {
+    let sealed = seal(&block.table, 7, &place());
+    let sealed = SealedBlock::open(Memory(sealed.segments), place()).expect("whole");
+    let filter = Filter::Text(TextPattern::new(needle, true, true).expect("text"));
+    let selection = select(&sealed, &filter).expect("whole");
+    selection.iter().collect()
+}
+
+/// A few numbers are laid down as strings among the others, which have no such pairs of bytes.
+#[test]
+fn few_numbers_among_long_strings_are_found() {
+    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).expect("a letter"));
+    let text = |n: usize| format!("{}{}", String::from_iter([letter(n / 26); 40]), letter(n));
+    let mut values: Vec<String> = (0..150).map(text).collect();
+    values.insert(70, "4711".to_owned());
+    let block = with_pieces(&values);
+    assert_eq!(found(&block, "71"), [70]);
+    assert_eq!(found(&block, "aaab"), [1]);
+    assert_eq!(found(&block, "72"), [0usize; 0]);
+}
+
+/// Texts of more digits than stand in a row anywhere.
+#[test]
+fn longer_runs_of_digits_are_in_none() {
+    let values: Vec<String> = (0..3000).map(|n| format!("/a/{n}/b{}", n * 7)).collect();
+    let block = with_pieces(&values);
+    assert_eq!(found(&block, "1234567"), [0usize; 0]);
+    assert_eq!(found(&block, "/2999/b20993"), [2999]);
+    assert_eq!(found(&block, "20986"), [2998]);
 }

@@ -69,6 +69,8 @@ struct Taken<'a> {
 struct Texts {
     index: HashMap<Vec<u8>, u32>,
     all: Vec<Vec<u8>>,
+    /// A text on its way; kept for its memory.
+    next: Vec<u8>,
 }
 
 impl Texts {
@@ -511,17 +513,21 @@ impl Taken<'_> {
     }
 
     fn text(&self, code: u32, texts: &mut Texts) -> u32 {
-        let (mut number, mut out) = (Vec::new(), Vec::new());
+        let mut number = Vec::new();
         let text = if code & NUMBER == 0 {
             self.column.strings.get(code as usize)
         } else {
             append_number(code & !NUMBER, &mut number);
             &number
         };
+        let mut out = std::mem::take(&mut texts.next);
+        out.clear();
         match self.used {
             Use::Piece(how) => how.write(self.kind, text, &mut out),
             Use::App => out.extend_from_slice(&self.kind.decode(text)),
         }
-        texts.intern(&out)
+        let interned = texts.intern(&out);
+        texts.next = out;
+        interned
     }
 }
