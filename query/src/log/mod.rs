@@ -40,7 +40,7 @@ pub use parse::{
 pub use parse_pipe::{MAX_COUNT, MAX_LIST, MAX_PIPES};
 pub use pattern::{Counted, How, MAX_PATTERN, Part, parts as pattern_parts, pattern, pattern_into};
 pub use prefilter::{Candidates, Prefilter};
-pub use printable::printable;
+pub use printable::{printable, printable_json};
 pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};
 pub use run::{Cursor, Limits, Outcome, RunContext, RunError, run};
 pub use table::{Cell, Hit, Sink, Table};

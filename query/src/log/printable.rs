@@ -30,6 +30,26 @@ pub fn printable(text: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A JSON text with everything escaped that [`printable`] escapes, as `\u202e`: the same values for who
+/// reads it, and harmless on a terminal. Such characters stand in strings only.
+#[must_use]
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_unsafe) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn escape(c: char, out: &mut String) {
     let code = u32::from(c);
     let _ = match c {
@@ -55,7 +75,18 @@ fn is_unsafe(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, printable_json};
+
+    #[test]
+    fn json_keeps_its_values() {
+        let check = |text: &str, expected: &str| assert_eq!(printable_json(text), expected);
+        check("{\"a\":\"grün \\u001b\"}", "{\"a\":\"grün \\u001b\"}");
+        check(
+            "\"\u{9b}31m\u{202e}\u{7f}\"",
+            "\"\\u009b31m\\u202e\\u007f\"",
+        );
+        check("\"\u{e0041}\"", "\"\\udb40\\udc41\"");
+    }
 
     #[test]
     fn hostile_text_is_shown_not_obeyed() {

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use serde_json::{Map, Value as Json, json};
 use vigie_parsers::{Event, Severity};
 use vigie_query::Order;
-use vigie_query::log::{self, Cell, Hit, Sink, Table};
+use vigie_query::log::{self, Cell, Hit, Sink, Table, printable_json};
 
 use crate::context::Context;
 use crate::output::{self, csv_field, printable};
@@ -70,7 +70,10 @@ impl<'a> Printer<'a> {
     fn line(&self, event: &Event, extracted: &[(String, Vec<u8>)], neighbour: bool) -> Vec<u8> {
         let mut line = match self.format.as_str() {
             "raw" => event.line.clone(),
-            "json" => self.json(event, extracted).to_string().into_bytes(),
+            "json" => {
+                let json = self.json(event, extracted).to_string();
+                printable_json(&json).into_owned().into_bytes()
+            }
             "csv" => self.csv(event).into_bytes(),
             _ => self.text(event, neighbour),
         };
@@ -205,10 +208,12 @@ impl Sink for Printer<'_> {
                     let cells = table.columns.iter().zip(row);
                     Json::Object(cells.map(|(n, c)| (n.clone(), self.cell_json(c))).collect())
                 };
-                table.rows.iter().map(|r| format!("{}\n", row(r))).collect()
+                let line = |r| format!("{}\n", printable_json(&row(r).to_string()));
+                table.rows.iter().map(line).collect()
             }
             "csv" => {
-                let mut out = table.columns.join(",") + "\n";
+                let header: Vec<String> = table.columns.iter().map(|c| csv_field(c)).collect();
+                let mut out = header.join(",") + "\n";
                 for row in &table.rows {
                     let cells: Vec<String> = row.iter().map(|c| csv_field(&self.cell(c))).collect();
                     out.push_str(&(cells.join(",") + "\n"));
