@@ -117,6 +117,8 @@ struct Taker<'a> {
     mark: Mark,
     /// Everything before was taken earlier.
     skip: u64,
+    /// What lies behind has to be compared with what the store has, which was not read yet.
+    compare_due: bool,
     head: Vec<u8>,
     tail: Vec<u8>,
     sent: u64,
@@ -145,6 +147,7 @@ impl<'a> Taker<'a> {
             held: Held::default(),
             mark: Mark::default(),
             skip: 0,
+            compare_due: false,
             head: Vec::new(),
             tail: Vec::new(),
             sent: 0,
@@ -167,9 +170,7 @@ impl<'a> Taker<'a> {
         self.mark.last = found.map_or(first.0, |m| m.last);
         self.skip = found.map_or(0, |m| m.offset);
         // What an interrupted import has taken is known exactly.
-        if found.is_none_or(|m| m.done) {
-            self.compare().map_err(io::Error::other)?;
-        }
+        self.compare_due = found.is_none_or(|m| m.done);
         let mut input = Input::open(path)?;
         let plain = !input.is_packed;
         let mut buffer = Vec::new();
@@ -183,9 +184,9 @@ impl<'a> Taker<'a> {
                 None if buffer.len() > LINE_LEN_MAX => buffer.len(),
                 None => 0,
             };
-            let rest = self.lines(&buffer[..end], &mut skipping, more);
+            self.lines(&buffer[..end], &mut skipping, more)?;
             buffer.drain(..end);
-            if !rest || (self.batch.line_bytes() >= BATCH_BYTES && !self.send(&input, Vec::new())) {
+            if self.batch.line_bytes() >= BATCH_BYTES && !self.send(&input, Vec::new()) {
                 return Ok(false);
             }
             // What could be unpacked before the damage is taken.
@@ -238,8 +239,8 @@ impl<'a> Taker<'a> {
         Ok(())
     }
 
-    /// Takes whole lines; `false` when nobody listens any more.
-    fn lines(&mut self, text: &[u8], skipping: &mut bool, more: bool) -> bool {
+    /// Takes whole lines.
+    fn lines(&mut self, text: &[u8], skipping: &mut bool, more: bool) -> io::Result<()> {
         let mut at = 0;
         while at < text.len() {
             let end = memchr(b'\n', &text[at..]);
@@ -263,9 +264,13 @@ impl<'a> Taker<'a> {
                 self.account.known += 1;
                 continue;
             }
+            // A file that is taken in again has no such line mostly.
+            if std::mem::take(&mut self.compare_due) {
+                self.compare().map_err(io::Error::other)?;
+            }
             self.line(line);
         }
-        true
+        Ok(())
     }
 
     fn line(&mut self, line: &[u8]) {
