@@ -178,6 +178,55 @@ fn format(forms: &'static [&'static str]) -> Arg {
         .help("Form of the output")
 }
 
+/// `QUERY`, in as many words as it has.
+fn query_words(help: &'static str) -> Arg {
+    Arg::new("query")
+        .value_name("QUERY")
+        .num_args(0..)
+        .help(help)
+}
+
+/// `-n N`.
+fn at_most(default: &'static str, help: &'static str) -> Arg {
+    Arg::new("lines")
+        .short('n')
+        .long("lines")
+        .value_name("N")
+        .value_parser(value_parser!(usize))
+        .default_value(default)
+        .help(help)
+}
+
+/// `--file F…`, for commands that read logs with or without a store.
+fn log_files() -> Arg {
+    Arg::new("file")
+        .long("file")
+        .value_name("FILE")
+        .action(ArgAction::Append)
+        .num_args(1..)
+        .value_parser(value_parser!(PathBuf))
+        .help("Read these files (gzip, zstd, systemd journals, - too) instead of the store")
+}
+
+/// `--raw`.
+fn unescaped() -> Arg {
+    Arg::new("raw")
+        .long("raw")
+        .action(ArgAction::SetTrue)
+        .help("Do not escape control characters in text output")
+}
+
+/// `PATH…` of the files that are taken in.
+fn import_paths(help: &'static str) -> Arg {
+    Arg::new("paths")
+        .value_name("PATH")
+        .required(true)
+        .action(ArgAction::Append)
+        .num_args(1..)
+        .value_parser(value_parser!(PathBuf))
+        .help(help)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

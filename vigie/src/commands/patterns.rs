@@ -5,14 +5,14 @@ use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use vigie_parsers::Timestamp;
 use vigie_query::EventSource;
 use vigie_query::log::{self, Cell, Hit, Moment, Pipe, Query, RunContext, Sink, Table, TimeRange};
 
 use super::logs::show::Printer;
 use super::logs::{last_deploy, parse, range, run_context};
-use super::{Entry, Outcome, format, since, until};
+use super::{Entry, Outcome, at_most, format, log_files, query_words, since, unescaped, until};
 use crate::context::Context;
 use crate::files::Files;
 use crate::output::{self, printable};
@@ -36,12 +36,7 @@ const DEVIATIONS: f64 = 3.0;
 
 fn flags(command: Command) -> Command {
     command
-        .arg(
-            Arg::new("query")
-                .value_name("QUERY")
-                .num_args(0..)
-                .help("Of which lines, as: level>=warn app:sshd"),
-        )
+        .arg(query_words("Of which lines, as: level>=warn app:sshd"))
         .arg(since("the last hour; with --file all"))
         .arg(until())
         .arg(
@@ -57,31 +52,10 @@ fn flags(command: Command) -> Command {
                 .value_name("TIME..TIME")
                 .help("What is new, gone, risen or fallen against these times, as 25h..24h"),
         )
-        .arg(
-            Arg::new("lines")
-                .short('n')
-                .long("lines")
-                .value_name("N")
-                .value_parser(value_parser!(usize))
-                .default_value(PATTERNS)
-                .help("At most so many patterns"),
-        )
+        .arg(at_most(PATTERNS, "At most so many patterns"))
         .arg(format(&["text", "json", "csv"]))
-        .arg(
-            Arg::new("file")
-                .long("file")
-                .value_name("FILE")
-                .action(ArgAction::Append)
-                .num_args(1..)
-                .value_parser(value_parser!(PathBuf))
-                .help("Read these files (gzip, zstd, systemd journals, - too) instead of the store"),
-        )
-        .arg(
-            Arg::new("raw")
-                .long("raw")
-                .action(ArgAction::SetTrue)
-                .help("Do not escape control characters in text output"),
-        )
+        .arg(log_files())
+        .arg(unescaped())
         .after_help(
             "Counts by source, app, level and pattern are kept when the lines themselves are gone.\n\n\
              Examples:\n  \

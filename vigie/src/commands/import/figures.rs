@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use vigie_parsers::archives::{File, Series, mrtg, mrtg_cfg, rrd, whisper};
 use vigie_query::Labels;
 use vigie_store::Importer;
@@ -13,7 +13,7 @@ use vigie_store::series::{OldSeries, Taken};
 use super::files::{Found, find};
 use super::names::{self, Place, Wishes};
 use super::report::Report;
-use crate::commands::{Entry, Outcome};
+use crate::commands::{Entry, Outcome, import_paths};
 use crate::context::Context;
 use crate::output;
 
@@ -105,15 +105,9 @@ struct Named {
 
 fn flags(command: Command) -> Command {
     command
-        .arg(
-            Arg::new("paths")
-                .value_name("PATH")
-                .required(true)
-                .action(ArgAction::Append)
-                .num_args(1..)
-                .value_parser(value_parser!(PathBuf))
-                .help("Files, folders with all below them, or patterns such as 'rrd/*/cpu*.rrd'"),
-        )
+        .arg(import_paths(
+            "Files, folders with all below them, or patterns such as 'rrd/*/cpu*.rrd'",
+        ))
         .arg(
             Arg::new("name")
                 .long("name")

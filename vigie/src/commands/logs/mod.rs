@@ -17,7 +17,7 @@ use vigie_query::{EventSource, ScanStats};
 use vigie_store::Reader;
 use vigie_store::incidents::ChangeKind;
 
-use super::{Entry, Outcome, format, since, until};
+use super::{Entry, Outcome, at_most, format, log_files, query_words, since, unescaped, until};
 use crate::context::Context;
 use crate::files::Files;
 use crate::output;
@@ -41,23 +41,10 @@ const CHANGES_MAX: usize = 10_000;
 
 fn flags(command: Command) -> Command {
     command
-        .arg(
-            Arg::new("query")
-                .value_name("QUERY")
-                .num_args(0..)
-                .help("Words, fields and pipes, as: status>=500 | top path"),
-        )
+        .arg(query_words("Words, fields and pipes, as: status>=500 | top path"))
         .arg(since("the last hour; with --file all"))
         .arg(until())
-        .arg(
-            Arg::new("lines")
-                .short('n')
-                .long("lines")
-                .value_name("N")
-                .value_parser(value_parser!(usize))
-                .default_value(LINES)
-                .help("At most so many, the newest"),
-        )
+        .arg(at_most(LINES, "At most so many, the newest"))
         .arg(
             Arg::new("follow")
                 .short('f')
@@ -66,17 +53,7 @@ fn flags(command: Command) -> Command {
                 .help("Go on with what arrives, of files through rotation"),
         )
         .arg(format(&["text", "json", "csv", "raw"]))
-        .arg(
-            Arg::new("file")
-                .long("file")
-                .value_name("FILE")
-                .action(ArgAction::Append)
-                .num_args(1..)
-                .value_parser(value_parser!(PathBuf))
-                .help(
-                    "Read these files (gzip, zstd, systemd journals, - too) instead of the store",
-                ),
-        )
+        .arg(log_files())
         .arg(
             Arg::new("log-format")
                 .long("log-format")
@@ -101,12 +78,7 @@ fn flags(command: Command) -> Command {
                 .value_parser(value_parser!(usize))
                 .help("Also the N lines before and after, of the same source"),
         )
-        .arg(
-            Arg::new("raw")
-                .long("raw")
-                .action(ArgAction::SetTrue)
-                .help("Do not escape control characters in text output"),
-        )
+        .arg(unescaped())
         .arg(
             Arg::new("histogram")
                 .long("histogram")

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vigie_parsers::Timestamp;
@@ -22,7 +22,7 @@ use vigie_parsers::formats;
 use vigie_query::EventSource as _;
 use vigie_store::{Batch, Reader, Writer};
 
-use crate::commands::{Entry, Outcome, format};
+use crate::commands::{Entry, Outcome, format, import_paths};
 use crate::context::Context;
 use crate::output::{self, printable};
 use crate::times;
@@ -46,15 +46,9 @@ const COMMIT_EVERY: Duration = Duration::from_secs(2);
 
 fn flags(command: Command) -> Command {
     command
-        .arg(
-            Arg::new("paths")
-                .value_name("PATH")
-                .required(true)
-                .action(ArgAction::Append)
-                .num_args(1..)
-                .value_parser(value_parser!(PathBuf))
-                .help("Files (gzip, zstd and systemd journals too), folders, patterns"),
-        )
+        .arg(import_paths(
+            "Files (gzip, zstd and systemd journals too), folders, patterns",
+        ))
         .arg(
             Arg::new("log-format")
                 .long("log-format")
