@@ -1,6 +1,7 @@
 //! `cargo xtask bench [NAME…]`: figures in CPU seconds, beside the peer where there is one.
 
 mod events;
+mod files;
 mod idle;
 mod import;
 mod lines;
@@ -35,6 +36,11 @@ const BENCHES: &[Bench] = &[
         name: "events",
         about: "the event store: lines in, bytes on disk, queries",
         run: events::run,
+    },
+    Bench {
+        name: "files",
+        about: "vigie logs --file on plain and packed lines, beside ripgrep",
+        run: files::run,
     },
     Bench {
         name: "import",
