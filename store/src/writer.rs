@@ -169,6 +169,22 @@ impl Writer {
         Ok(repair)
     }
 
+    /// Strikes out the damaged pages of figures, has the open chunks that could not be read begin anew,
+    /// and corrects what is written down of the space that pages occupy: for `vigie verify --repair`.
+    /// The writer ends with it; the next one counts anew.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn repair_series(mut self, now: Timestamp) -> Result<series::SeriesRepair> {
+        self.commit(now)?;
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let repair = series::repair(&tx)?;
+        tx.commit()?;
+        Ok(repair)
+    }
+
     /// Seals the open blocks of events at the next commit, however small they are.
     pub fn seal_events(&mut self) {
         self.events.seal_all();

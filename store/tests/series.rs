@@ -494,6 +494,55 @@ fn a_damaged_page_costs_its_chunk_and_is_named() {
         (1080..1200).contains(&seen),
         "{seen} of 1200: one chunk of 120 at most"
     );
+    // Struck out it is no damage any more, and costs no more than before.
+    let writer = Writer::open(dir.path(), &options(), Timestamp(end)).unwrap();
+    let repair = writer.repair_series(Timestamp(end)).unwrap();
+    assert_eq!(repair.pages, 1);
+    let report = reader.verify_series().unwrap();
+    assert_eq!((report.damaged, report.miscounted_groups), (0, 0));
+    assert_eq!(values(&reader, "g", START_MS, end, 0).len(), seen);
+    let writer = Writer::open(dir.path(), &options(), Timestamp(end)).unwrap();
+    assert!(writer.registry().population().used_bytes > 0);
+    drop(writer);
+    assert_eq!(reader.verify_series().unwrap().miscounted_groups, 0);
+}
+
+#[test]
+fn books_that_are_wrong_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Writer::open(dir.path(), &options(), Timestamp(START_MS)).unwrap();
+    let id = writer
+        .registry()
+        .intern(&def("g", MetricKind::Gauge, 1000))
+        .unwrap();
+    for i in 0..600 {
+        writer.apply(batch(&[(
+            id,
+            START_MS + i * 1000,
+            Reading::Gauge(i as f64),
+        )]));
+        writer.commit(Timestamp(START_MS + i * 1000)).unwrap();
+    }
+    drop(writer);
+    let reader = Reader::open(dir.path()).unwrap();
+    assert_eq!(reader.verify_series().unwrap().miscounted_groups, 0);
+    let file = rusqlite::Connection::open(dir.path().join("vigie.db")).unwrap();
+    for other in ["cast(held || x'07' AS BLOB)", "x'00'"] {
+        file.execute(&format!("UPDATE ts_use SET held = {other}"), [])
+            .unwrap();
+        assert_eq!(
+            reader.verify_series().unwrap().miscounted_groups,
+            1,
+            "{other}"
+        );
+    }
+    drop(file);
+    let now = Timestamp(START_MS + 600_000);
+    let writer = Writer::open(dir.path(), &options(), now).unwrap();
+    assert_eq!(writer.repair_series(now).unwrap().groups, 1);
+    assert_eq!(reader.verify_series().unwrap().miscounted_groups, 0);
+    let writer = Writer::open(dir.path(), &options(), now).unwrap();
+    assert!(writer.registry().population().used_bytes > 10_000);
 }
 
 #[test]

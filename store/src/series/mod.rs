@@ -55,8 +55,8 @@ pub use rename::NewName;
 pub(crate) use rename::rename;
 pub use retention::{ArchiveSpec, Archives, Pattern, Retention};
 pub use senders::Worst;
-pub(crate) use verify::verify;
-pub use verify::{Damage, Report};
+pub use verify::{Damage, Report, SeriesRepair};
+pub(crate) use verify::{repair, verify};
 pub(crate) use view::View;
 
 /// Tables that stores from before them get when they are opened: imported figures, who brought a series,

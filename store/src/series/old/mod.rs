@@ -211,6 +211,35 @@ pub(crate) fn bytes(conn: &Connection) -> Result<u64> {
 
 /// Reads every page.
 pub(super) fn verify(conn: &Connection, report: &mut super::Report) -> Result<()> {
+    each_page(conn, |row, id, bytes, sound| {
+        report.pages += 1;
+        report.bytes += bytes.len() as u64;
+        if !sound {
+            report.damaged += 1;
+            if report.old.len() < super::verify::NAMED_MAX {
+                let name = format!("page {id} of the imported {}", row.labels);
+                report.old.push(name);
+            }
+        }
+    })
+}
+
+/// Strikes out damaged pages; how many. What they occupied counts until their series goes.
+pub(super) fn strike_out(conn: &Connection) -> Result<u64> {
+    let mut damaged = Vec::new();
+    each_page(conn, |_, id, _, sound| {
+        if !sound {
+            damaged.push(id);
+        }
+    })?;
+    for id in &damaged {
+        conn.execute("DELETE FROM ts_old_page WHERE id = ?1", [id])?;
+    }
+    Ok(damaged.len() as u64)
+}
+
+/// Each page with its series, its number, its bytes, and whether it is sound.
+fn each_page(conn: &Connection, mut each: impl FnMut(&Row, i64, &[u8], bool)) -> Result<()> {
     let mut scratch = Scratch::default();
     for row in read_rows(conn)? {
         let mut stmt =
@@ -219,18 +248,10 @@ pub(super) fn verify(conn: &Connection, report: &mut super::Report) -> Result<()
         while let Some(page) = pages.next()? {
             let id: i64 = page.get(0)?;
             let bytes = page.get_ref(1)?.as_blob().unwrap_or_default();
-            report.pages += 1;
-            report.bytes += bytes.len() as u64;
             let chunk = id & i64::from(u32::MAX);
             let open = Page::open(bytes).filter(|p| p.chunk == chunk);
-            if open.and_then(|p| p.known(&mut scratch)).is_none() {
-                report.damaged += 1;
-                if report.old.len() < super::verify::NAMED_MAX {
-                    report
-                        .old
-                        .push(format!("page {id} of the imported {}", row.labels));
-                }
-            }
+            let sound = open.and_then(|p| p.known(&mut scratch)).is_some();
+            each(&row, id, bytes, sound);
         }
     }
     Ok(())
