@@ -384,8 +384,8 @@ async fn prometheus_clients_are_at_home() {
         ),
         (
             "/api/v1/query_range?query=up&start=0&end=100000&step=1",
-            422,
-            "execution",
+            400,
+            "bad_data",
         ),
         ("/api/v1/series", 400, "bad_data"),
         ("/api/v1/nothing", 404, "not_found"),

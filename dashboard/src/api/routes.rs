@@ -189,6 +189,14 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         route: || get(prometheus::format_query).post(prometheus::format_query),
     },
     Endpoint {
+        path: "/api/v1/parse_query",
+        posts: true,
+        about: "PromQL as a tree.",
+        parameters: &[PROMQL],
+        answer: Answer::Json,
+        route: || get(prometheus::parse_query).post(prometheus::parse_query),
+    },
+    Endpoint {
         path: "/api/v1/query_exemplars",
         posts: true,
         about: "Always empty: samples have no exemplars.",

@@ -129,6 +129,19 @@ async fn grafana_finds_what_it_asks_for() {
 }
 
 #[tokio::test]
+async fn expressions_are_shown_as_trees() {
+    let site = site().await;
+    let tree = site.get("/api/v1/parse_query?query=rate(a%5B5m%5D)").await;
+    let selector = &tree.json()["data"]["args"][0];
+    assert_eq!(
+        (&selector["type"], &selector["range"]),
+        (&"matrixSelector".into(), &300_000.into())
+    );
+    let tree = site.post("/api/v1/parse_query", "", "query=a%2Fb").await;
+    assert_eq!(tree.json()["data"]["matching"]["card"], "one-to-one");
+}
+
+#[tokio::test]
 async fn limits_cut_answers_and_say_so() {
     let site = site().await;
     let now = NOW.0 / 1000;
@@ -161,6 +174,181 @@ async fn limits_cut_answers_and_say_so() {
         assert_eq!(wrong.status, 400);
         assert_eq!(wrong.json()["errorType"], "bad_data");
     }
+}
+
+/// Where, with what, and what is said: status, kind and words.
+type Mistake = (&'static str, &'static str, u16, &'static str, &'static str);
+
+const MISTAKES: &[Mistake] = &[
+    ("query", "query=", 400, "bad_data", "no expression"),
+    ("query", "", 400, "bad_data", "no expression"),
+    (
+        "query",
+        "query=a%2B",
+        400,
+        "bad_data",
+        "invalid parameter \"query\": 1:",
+    ),
+    (
+        "query",
+        "query=1&time=x",
+        400,
+        "bad_data",
+        "invalid parameter \"time\"",
+    ),
+    (
+        "query",
+        "query=1&timeout=x",
+        400,
+        "bad_data",
+        "invalid parameter \"timeout\"",
+    ),
+    (
+        "query",
+        "query=1&limit=x",
+        400,
+        "bad_data",
+        "invalid parameter \"limit\"",
+    ),
+    (
+        "query",
+        "query=up%2Bon(a)up%5B5m%5D",
+        400,
+        "bad_data",
+        "parse error",
+    ),
+    (
+        "query",
+        "query=node_load1%20*%20on()%20node_cpu_seconds_total",
+        422,
+        "execution",
+        "found duplicate series",
+    ),
+    (
+        "query_range",
+        "query=1&end=5&step=1",
+        400,
+        "bad_data",
+        "invalid parameter \"start\"",
+    ),
+    (
+        "query_range",
+        "query=1&start=5&step=1",
+        400,
+        "bad_data",
+        "invalid parameter \"end\"",
+    ),
+    (
+        "query_range",
+        "query=1&start=5&end=9",
+        400,
+        "bad_data",
+        "invalid parameter \"step\"",
+    ),
+    (
+        "query_range",
+        "query=1&start=5&end=9&step=0",
+        400,
+        "bad_data",
+        "zero or negative query resolution",
+    ),
+    (
+        "query_range",
+        "query=1&start=9&end=5&step=1",
+        400,
+        "bad_data",
+        "end timestamp must not be before start time",
+    ),
+    (
+        "query_range",
+        "query=a%5B5m%5D&start=5&end=9&step=1",
+        400,
+        "bad_data",
+        "invalid expression type",
+    ),
+    (
+        "series",
+        "",
+        400,
+        "bad_data",
+        "no match[] parameter provided",
+    ),
+    (
+        "series",
+        "match[]=rate(a%5B5m%5D)",
+        400,
+        "bad_data",
+        "invalid parameter \"match[]\"",
+    ),
+    (
+        "series",
+        "match[]=%7B%7D",
+        400,
+        "bad_data",
+        "invalid parameter \"match[]\"",
+    ),
+    (
+        "labels",
+        "match[]=a%2Bb",
+        400,
+        "bad_data",
+        "invalid parameter \"match[]\"",
+    ),
+    ("format_query", "query=a%2B", 400, "bad_data", "parse error"),
+    ("parse_query", "query=sum(", 400, "bad_data", "parse error"),
+    (
+        "query_exemplars",
+        "query=sum(",
+        400,
+        "bad_data",
+        "parse error",
+    ),
+];
+
+/// What Prometheus says to the same, with the same status.
+#[tokio::test]
+async fn what_is_wrong_is_said_as_prometheus_says_it() {
+    let site = site().await;
+    let now = NOW.0 / 1000;
+    let (from, later) = (now - 60, now + 60);
+    for &(path, given, status, kind, words) in MISTAKES {
+        for answer in [
+            site.get(&format!("/api/v1/{path}?{given}")).await,
+            site.post(&format!("/api/v1/{path}"), "", given).await,
+        ] {
+            let text = answer.text();
+            assert_eq!(answer.status, status, "{path} {given}: {text}");
+            let json = answer.json();
+            assert_eq!(
+                (&json["status"], &json["errorType"]),
+                (&"error".into(), &kind.into())
+            );
+            let error = json["error"].as_str().unwrap();
+            assert!(error.contains(words), "{path} {given}: {error}");
+        }
+    }
+    // A form counts for more than the address, as in Go.
+    let both = site
+        .post("/api/v1/query?query=1&time=5", "", "query=2")
+        .await;
+    assert!(
+        both.text().contains("\"result\":[5.0,\"2\"]"),
+        "{}",
+        both.text()
+    );
+    assert_eq!(
+        site.post("/api/v1/label/job/values", "", "").await.status,
+        405
+    );
+    let range = format!("query=1&start={from}&end={later}&step=60");
+    let plain = site.get(&format!("/api/v1/query_range?{range}")).await;
+    assert_eq!(
+        plain.json()["data"]["result"][0]["values"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
 }
 
 #[tokio::test]
@@ -210,9 +398,12 @@ async fn bombs_are_refused_in_words() {
     // Ten years at a second; and a body beyond the limit.
     let ten_years = format!("query=node_load1&start=0&end={now}&step=1");
     let answer = site.post("/api/v1/query_range", "", &ten_years).await;
-    assert_eq!(answer.status, 422);
+    assert_eq!(
+        (answer.status, &answer.json()["errorType"]),
+        (400, &"bad_data".into())
+    );
     assert!(
-        answer.text().contains("are allowed: ask for a longer step"),
+        answer.text().contains("exceeded maximum resolution"),
         "{}",
         answer.text()
     );

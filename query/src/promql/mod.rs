@@ -29,6 +29,7 @@ mod scan;
 mod select;
 mod sort;
 mod stats;
+mod tree;
 mod window;
 
 use std::sync::atomic::AtomicBool;
@@ -40,6 +41,7 @@ use crate::{Labels, Sample, Series, SeriesSource, SourceError};
 
 pub use format::format_value;
 pub use parse::{Expr, Selector, parse, prettify, selectors};
+pub use tree::tree;
 
 /// Marks the end of a series: a sample with exactly these bits is a hole, not a value. Prometheus'
 /// own pattern, so that remote writers and test data agree with us.

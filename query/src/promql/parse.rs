@@ -219,6 +219,13 @@ impl Expr {
         matches!(self.root, grammar::Expr::VectorSelector(_))
     }
 
+    /// Whether it has values at each step of a range: numbers or instant vectors.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        use grammar::value::ValueType::{Scalar, Vector};
+        matches!(self.root.value_type(), Scalar | Vector)
+    }
+
     /// A duration in milliseconds, in a query of this start, end and step.
     pub(super) fn millis(&self, d: Duration, query: (i64, i64, i64)) -> Result<i64, Error> {
         let Some(slot) = extend::slot(&self.slots, d.as_secs()) else {

@@ -179,7 +179,9 @@ fn data(value: &Value, at: Timestamp) -> Json {
         Value::Scalar(s) => {
             json!({"resultType": "scalar", "result": pair(&Sample { time: at, value: *s })})
         }
-        Value::String(text) => json!({"resultType": "string", "result": text}),
+        Value::String(text) => {
+            json!({"resultType": "string", "result": [seconds(at), text]})
+        }
         Value::Vector(rows) => json!({
             "resultType": "vector",
             "result": rows

@@ -13,7 +13,7 @@ use vigie_query::promql::{Error, Limits, Params};
 use super::super::{first, pairs};
 use crate::source::{Bounds, PoolError, QUERY_TIME_MAX};
 
-/// Parameters of the address, then of a form.
+/// Parameters of a form, then of the address: a form's count where both have one.
 pub(crate) struct Given(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequest<S> for Given {
@@ -21,10 +21,11 @@ impl<S: Send + Sync> FromRequest<S> for Given {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         use axum::response::IntoResponse as _;
-        let mut all = pairs(request.uri().query().unwrap_or_default());
+        let address = pairs(request.uri().query().unwrap_or_default());
         let form = Bytes::from_request(request, state).await;
         let form = form.map_err(|e| e.into_response())?;
-        all.extend(pairs(&String::from_utf8_lossy(&form)));
+        let mut all = pairs(&String::from_utf8_lossy(&form));
+        all.extend(address);
         Ok(Self(all))
     }
 }

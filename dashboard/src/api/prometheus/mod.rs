@@ -72,15 +72,20 @@ pub(crate) async fn query_range(
                 "invalid parameter \"end\": end timestamp must not be before start time",
             ));
         }
+        let params = given.params(bounds)?;
+        let steps_max = params.limits.steps_max;
+        if usize::try_from(until.since_ms(from) / step).is_ok_and(|n| n >= steps_max) {
+            return Err(Refused::bad(format!(
+                "exceeded maximum resolution of {steps_max} points per timeseries: ask for a longer step or a shorter range"
+            )));
+        }
         let expr = promql::parse(given.query())?;
-        let answer = promql::range(
-            source.figures(),
-            &expr,
-            from,
-            until,
-            step,
-            &given.params(bounds)?,
-        )?;
+        if !expr.has_steps() {
+            return Err(Refused::bad(
+                "invalid parameter \"query\": invalid expression type for range query, must be Scalar or instant Vector",
+            ));
+        }
+        let answer = promql::range(source.figures(), &expr, from, until, step, &params)?;
         answered(&given, answer, until)
     });
     answer(result.await, &headers)
@@ -94,10 +99,14 @@ fn selected(source: &dyn Source, given: &Given, needed: bool) -> Result<BTreeSet
     let mut any = false;
     for text in given.all("match[]") {
         any = true;
-        for selector in promql::selectors(
-            &promql::parse(text)
-                .map_err(|e| Refused::bad(format!("invalid parameter \"match[]\": {e}")))?,
-        ) {
+        let wrong = |why: &dyn std::fmt::Display| {
+            Refused::bad(format!("invalid parameter \"match[]\": {why}"))
+        };
+        let expr = promql::parse(text).map_err(|e| wrong(&e))?;
+        if !expr.is_selector() {
+            return Err(wrong(&format!("{text:?} is no selector of series")));
+        }
+        for selector in promql::selectors(&expr) {
             out.extend(source.series(&selector.matchers, from, until)?);
         }
     }
@@ -248,6 +257,13 @@ pub(crate) async fn buildinfo(headers: HeaderMap) -> Response {
 pub(crate) async fn format_query(headers: HeaderMap, given: Given) -> Response {
     let laid_out = promql::prettify(given.query()).map(Success::new);
     answer(laid_out.map_err(Refused::from), &headers)
+}
+
+/// `GET|POST /api/v1/parse_query`: the expression as a tree.
+pub(crate) async fn parse_query(headers: HeaderMap, given: Given) -> Response {
+    let parsed = promql::parse(given.query());
+    let tree = parsed.map(|expr| Success::new(promql::tree(&expr)));
+    answer(tree.map_err(Refused::from), &headers)
 }
 
 /// `GET|POST /api/v1/query_exemplars`: no sample has any, but Grafana asks.
