@@ -1,4 +1,4 @@
 //! Any bytes as a line of `cri`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| vigie_fuzz::format("cri", line));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vigie_fuzz::run("cri", data));

@@ -1,4 +1,4 @@
 //! Any bytes as a line of `journal`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| vigie_fuzz::format("journal", line));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vigie_fuzz::run("journal", data));

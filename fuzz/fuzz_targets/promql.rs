@@ -2,10 +2,4 @@
 //! range.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(text) = std::str::from_utf8(data) {
-        vigie_fuzz::promql(text);
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vigie_fuzz::run("promql", data));

@@ -1,4 +1,4 @@
 //! Any bytes as a page, a checkpoint, a journal record of figures: refused or taken, never a panic.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vigie_store::series::fuzz::page(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vigie_fuzz::run("series_page", data));

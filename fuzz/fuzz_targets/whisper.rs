@@ -1,8 +1,4 @@
 //! Any bytes as a file of whisper.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use vigie_fuzz::archives;
-use vigie_parsers::archives::whisper;
-
-fuzz_target!(|data: &[u8]| archives(whisper::read, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vigie_fuzz::run("whisper", data));

@@ -89,8 +89,12 @@ impl SeriesSource for Figures {
     }
 }
 
-/// Reads a text and, if it is an expression, answers it; a second is more than any limit leaves.
-pub fn promql(text: &str) {
+/// Reads a text and, if it is an expression, shows and answers it; a second is more than any limit
+/// leaves.
+pub(crate) fn promql(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let Ok(expr) = promql::parse(text) else {
         return;
     };
@@ -98,6 +102,7 @@ pub fn promql(text: &str) {
         promql::prettify(text).is_ok(),
         "what is read can be laid out"
     );
+    assert!(promql::tree(&expr).is_object(), "what is read can be shown");
     let params = Params {
         limits: Limits {
             samples_max: 100_000,

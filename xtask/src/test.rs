@@ -31,6 +31,9 @@ pub(crate) fn run(_args: &[String]) -> Result<bool> {
             "clippy",
             "--workspace",
             "--all-targets",
+            // The fuzz targets too, though not linked.
+            "--features",
+            "vigie-fuzz/targets",
             "--quiet",
             "--",
             "-D",

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "xtask",
         &["parsers", "query", "store", "collector", "testkit"],
     ),
+    ("fuzz", &["parsers", "query", "store"]),
 ];
 
 /// Crates from elsewhere that a room must never know.
