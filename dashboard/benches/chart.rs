@@ -3,7 +3,9 @@
 //! `cargo bench -p vigie-dashboard --bench chart`
 
 use jiff::tz::TimeZone;
-use vigie_dashboard::chart::{Draft, Grid, Kind, Size, Theme, Unit, graph_png, graph_svg};
+use vigie_dashboard::chart::{
+    Color, Draft, Envelope, Grid, Kind, Level, Line, Size, Span, Theme, Unit, graph_png, graph_svg,
+};
 use vigie_parsers::Timestamp;
 
 const POINTS: usize = 800;
@@ -38,15 +40,35 @@ fn main() {
     };
     let draft = Draft::new("net", "eth0", Unit::BITS_PER_SECOND, from, to, grid);
     let draft = draft.line("in", Kind::Line, wave(0.0));
-    let spec = draft
-        .line("out", Kind::Line, wave(2.0))
-        .finish(&TimeZone::UTC);
+    let mut draft = draft.line("out", Kind::Line, wave(2.0));
+    let spec = draft.clone().finish(&TimeZone::UTC);
+    // What is expected of each, between what, and when it was not so.
+    for phase in [0.0, 2.0] {
+        let mut expected = Line::new("expected", Color::INK_3, Kind::Dash, wave(phase + 0.1));
+        let border = |by: f64| wave(phase).iter().map(|v| v.map(|v| v + by)).collect();
+        expected.envelope = Some(Envelope {
+            low: border(-5e5),
+            high: border(5e5),
+        });
+        draft.lines.push(expected);
+    }
+    draft.spans = (0..20)
+        .map(|i| Span {
+            from: from.plus_ms(i * 40 * MINUTE_MS),
+            to: Some(from.plus_ms((i * 40 + 3) * MINUTE_MS)),
+            level: Level::Warn,
+            label: String::new(),
+        })
+        .collect();
+    let bands = draft.finish(&TimeZone::UTC);
     let size = Size {
         width: 600,
         height: 200,
     };
-    let svg = cpu_ms(|| drop(graph_svg(&spec, size, Theme::Light).expect("it can be drawn")));
-    println!("SVG ms {svg:.3}");
-    let png = cpu_ms(|| drop(graph_png(&spec, size, Theme::Light).expect("it can be drawn")));
-    println!("PNG ms {png:.3}");
+    for (name, spec) in [("", &spec), ("bands ", &bands)] {
+        let svg = cpu_ms(|| drop(graph_svg(spec, size, Theme::Light).expect("it can be drawn")));
+        println!("{name}SVG ms {svg:.3}");
+        let png = cpu_ms(|| drop(graph_png(spec, size, Theme::Light).expect("it can be drawn")));
+        println!("{name}PNG ms {png:.3}");
+    }
 }

@@ -48,6 +48,8 @@ const LINES: &[(&str, &str, f64)] = &[
     ("recovery, 100,000 series", "s", 1.0),
     ("chart, SVG", "ms", 0.5),
     ("chart, PNG", "ms", 5.0),
+    ("the same with bands, SVG", "ms", f64::NAN),
+    ("the same with bands, PNG", "ms", f64::NAN),
 ];
 
 /// What one program needs, by the names in [`LINES`].
@@ -233,7 +235,7 @@ fn vigie() -> Result<Figures> {
     figures.set("the same, NORMAL", cost);
 
     bulk(&dir.path().join("bulk"), &mut figures)?;
-    chart(&mut figures);
+    chart(&mut figures)?;
     Ok(figures)
 }
 
@@ -405,20 +407,28 @@ fn bulk(dir: &Path, figures: &mut Figures) -> Result<()> {
 }
 
 /// Two lines of 800 points, 600 × 200: measured where charts are drawn.
-fn chart(figures: &mut Figures) {
+fn chart(figures: &mut Figures) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // Of the whole workspace, so that nothing is compiled with other features.
     let told = std::process::Command::new(cargo)
-        .args(["bench", "-q", "-p", "vigie-dashboard", "--bench", "chart"])
-        .output();
-    let text = told.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
-    for line in text.unwrap_or_default().lines() {
-        let value = |name| line.strip_prefix(name)?.trim().parse().ok();
-        if let Some(ms) = value("SVG ms") {
-            figures.set("chart, SVG", ms);
-        } else if let Some(ms) = value("PNG ms") {
-            figures.set("chart, PNG", ms);
-        }
+        .args(["bench", "-q", "--workspace", "--bench", "chart"])
+        .output()?;
+    let text = String::from_utf8_lossy(&told.stdout);
+    for (name, line) in [
+        ("SVG ms", "chart, SVG"),
+        ("PNG ms", "chart, PNG"),
+        ("bands SVG ms", "the same with bands, SVG"),
+        ("bands PNG ms", "the same with bands, PNG"),
+    ] {
+        let mut values = text.lines().filter_map(|l| l.strip_prefix(name));
+        let value = values.next().and_then(|v| v.trim().parse().ok());
+        let value = value.with_context(|| {
+            let why = String::from_utf8_lossy(&told.stderr);
+            format!("the bench of charts does not tell {name}: {why}")
+        })?;
+        figures.set(line, value);
     }
+    Ok(())
 }
 
 /// One machine: 600 series each second, a commit each second, an hour of it.
