@@ -100,13 +100,25 @@ pub(crate) struct Move {
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Mutex<Inner>>, Arc<str>);
 
+/// Who says which archives a series should have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Announced {
+    /// Nobody since the start: it keeps those that it has.
+    #[default]
+    Not,
+    /// Whoever brought it ([`Registry::intern_with`]).
+    Own,
+    /// The rules, for readings so far apart.
+    Rules { step_ms: i64 },
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     ids: HashMap<Labels, SeriesId>,
     /// By number; `None` for series that were forgotten.
     places: Vec<Option<Place>>,
-    /// Whether a series was announced since the start: its archives are as the rules say.
-    settled: Vec<bool>,
+    /// What is known since the start of the archives that each should have.
+    announced: Vec<Announced>,
     /// The layout of each group.
     groups: Vec<u32>,
     layouts: HashMap<u32, Arc<Layout>>,
@@ -193,7 +205,7 @@ impl Registry {
                 inner.ids.insert(row.labels, row.id);
             }
         }
-        inner.settled = vec![false; inner.places.len()];
+        inner.announced = vec![Announced::Not; inner.places.len()];
         for ((group, lanes), layout) in (0u32..).zip(&taken).zip(&inner.groups) {
             if lanes.iter().all(|taken| !taken) {
                 inner.empty.push(group);
@@ -237,6 +249,31 @@ impl Registry {
     /// As [`Registry::intern`].
     pub fn intern_with(&self, def: &SeriesDef, archives: &Archives) -> Result<SeriesId> {
         self.lock().intern(def, Some(archives), &self.1)
+    }
+
+    /// Other rules of retention from now on. The series that were announced since the start move to the
+    /// archives that these say, with the next commit; those for which there is no room keep theirs. How
+    /// many move.
+    pub fn retain(&self, retention: Retention) -> usize {
+        let inner = &mut *self.lock();
+        inner.retention = retention;
+        inner.unmoved = 0;
+        let before = inner.unwritten.moves.len();
+        let ruled =
+            inner
+                .ids
+                .iter()
+                .filter_map(|(labels, id)| match inner.announced.get(id.0 as usize) {
+                    Some(&Announced::Rules { step_ms }) => Some((*id, labels.clone(), step_ms)),
+                    _ => None,
+                });
+        let mut ruled: Vec<_> = ruled.collect();
+        // Neighbours stay neighbours.
+        ruled.sort_unstable_by_key(|(id, ..)| *id);
+        for (id, labels, step_ms) in ruled {
+            inner.settle(id, &labels, step_ms);
+        }
+        inner.unwritten.moves.len() - before
     }
 
     /// How many series there are and how many were refused.
@@ -518,9 +555,11 @@ impl Inner {
     ) -> Result<SeriesId> {
         if let Some(&id) = self.ids.get(&def.labels) {
             self.senders.took(id, source);
-            let settled = self.settled.get_mut(id.0 as usize);
-            if archives.is_none() && settled.is_some_and(|s| !std::mem::replace(s, true)) {
-                self.settle(id, def);
+            let announced = self.announced.get_mut(id.0 as usize);
+            if let Some(first @ Announced::Not) = announced.filter(|_| archives.is_none()) {
+                let step_ms = def.step_ms;
+                *first = Announced::Rules { step_ms };
+                self.settle(id, &def.labels, step_ms);
             }
             return Ok(id);
         }
@@ -542,7 +581,7 @@ impl Inner {
         }
         let layout = match archives {
             Some(archives) => self.layout(archives),
-            None => self.wanted_layout(def),
+            None => self.wanted_layout(&def.labels, def.step_ms),
         };
         let Some((group, lane)) = self.free_lane(&layout) else {
             let budget = self.book.budget() >> 20;
@@ -557,17 +596,22 @@ impl Inner {
             group,
             lane,
             kind: def.kind,
-            heartbeat_ms: heartbeat_ms(def),
+            heartbeat_ms: heartbeat_ms(def.step_ms),
         }));
-        self.settled.push(true);
+        self.announced.push(match archives {
+            Some(_) => Announced::Own,
+            None => Announced::Rules {
+                step_ms: def.step_ms,
+            },
+        });
         self.senders.took(id, source);
         self.ids.insert(def.labels.clone(), id);
         self.unwritten.series.push((id, def.clone()));
         Ok(id)
     }
 
-    fn wanted_layout(&mut self, def: &SeriesDef) -> Arc<Layout> {
-        let archives = self.retention.archives(&def.labels, def.step_ms);
+    fn wanted_layout(&mut self, labels: &Labels, step_ms: i64) -> Arc<Layout> {
+        let archives = self.retention.archives(labels, step_ms);
         self.layout(&archives)
     }
 
@@ -578,15 +622,15 @@ impl Inner {
 
     /// Moves a series to the archives that it should have. Where these do not fit into the budget it
     /// keeps those that it has.
-    fn settle(&mut self, id: SeriesId, def: &SeriesDef) {
+    fn settle(&mut self, id: SeriesId, labels: &Labels, step_ms: i64) {
         let Some(Some(old)) = self.places.get(id.0 as usize).copied() else {
             return;
         };
         let mut to = Place {
-            heartbeat_ms: heartbeat_ms(def),
+            heartbeat_ms: heartbeat_ms(step_ms),
             ..old
         };
-        let layout = self.wanted_layout(def);
+        let layout = self.wanted_layout(labels, step_ms);
         if layout.id != self.groups[old.group as usize] {
             match self.free_lane(&layout) {
                 Some((group, lane)) => (to.group, to.lane) = (group, lane),
@@ -646,8 +690,8 @@ impl Inner {
     }
 }
 
-fn heartbeat_ms(def: &SeriesDef) -> i64 {
-    def.step_ms
+fn heartbeat_ms(step_ms: i64) -> i64 {
+    step_ms
         .saturating_mul(HEARTBEAT_STEPS)
         .max(HEARTBEAT_MS_MIN)
 }
