@@ -74,16 +74,17 @@ impl Lines {
         line: &[u8],
     ) -> bool {
         self.context.recv = self.anchor.map_or(recv, |a| a.min(recv));
-        let cut = line.get(..LINE_LEN_MAX);
-        let line = cut.unwrap_or(line);
+        let whole = line.len();
+        let line = line.get(..LINE_LEN_MAX).unwrap_or(line);
+        let cut = line.len() < whole;
         let format = self.parse(line);
         self.record.time = self.known.or(self.record.time).or(self.stamp);
-        self.record.flags.truncated |= cut.is_some_and(|c| c.len() < line.len());
+        self.record.flags.truncated |= cut;
         self.figures.count(recv, line, &self.record);
         self.figures
             .count_defined(recv, (origin, format.name), line, &mut self.record);
         batch.push(recv, origin, format.name, line, &self.record);
-        cut.is_some()
+        cut
     }
 
     /// The same for a line that came with a stamp: without a time of its own it is of that time.
@@ -146,4 +147,34 @@ pub(crate) fn figures<'a>(
     }
     rows.sort_by_key(|row| (row.series, row.time));
     SampleBatch { rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use vigie_store::{Options, Writer};
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_longer_than_the_limit_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Writer::open(dir.path(), &Options::default(), Timestamp(0)).unwrap();
+        let counters = Counters::new(writer.registry(), &[]);
+        let mut lines = Lines::new(&counters, "x", "vm", TimeZone::UTC);
+        let origin = Arc::new(Origin::default());
+        let mut batch = EventBatch::default();
+        for (len, expected) in [
+            (LINE_LEN_MAX - 1, false),
+            (LINE_LEN_MAX, false),
+            (LINE_LEN_MAX + 1, true),
+            (3, false),
+        ] {
+            let text = vec![b'x'; len];
+            let cut = lines.push(&mut batch, Timestamp(1), &origin, &text);
+            assert_eq!(cut, expected, "{len} bytes");
+            assert_eq!(lines.record.flags.truncated, expected, "{len} bytes");
+        }
+        let kept: Vec<_> = batch.heads().iter().map(|h| batch.line(h).len()).collect();
+        assert_eq!(kept, [LINE_LEN_MAX - 1, LINE_LEN_MAX, LINE_LEN_MAX, 3]);
+    }
 }

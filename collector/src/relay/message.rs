@@ -39,11 +39,12 @@ pub(super) struct Seal<'a> {
     pub(super) relay: &'a str,
 }
 
-/// Appends the frame of an event. `via` is where it has been, we at last.
-pub(super) fn write(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) {
+/// Appends the frame of an event. `via` is where it has been, we at last. How many fields of its origin were
+/// left out or cut.
+pub(super) fn write(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) -> u64 {
     let mut message = Vec::with_capacity(event.line.len() + 256);
     head(&mut message, event);
-    element(&mut message, event, via, seal);
+    let lost = element(&mut message, event, via, seal);
     let own = own_data(event).filter(|_| seal.is_none());
     if let Some((data, _)) = own
         && data != b"-"
@@ -57,6 +58,7 @@ pub(super) fn write(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Se
         None => &event.line,
     });
     frame(out, &message);
+    lost
 }
 
 /// Appends the frame with which a relay begins to speak to another vigie.
@@ -105,7 +107,7 @@ fn stamp(time: Timestamp) -> String {
     }
 }
 
-fn element(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) {
+fn element(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) -> u64 {
     out.extend_from_slice(format!("[{ELEMENT} via=\"{via}\"").as_bytes());
     if let Some(seal) = seal {
         let (seq, time) = (event.id, event.time.0);
@@ -113,18 +115,22 @@ fn element(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) 
         out.extend_from_slice(text.as_bytes());
     }
     parameter(out, "source", &event.origin.source);
-    for (name, value) in event.origin.fields.iter().take(FIELDS_MAX) {
+    let fields = &event.origin.fields;
+    let mut lost = fields.len().saturating_sub(FIELDS_MAX) as u64;
+    for (name, value) in fields.iter().take(FIELDS_MAX) {
         if !["via", "relay", "seq", "time", "source", "hello"].contains(&name.as_str()) {
-            parameter(out, name, value);
+            lost += u64::from(!parameter(out, name, value));
         }
     }
     out.push(b']');
+    lost
 }
 
-fn parameter(out: &mut Vec<u8>, name: &str, value: &str) {
+/// Whether all of it could be written.
+fn parameter(out: &mut Vec<u8>, name: &str, value: &str) -> bool {
     let legal = |b: u8| b.is_ascii_graphic() && !matches!(b, b']' | b'=' | b'"');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
-        return;
+        return false;
     }
     out.extend_from_slice(format!(" {name}=\"").as_bytes());
     for c in value.chars().take(VALUE_LEN_MAX) {
@@ -135,6 +141,7 @@ fn parameter(out: &mut Vec<u8>, name: &str, value: &str) {
         }
     }
     out.push(b'"');
+    value.len() <= VALUE_LEN_MAX || value.chars().count() <= VALUE_LEN_MAX
 }
 
 /// The structured data and the message of a line that is one of RFC 5424 itself.
@@ -192,6 +199,8 @@ pub(crate) struct Relayed<'a> {
     pub(crate) via: String,
     pub(crate) source: String,
     pub(crate) fields: Vec<(String, String)>,
+    /// Fields beyond what one event may have.
+    pub(crate) fields_lost: u64,
     /// The line as the other vigie keeps it.
     pub(crate) line: &'a [u8],
 }
@@ -227,7 +236,7 @@ impl<'a> Relayed<'a> {
                 name if found.fields.len() < FIELDS_MAX => {
                     found.fields.push((name.to_owned(), value))
                 }
-                _ => {}
+                _ => found.fields_lost += 1,
             }
         }
         (is_id(&found.relay) && (found.hello || found.seq > 0)).then_some(found)
@@ -346,6 +355,31 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&found), want);
             assert_eq!(Relayed::read(&found), None, "not for a vigie");
         }
+    }
+
+    #[test]
+    fn fields_that_are_lost_are_counted() {
+        let names: Vec<String> = (0..FIELDS_MAX + 3).map(|n| format!("f{n}")).collect();
+        let fields: Vec<_> = names.iter().map(|n| (n.as_str(), "x")).collect();
+        let long = "y".repeat(VALUE_LEN_MAX + 1);
+        let lost = |fields: &[(&str, &str)]| {
+            let seal = Some(Seal { relay: RELAY });
+            write(&mut Vec::new(), &event(b"text", fields), "a", seal)
+        };
+        assert_eq!(lost(&fields[..FIELDS_MAX]), 0);
+        assert_eq!(lost(&fields), 3);
+        let some = [
+            ("bad=name", "x"),
+            ("cut", long.as_str()),
+            ("whole", &long[1..]),
+            ("via", "x"),
+        ];
+        assert_eq!(lost(&some), 2);
+        // Nor does the other side take more.
+        let element: String = names.iter().map(|n| format!(" {n}=\"x\"")).collect();
+        let text = format!("<13>1 - - - - - [{ELEMENT} relay=\"{RELAY}\" seq=\"1\"{element}] m");
+        let relayed = Relayed::read(text.as_bytes()).unwrap();
+        assert_eq!((relayed.fields.len(), relayed.fields_lost), (FIELDS_MAX, 3));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use vigie_store::{Batch, EventBatch};
 
 use super::has_been;
 use super::message::{Relayed, is_id};
-use crate::lines::{LINE_LEN_MAX, Lines};
+use crate::lines::Lines;
 use crate::status::Source;
 
 /// The beginning of the keys of relays that send to us; the value is the number of the last event.
@@ -165,14 +165,15 @@ impl Receiver {
             source.drop_items("loop", 1);
             return true;
         }
+        source.drop_items("fields", relayed.fields_lost);
         let origin = self.origin(&relayed);
         // As the other side read it, though zones and clocks may differ, if it can be one.
         let latest = now.0.saturating_add(AHEAD_MS);
         let time = relayed.time.filter(|t| (0..=latest).contains(&t.0));
-        let cut = relayed.line.len() > LINE_LEN_MAX;
-        source.drop_items("cut", u64::from(cut));
-        self.lines
+        let cut = self
+            .lines
             .push_known(events, (now, time), &origin, relayed.line);
+        source.drop_items("cut", u64::from(cut));
         true
     }
 

@@ -331,7 +331,7 @@ impl Sender {
     fn chunk(&mut self, after: u64, upto: u64, peer: &str) -> Result<Option<Chunk>, End> {
         self.count_gone(after, upto)?;
         let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
-        let (mut bytes, mut hops) = (0, 0);
+        let (mut bytes, mut hops, mut fields) = (0, 0, 0);
         let seal = (self.table.peer == Peer::Vigie).then_some(Seal {
             relay: &self.position.id,
         });
@@ -349,7 +349,7 @@ impl Sender {
             }
             let been = format!("{been} {}", self.own);
             let mut frame = Vec::new();
-            message::write(&mut frame, event, been.trim_start(), seal);
+            fields += message::write(&mut frame, event, been.trim_start(), seal);
             bytes += frame.len();
             found.push((event.id, frame));
             match bytes > CHUNK_BYTES && !single {
@@ -365,6 +365,7 @@ impl Sender {
             self.source.drop_items("damaged", 1);
         }
         self.source.drop_items("loop", hops);
+        self.source.drop_items("fields", fields);
         found.sort_unstable_by_key(|f| f.0);
         Ok(Some(Chunk {
             upto,

@@ -352,8 +352,7 @@ impl Connection {
             {
                 return;
             }
-            cut += u64::from(frame.line.len() > LINE_LEN_MAX);
-            lines.push(events, now, &sender.origin, frame.line);
+            cut += u64::from(lines.push(events, now, &sender.origin, frame.line));
             claimant.check(lines.host(frame.line), sender);
         };
         match bytes {
