@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::HashSet;
 use vigie_parsers::Event;
+use vigie_query::Labels;
 use vigie_query::log::{FieldName, Subject};
 use vigie_store::Registry;
 
@@ -31,7 +32,7 @@ impl Counters {
         Self {
             registry: registry.clone(),
             alive: Alive::default(),
-            counts: Counts::new(counts),
+            counts: Counts::new(counts, registry),
         }
     }
 }
@@ -49,15 +50,21 @@ pub(crate) struct Rule {
 }
 
 impl Counts {
-    pub(crate) fn new(counts: &[Count]) -> Self {
-        let rule = |count: &Count| Rule {
-            by: count
-                .by
+    /// The limits hold beyond one run: label sets that the store has are known.
+    pub(crate) fn new(counts: &[Count], registry: &Registry) -> Self {
+        let field = |field: &String| (Count::label(field), FieldName::new(field));
+        let rule = |count: &Count| {
+            let by: Vec<_> = count.by.iter().map(field).collect();
+            let stored = registry.series_of(&count.name);
+            let known = stored
                 .iter()
-                .map(|field| (Count::label(field), FieldName::new(field)))
-                .collect(),
-            count: count.clone(),
-            known: Mutex::default(),
+                .filter_map(|labels| key(&by, labels))
+                .collect();
+            Rule {
+                by,
+                count: count.clone(),
+                known: Mutex::new(known),
+            }
         };
         Self(counts.iter().map(rule).collect())
     }
@@ -69,6 +76,24 @@ impl Counts {
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.0
     }
+}
+
+/// The label set of a series as [`Rule::takes`] writes it; `None` for one that stands for those beyond the
+/// limit, or that other fields made.
+fn key(by: &[(String, FieldName)], labels: &Labels) -> Option<Box<[u8]>> {
+    let own = |name: &str| name == "instance" || by.iter().any(|(label, _)| label == name);
+    let foreign = labels
+        .iter()
+        .any(|(name, _)| name != "__name__" && !own(name));
+    let values = || {
+        by.iter()
+            .map(|(label, _)| labels.get(label).unwrap_or_default())
+    };
+    let beyond = !by.is_empty() && values().all(|value| value == OTHER);
+    (!foreign && !beyond).then(|| {
+        let set = values().flat_map(|value| value.bytes().chain([0xff]));
+        set.collect()
+    })
 }
 
 impl Rule {
@@ -119,5 +144,58 @@ impl Rule {
             })
             .filter(|(_, value)| !value.is_empty())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use vigie_parsers::{Origin, Timestamp};
+    use vigie_store::{Batch, EventBatch, Options, Writer};
+
+    use super::*;
+    use crate::lines::Lines;
+
+    #[test]
+    fn the_limit_holds_beyond_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let count: Count =
+            toml::from_str("name = 'shop_total'\nquery = ''\nby = ['code', 'way']\nlimit = 3")
+                .unwrap();
+        let origin = Arc::new(Origin::default());
+        // The second run counts what the first one told apart, and nothing new.
+        let runs = [
+            ["code=1 way=a", "code=2 way=b", "code=3 x=y"],
+            ["code=4 way=a", "code=1 way=a", "code=3 x=z"],
+        ];
+        for (now, lines) in (1_795_240_800_000..).step_by(60_000).zip(runs) {
+            let now = Timestamp(now);
+            let mut writer = Writer::open(dir.path(), &Options::default(), now).unwrap();
+            let counters = Counters::new(writer.registry(), std::slice::from_ref(&count));
+            let mut reader = Lines::new(&counters, "x", "vm", jiff::tz::TimeZone::UTC);
+            let mut events = EventBatch::default();
+            for line in lines {
+                reader.push(&mut events, now, &origin, line.as_bytes());
+            }
+            writer.apply(Batch {
+                events,
+                samples: reader.figures(),
+                ..Batch::default()
+            });
+            writer.commit(now).unwrap();
+            let mut found: Vec<_> = writer
+                .registry()
+                .series_of("shop_total")
+                .iter()
+                .map(|l| [l.get("code"), l.get("way")].map(|v| v.unwrap_or("-").to_owned()))
+                .collect();
+            found.sort();
+            let mut expected = vec![["1", "a"], ["2", "b"], ["3", "-"]];
+            if lines == runs[1] {
+                expected.push(["other", "other"]);
+            }
+            assert_eq!(found, expected);
+        }
     }
 }

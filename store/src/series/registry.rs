@@ -276,6 +276,14 @@ impl Registry {
         inner.unwritten.moves.len() - before
     }
 
+    /// The labels of all series of a metric, in no order.
+    #[must_use]
+    pub fn series_of(&self, metric: &str) -> Vec<Labels> {
+        let inner = self.lock();
+        let of = inner.ids.keys().filter(|labels| labels.name() == metric);
+        of.cloned().collect()
+    }
+
     /// How many series there are and how many were refused.
     #[must_use]
     pub fn population(&self) -> Population {
