@@ -20,6 +20,7 @@ mod file;
 mod followed;
 mod follower;
 mod position;
+mod scan;
 #[cfg(test)]
 mod tests;
 
