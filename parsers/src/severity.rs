@@ -59,30 +59,24 @@ impl Severity {
     /// Reads the words that programs use (`error`, `WARNING`, `E`…), case-blind.
     #[must_use]
     pub fn from_word(word: &[u8]) -> Option<Self> {
-        const WORDS: &[(&str, Severity)] = &[
-            ("emerg", Severity::Emerg),
-            ("emergency", Severity::Emerg),
-            ("panic", Severity::Emerg),
-            ("alert", Severity::Alert),
-            ("crit", Severity::Crit),
-            ("critical", Severity::Crit),
-            ("fatal", Severity::Crit),
-            ("severe", Severity::Crit),
-            ("err", Severity::Err),
-            ("error", Severity::Err),
-            ("warn", Severity::Warn),
-            ("warning", Severity::Warn),
-            ("notice", Severity::Notice),
-            ("info", Severity::Info),
-            ("information", Severity::Info),
-            ("log", Severity::Info),
-            ("debug", Severity::Debug),
-            ("trace", Severity::Debug),
-        ];
-        WORDS
-            .iter()
-            .find(|(w, _)| word.eq_ignore_ascii_case(w.as_bytes()))
-            .map(|&(_, s)| s)
+        /// Of the longest word.
+        const LEN_MAX: usize = 11;
+        let mut lower = [0; LEN_MAX];
+        let lower = lower.get_mut(..word.len())?;
+        for (lower, byte) in lower.iter_mut().zip(word) {
+            *lower = byte.to_ascii_lowercase();
+        }
+        Some(match &*lower {
+            b"emerg" | b"emergency" | b"panic" => Severity::Emerg,
+            b"alert" => Severity::Alert,
+            b"crit" | b"critical" | b"fatal" | b"severe" => Severity::Crit,
+            b"err" | b"error" => Severity::Err,
+            b"warn" | b"warning" => Severity::Warn,
+            b"notice" => Severity::Notice,
+            b"info" | b"information" | b"log" => Severity::Info,
+            b"debug" | b"trace" => Severity::Debug,
+            _ => return None,
+        })
     }
 }
 

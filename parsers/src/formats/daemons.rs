@@ -4,7 +4,7 @@ use super::{Format, Read};
 use crate::apps::{dns, fail2ban as jail, kernel};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute, stamp};
 
 /// fail2ban.log.
 pub(super) const FAIL2BAN: Format = Format {
@@ -44,7 +44,7 @@ const PAIRS_MAX: usize = 64;
 
 /// `2026-11-21 05:19:12,345 fail2ban.actions        [1234]: NOTICE  [sshd] Ban 203.0.113.9`.
 fn fail2ban(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let Some(found) = stamp::iso(line) else {
+    let Some(found) = minute::iso(cx, line) else {
         return false;
     };
     let mut s = Scan::from(line, found.len);

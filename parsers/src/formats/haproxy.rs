@@ -3,7 +3,7 @@
 use super::{Format, Read, access, errorlog};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
@@ -68,7 +68,7 @@ fn read(cx: &mut Context, line: &[u8], out: &mut Record) -> Option<()> {
     if !s.eat(b'[') {
         return None;
     }
-    let found = stamp::clf(s.rest())?;
+    let found = minute::clf(cx, s.rest())?;
     errorlog::address(&s, client.start, client.end, out);
     let (time, guessed) = found.resolve(cx);
     out.set_time(time, s.at(), s.at() + found.len);

@@ -3,7 +3,7 @@
 use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
@@ -18,7 +18,7 @@ pub(super) const FORMAT: Format = Format {
 /// Spring's `2026-11-21T09:46:44.059Z  INFO 1234 --- [shop] [main] c.e.Shop : text`. What tells it from others
 /// is a thread in brackets beside a level, and a logger.
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let Some(found) = stamp::iso(line) else {
+    let Some(found) = minute::iso(cx, line) else {
         return false;
     };
     let mut s = Scan::from(line, found.len);

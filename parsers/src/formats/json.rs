@@ -54,8 +54,12 @@ struct Reader<'a, 'c> {
 }
 
 impl Reader<'_, '_> {
+    #[inline]
     fn blank(&mut self) {
-        self.s.run(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
+        // Programs write none, or one.
+        if matches!(self.s.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.s.run(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
+        }
     }
 
     fn object(&mut self, depth: usize) -> bool {
@@ -124,7 +128,7 @@ impl Reader<'_, '_> {
 
     fn leaf(&mut self, depth: usize, at: Range<usize>, kind: Kind) {
         let mut parts: [&[u8]; DEPTH_MAX] = [&[]; DEPTH_MAX];
-        for (part, &(start, end)) in parts.iter_mut().zip(&self.path) {
+        for (part, &(start, end)) in parts.iter_mut().zip(self.path.iter().take(depth + 1)) {
             *part = self.s.text(start..end);
         }
         let parts = parts.get(..=depth).unwrap_or_default();

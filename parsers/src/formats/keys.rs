@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::webkeys::{self, Role, Web};
 use crate::record::{Field, Kind, Record};
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute, stamp};
 
 /// Fields of one line that get a span. Real programs write up to some forty.
 const FIELDS_MAX: usize = 128;
@@ -199,7 +199,8 @@ impl Pairs {
 }
 
 fn time(cx: &mut Context, text: &[u8], at: &Range<usize>, out: &mut Record) -> bool {
-    let Some(found) = stamp::value(text) else {
+    let near = minute::iso(cx, text).filter(|found| found.len == text.len());
+    let Some(found) = near.or_else(|| stamp::value(text)) else {
         return false;
     };
     let (time, guessed) = found.resolve(cx);

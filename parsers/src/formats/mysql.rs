@@ -3,7 +3,7 @@
 use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute, stamp};
 
 /// The error log.
 pub(super) const ERROR: Format = Format {
@@ -27,7 +27,7 @@ const HEADERS_MAX: usize = 16;
 
 /// `2026-11-21  5:19:12 0 [Note] text`, `2026-11-21T05:19:12.123456Z 0 [System] [MY-010116] [Server] text`.
 fn error(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let Some(found) = stamp::iso(line) else {
+    let Some(found) = minute::iso(cx, line) else {
         return false;
     };
     let mut s = Scan::from(line, found.len);
@@ -103,7 +103,7 @@ fn header(cx: &mut Context, line: &[u8], base: usize, out: &mut Record) -> bool 
     let mut s = Scan::from(line, 2);
     if s.eat_all(b"Time: ") {
         let at = s.at();
-        let found = stamp::iso(s.rest()).or_else(|| stamp::short_date(s.rest()));
+        let found = minute::iso(cx, s.rest()).or_else(|| stamp::short_date(s.rest()));
         let Some(found) = found.filter(|f| f.len == s.rest().len()) else {
             return false;
         };

@@ -3,7 +3,7 @@
 use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
@@ -56,7 +56,7 @@ const COLUMNS: [Option<&str>; 26] = [
 /// `2026-11-21 05:19:12.123 UTC,"alice","shop",12,"192.0.2.1:5123",6aa1.c,3,"INSERT",…,ERROR,23505,"text",…`;
 /// with line feeds in it where statements have them.
 fn csv(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let Some(found) = stamp::iso(line) else {
+    let Some(found) = minute::iso(cx, line) else {
         return false;
     };
     let mut s = Scan::from(line, found.len);
@@ -121,7 +121,7 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     if line.get(10) != Some(&b' ') {
         return false;
     }
-    let Some(found) = stamp::iso(line) else {
+    let Some(found) = minute::iso(cx, line) else {
         return false;
     };
     let mut s = Scan::from(line, found.len);

@@ -4,7 +4,7 @@
 use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, stamp};
+use crate::{Context, Severity, minute, stamp};
 
 /// Python's logging module, Flask, gunicorn, uvicorn.
 pub(super) const PYTHON: Format = Format {
@@ -48,7 +48,7 @@ fn python(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
         return level_first(s, out);
     }
     let bracket = s.eat(b'[');
-    let Some(found) = stamp::iso(s.rest()) else {
+    let Some(found) = minute::iso(cx, s.rest()) else {
         return false;
     };
     let start = s.at();
@@ -148,7 +148,7 @@ fn is_level(name: &[u8], lower: bool) -> bool {
 fn iso(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(line);
     let bracket = s.eat(b'[');
-    let Some(found) = stamp::iso(s.rest()).or_else(|| stamp::slashed(s.rest())) else {
+    let Some(found) = minute::iso(cx, s.rest()).or_else(|| stamp::slashed(s.rest())) else {
         return false;
     };
     let start = s.at();
@@ -179,7 +179,7 @@ fn dpkg(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     if line.get(10) != Some(&b' ') {
         return false;
     }
-    let Some(found) = stamp::iso(line).filter(|f| f.len == 19) else {
+    let Some(found) = minute::iso(cx, line).filter(|f| f.len == 19) else {
         return false;
     };
     let mut s = Scan::from(line, found.len);
@@ -241,7 +241,7 @@ fn apt(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     }
     out.set_message(0, line.len());
     if name.ends_with(b"-Date") {
-        let Some(found) = stamp::iso(s.rest()) else {
+        let Some(found) = minute::iso(cx, s.rest()) else {
             return false;
         };
         let (time, guessed) = found.resolve(cx);

@@ -17,11 +17,13 @@ const BURST: u32 = 200_000;
 /// How long a sustained rate is held.
 const SUSTAINED: Duration = Duration::from_secs(5);
 /// Messages over TCP, as fast as they are taken.
-const STREAMED: u32 = 1_000_000;
+const STREAMED: u32 = 500_000;
 /// Sent at once before the clock is looked at.
 const CHUNK: u32 = 50;
 /// Nothing was used for so long: all is done.
 const QUIET: Duration = Duration::from_millis(1500);
+/// Whoever still works on what it got after so long will not end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A receiver, and how its messages are counted.
 struct Receiver {
@@ -132,7 +134,7 @@ fn message(seq: u32) -> String {
 
 fn send(receiver: &Receiver, load: &Load) -> Result<Outcome> {
     // What it needed to start is not counted.
-    settle(receiver);
+    settle(receiver)?;
     let before = receiver.process.usage().cpu_s;
     let start = Instant::now();
     if load.tcp {
@@ -157,7 +159,7 @@ fn send(receiver: &Receiver, load: &Load) -> Result<Outcome> {
             socket.send(message(seq).as_bytes())?;
         }
     }
-    let quiet = settle(receiver);
+    let quiet = settle(receiver)?;
     let wall_s = (quiet - start).as_secs_f64();
     let cpu_s = receiver.process.usage().cpu_s - before;
     Ok(Outcome {
@@ -169,16 +171,20 @@ fn send(receiver: &Receiver, load: &Load) -> Result<Outcome> {
 }
 
 /// Waits until the process uses next to nothing; since when.
-fn settle(receiver: &Receiver) -> Instant {
+fn settle(receiver: &Receiver) -> Result<Instant> {
     let mut last = (receiver.process.usage().cpu_s, Instant::now());
+    let deadline = Instant::now() + PATIENCE;
     while last.1.elapsed() < QUIET {
+        if Instant::now() > deadline {
+            bail!("{} is still busy after {PATIENCE:?}", receiver.name);
+        }
         std::thread::sleep(Duration::from_millis(50));
         let now = receiver.process.usage().cpu_s;
         if now - last.0 > 0.025 {
             last = (now, Instant::now());
         }
     }
-    last.1
+    Ok(last.1)
 }
 
 fn stored(receiver: &Receiver) -> Result<u64> {
@@ -243,7 +249,7 @@ fn start_vigie(dir: &Path, binary: &Path) -> Result<Option<Receiver>> {
     let config = dir.join("vigie.toml");
     let text = format!(
         "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
-         [[syslog]]\nlisten = \"{}\"\nprotocols = [\"udp\"]\n[[syslog]]\nlisten = \"{}\"\nprotocols = [\"tcp\"]\n",
+         [docker]\nenabled = false\n[[syslog]]\nlisten = \"{}\"\nprotocols = [\"udp\"]\n[[syslog]]\nlisten = \"{}\"\nprotocols = [\"tcp\"]\n",
         ports.0, ports.1
     );
     std::fs::write(&config, text)?;
