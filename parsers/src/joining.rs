@@ -4,7 +4,13 @@
 //! whether more bytes could make it longer. It keeps nothing between calls: who reads a file stays at the
 //! begin of an event until it is whole (or until it has waited long enough), so a restart loses nothing.
 //! The text of an event is its lines with the line feeds between them, as they stand in the file.
+//!
+//! Of lines that a container engine has wrapped the rules look at what is inside. Only lines of the same
+//! container and stream belong together.
 
+use std::borrow::Cow;
+
+use crate::formats::containers::{self, Wrapped};
 use crate::scan::{find, near};
 
 /// Lines of one event. The longest stack traces (recursion until the stack is full) have a thousand.
@@ -19,7 +25,8 @@ pub enum Joining {
     #[default]
     Off,
     /// Stack traces of Java, Python, Go and Node, PostgreSQL's further lines, slow queries of MySQL,
-    /// and indented lines behind a line that begins with a time. All other lines stand alone.
+    /// indented lines behind a line that begins with a time, and the pieces of a container's long lines. All
+    /// other lines stand alone.
     Auto,
     /// A line that begins with a blank goes on what is before it.
     Indented,
@@ -162,8 +169,12 @@ fn text(line: &[u8]) -> &[u8] {
 /// An event as far as it is read.
 struct Event<'a> {
     rule: &'a Joining,
-    first: &'a [u8],
+    first: Cow<'a, [u8]>,
     state: State,
+    /// The container that it is of.
+    of: Option<(containers::Wrapping, &'a [u8])>,
+    /// The last line was a piece of one: the next is the same line.
+    cut: bool,
 }
 
 /// What kind of text the event has become.
@@ -191,26 +202,54 @@ enum State {
 
 impl<'a> Event<'a> {
     fn new(rule: &'a Joining, first: &'a [u8]) -> Self {
+        let wrapped = match rule {
+            Joining::Off => None,
+            _ => containers::unwrap(first),
+        };
+        let (first, of, cut) = match wrapped {
+            Some(Wrapped { of, text, ends }) => (text, Some(of), !ends),
+            None => (Cow::Borrowed(first), None, false),
+        };
         let state = match rule {
             Joining::Off => State::Alone,
-            Joining::Auto => opening(first),
+            Joining::Auto => opening(&first),
             _ => State::Open,
         };
-        Self { rule, first, state }
+        Self {
+            rule,
+            first,
+            state,
+            of,
+            cut,
+        }
     }
 
     fn may_go_on(&self) -> bool {
-        self.state != State::Alone
+        self.state != State::Alone || self.cut
     }
 
     /// Whether the line belongs to the event.
     fn takes(&mut self, line: &[u8]) -> bool {
+        let Some(of) = self.of else {
+            return self.takes_text(line, line);
+        };
+        match containers::unwrap(line) {
+            Some(wrapped) if wrapped.of == of => {
+                let goes_on = std::mem::replace(&mut self.cut, !wrapped.ends);
+                goes_on || self.takes_text(line, &wrapped.text)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same for what is in the line.
+    fn takes_text(&mut self, line: &[u8], text: &[u8]) -> bool {
         match self.rule {
             Joining::Off => false,
-            Joining::Indented => is_indented(line),
-            Joining::Begins(pattern) => !pattern.matches(line),
-            Joining::Continues(pattern) => pattern.matches(line),
-            Joining::Auto => match self.next(line) {
+            Joining::Indented => is_indented(text),
+            Joining::Begins(pattern) => !pattern.matches(line) && !pattern.matches(text),
+            Joining::Continues(pattern) => pattern.matches(line) || pattern.matches(text),
+            Joining::Auto => match self.next(text) {
                 Some(state) => {
                     self.state = state;
                     true
@@ -258,7 +297,7 @@ impl<'a> Event<'a> {
         }
         // Behind its frames, Node closes the properties of an error.
         let closes = state == State::Frames && matches!(line, b"}" | b"]");
-        (closes || is_postgresql_detail(self.first, line)).then_some(state)
+        (closes || is_postgresql_detail(&self.first, line)).then_some(state)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Lines that a container engine has wrapped: `compose`, `dockerjson` and `cri`. What is inside is
 //! read as the format that it is; the time is the engine's where it has one.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::{Format, Read, ansi, detect_within};
 use crate::record::{Field, Kind, Record};
-use crate::scan::Scan;
-use crate::{Context, stamp};
+use crate::scan::{Scan, near};
+use crate::{Context, minute};
 
 /// `docker compose logs` and `up`.
 pub(super) const COMPOSE: Format = Format {
@@ -32,27 +35,14 @@ pub(super) const CRI: Format = Format {
 };
 
 fn compose(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let mut s = Scan::new(line);
-    s.skip(ansi::leading(line));
-    let coloured = s.at() > 0;
-    let name = s.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    let padding = s.spaces();
-    if name.is_empty() || padding.is_empty() || !s.eat(b'|') {
+    let Some((name, text)) = compose_head(line) else {
         return false;
-    }
-    // A lone word before a bar may be prose: a colour, a number or the padding tells.
-    if !coloured && padding.len() < 2 && !numbered(s.text(name.clone())) {
-        return false;
-    }
+    };
     out.push(Field::Container, name.start, name.end, Kind::Plain);
-    s.skip(ansi::leading(s.rest()));
-    if !s.eat(b' ') && !s.done() {
-        return false;
-    }
-    s.skip(ansi::leading(s.rest()));
+    let mut s = Scan::from(line, text);
     // With -t the engine's own time comes first.
     if s.text(s.at() + 10..s.at() + 11) == b"T"
-        && let Some(found) = stamp::iso(s.rest())
+        && let Some(found) = minute::iso(cx, s.rest())
         && s.text(s.at() + found.len - 1..s.at() + found.len + 1) == b"Z "
     {
         let (time, _) = found.resolve(cx);
@@ -61,6 +51,28 @@ fn compose(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     }
     detect_within(cx, s.rest(), s.at(), out);
     true
+}
+
+/// The name of the container and where the text begins.
+fn compose_head(line: &[u8]) -> Option<(Range<usize>, usize)> {
+    let mut s = Scan::new(line);
+    s.skip(ansi::leading(line));
+    let coloured = s.at() > 0;
+    let name = s.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let padding = s.spaces();
+    if name.is_empty() || padding.is_empty() || !s.eat(b'|') {
+        return None;
+    }
+    // A lone word before a bar may be prose: a colour, a number or the padding tells.
+    if !coloured && padding.len() < 2 && !numbered(s.text(name.clone())) {
+        return None;
+    }
+    s.skip(ansi::leading(s.rest()));
+    if !s.eat(b' ') && !s.done() {
+        return None;
+    }
+    s.skip(ansi::leading(s.rest()));
+    Some((name, s.at()))
 }
 
 /// `name-1` or, of the first Compose, `name_1`.
@@ -74,27 +86,103 @@ fn cri(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     if !matches!(line.get(10), Some(b'T')) {
         return false;
     }
-    let Some(found) = stamp::iso(line) else {
+    let Some(found) = minute::iso(cx, line) else {
         return false;
     };
-    let mut s = Scan::from(line, found.len);
-    if !s.eat(b' ') {
+    let Some((stream, _, text)) = cri_head(line, found.len) else {
         return false;
-    }
-    let stream = s.word();
-    if !matches!(s.text(stream.clone()), b"stdout" | b"stderr") || !s.eat(b' ') {
-        return false;
-    }
-    let tag = s.word();
-    if !matches!(s.text(tag).first(), Some(b'P' | b'F')) || !s.eat(b' ') && !s.done() {
-        return false;
-    }
+    };
     let (time, guessed) = found.resolve(cx);
     out.set_time(time, 0, found.len);
     out.flags.time_guessed |= guessed;
     out.push(Field::Stream, stream.start, stream.end, Kind::Plain);
+    let s = Scan::from(line, text);
     detect_within(cx, s.rest(), s.at(), out);
     true
+}
+
+/// The stream, whether the line ends with this piece, and where its text begins, behind a time.
+fn cri_head(line: &[u8], time: usize) -> Option<(Range<usize>, bool, usize)> {
+    let mut s = Scan::from(line, time);
+    if !s.eat(b' ') {
+        return None;
+    }
+    let stream = s.word();
+    if !matches!(s.text(stream.clone()), b"stdout" | b"stderr") || !s.eat(b' ') {
+        return None;
+    }
+    let tag = s.word();
+    let ends = match s.text(tag).first() {
+        Some(b'F') => true,
+        Some(b'P') => false,
+        _ => return None,
+    };
+    (s.eat(b' ') || s.done()).then_some((stream, ends, s.at()))
+}
+
+/// A line of a container's log, unwrapped.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrapped<'a> {
+    /// Lines of the same way of wrapping, container and stream may belong together.
+    pub(crate) of: (Wrapping, &'a [u8]),
+    pub(crate) text: Cow<'a, [u8]>,
+    /// The program's line ends with it; engines cut long ones into pieces.
+    pub(crate) ends: bool,
+}
+
+/// Who wrapped a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrapping {
+    Compose,
+    Cri,
+    DockerJson,
+}
+
+/// What a container engine has wrapped, if it has.
+pub(crate) fn unwrap(line: &[u8]) -> Option<Wrapped<'_>> {
+    match line.first()? {
+        b'{' => unwrap_dockerjson(line),
+        b'0'..=b'9' if line.get(10) == Some(&b'T') => {
+            let (stream, ends, text) =
+                cri_head(line, near(line.get(..40).unwrap_or(line), [b' '])?)?;
+            Some(Wrapped {
+                of: (Wrapping::Cri, line.get(stream)?),
+                text: Cow::Borrowed(line.get(text..)?),
+                ends,
+            })
+        }
+        b if (COMPOSE.starts)(*b) => {
+            let (name, text) = compose_head(line)?;
+            Some(Wrapped {
+                of: (Wrapping::Compose, line.get(name)?),
+                text: Cow::Borrowed(line.get(text..)?),
+                ends: true,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn unwrap_dockerjson(line: &[u8]) -> Option<Wrapped<'_>> {
+    let mut s = Scan::new(line);
+    if !s.eat_all(b"{\"log\":") {
+        return None;
+    }
+    let log = s.quoted()?;
+    if !s.eat_all(b",\"stream\":") {
+        return None;
+    }
+    let stream = s.quoted()?;
+    let text = s.text(log);
+    let (text, ends) = match text.strip_suffix(b"\\n") {
+        Some(text) => (text.strip_suffix(b"\\r").unwrap_or(text), true),
+        None => (text, false),
+    };
+    Some(Wrapped {
+        of: (Wrapping::DockerJson, s.text(stream)),
+        text: Kind::Json.decode(text),
+        ends,
+    })
 }
 
 fn dockerjson(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
@@ -123,7 +211,7 @@ fn dockerjson(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
             _ => {}
         }
     }
-    let Some(found) = stamp::iso(s.text(time.clone())) else {
+    let Some(found) = minute::iso(cx, s.text(time.clone())) else {
         return false;
     };
     if log.start > stream.start || stream.start > time.start {

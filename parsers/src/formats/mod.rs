@@ -8,7 +8,7 @@ pub use pasted::{FormatError, languages};
 
 mod access;
 mod ansi;
-mod containers;
+pub(crate) mod containers;
 mod daemons;
 mod errorlog;
 mod explain;

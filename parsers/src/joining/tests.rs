@@ -208,6 +208,12 @@ const LINES: &[&str] = &[
     "# User@Host: a",
     "{\"a\":1}",
     "a.b.CException: d",
+    "web-1  | 2026-11-21 05:19:12 ERROR x",
+    "web-1  |  at y",
+    "web-2  | z",
+    "2026-11-21T05:23:21.4Z stdout P z",
+    "2026-11-21T05:23:21.4Z stdout F z",
+    "{\"log\":\"z\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}",
 ];
 
 proptest! {
@@ -245,4 +251,79 @@ proptest! {
         prop_assert!(rest.is_empty());
         prop_assert_eq!(back, lines);
     }
+}
+
+/// The same events inside what container engines put around their lines.
+#[test]
+fn inside_containers() {
+    let texts: [(&str, &[usize]); 3] = [
+        (
+            "2026-11-21 09:46:44 ERROR x\njava.lang.Error: y\n\tat a.B.c(B.java:1)\nCaused by: z\nnext\n",
+            &[4, 1],
+        ),
+        (
+            "Traceback (most recent call last):\n  File \"a\\b\", line 1\nKeyError: 'x'\nbye\n",
+            &[3, 1],
+        ),
+        (
+            "2026-11-21 09:46:44.059 UTC [40] ERROR:  x\n2026-11-21 09:46:44.059 UTC [40] STATEMENT:  SELECT\n\
+             \t1\n2026-11-21 09:46:44.059 UTC [41] LOG:  y\n",
+            &[3, 1],
+        ),
+    ];
+    type Wrap = fn(&str) -> String;
+    let wraps: [Wrap; 5] = [
+        |line| format!("2026-11-21T05:23:21.473668324Z stderr F {line}\n"),
+        |line| {
+            let log = line
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\t', "\\t");
+            format!(
+                "{{\"log\":\"{log}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}}\n"
+            )
+        },
+        |line| format!("web-1  | {line}\n"),
+        |line| format!("\u{1b}[36mweb-1  |\u{1b}[0m {line}\n"),
+        |line| format!("shop_db_1 | {line}\n"),
+    ];
+    for (text, want) in texts {
+        for wrap in wraps {
+            let wrapped: String = text.lines().map(wrap).collect();
+            check("auto", &wrapped, want);
+        }
+    }
+    // Rules of the operator's see what is inside as well.
+    let inside = "web-1  | [1] a\nweb-1  | b\nweb-1  |  c\nweb-1  | [2] d\n";
+    check("begins [#]", inside, &[3, 1]);
+    check("continues b", inside, &[2, 1, 1]);
+    check("indented", inside, &[1, 2, 1]);
+    check("begins web-1", inside, &[1, 1, 1, 1]);
+}
+
+#[test]
+fn containers_do_not_mix() {
+    let error = "2026-11-21 09:46:44 ERROR x";
+    let text = format!("web-1  | {error}\nweb-2  |     at b\nweb-1  |     at c\n");
+    check("auto", &text, &[1, 1, 1]);
+    let text =
+        format!("2026-11-21T05:23:21.4Z stderr F {error}\n2026-11-21T05:23:21.4Z stdout F  at x\n");
+    check("auto", &text, &[1, 1]);
+    check(
+        "auto",
+        &format!("web-1  | {error}\n  at a file's own line\n"),
+        &[1, 1],
+    );
+}
+
+#[test]
+fn pieces_of_a_containers_long_line() {
+    let cri = "2026-11-21T05:23:21.4Z stdout P {\"a\":\n2026-11-21T05:23:21.4Z stdout P \"b\n\
+               2026-11-21T05:23:21.4Z stdout F c\"}\n2026-11-21T05:23:21.4Z stdout F next\n";
+    check("auto", cri, &[3, 1]);
+    let json = "{\"log\":\"aaa\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}\n\
+                {\"log\":\"bbb\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}\n\
+                {\"log\":\"c\\r\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}\n";
+    check("auto", json, &[2, 1]);
+    check("off", json, &[1, 1, 1]);
 }

@@ -5,6 +5,7 @@ mod docs;
 mod dump;
 mod framing;
 mod fuzz;
+mod joined;
 mod journal;
 mod loose;
 mod properties;

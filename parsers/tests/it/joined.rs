@@ -1,0 +1,62 @@
+//! Recorded logs with stack traces: each trace is one event, plain and inside what container engines put
+//! around their lines.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use vigie_parsers::joining::Joining;
+
+fn logs() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/traces");
+    let entries = std::fs::read_dir(folder).expect("samples");
+    let mut paths: Vec<_> = entries
+        .map(|e| e.expect("a folder can be read").path())
+        .collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "log"));
+    paths.sort();
+    paths
+}
+
+/// The events of a text, each as its lines.
+fn events(text: &str) -> Vec<Vec<&str>> {
+    let (mut rest, mut events) = (text, Vec::new());
+    while let Some(first) = Joining::Auto.first(rest.as_bytes(), 64 << 10) {
+        let (event, after) = rest.split_at(first.len);
+        events.push(event.lines().collect());
+        rest = after;
+    }
+    assert!(rest.is_empty());
+    events
+}
+
+#[test]
+fn recorded_traces_are_one_event_each() {
+    type Wrap = fn(&str) -> String;
+    let wraps: [Wrap; 3] = [
+        |line| format!("2026-11-21T17:02:16.473668324Z stderr F {line}\n"),
+        |line| format!("shop-web-1  | {line}\n"),
+        |line| {
+            let log = line.replace('\\', "\\\\").replace('"', "\\\"");
+            format!(
+                "{{\"log\":\"{log}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-21T17:02:16.6Z\"}}\n"
+            )
+        },
+    ];
+    let logs = logs();
+    assert!(logs.len() >= 4);
+    for path in logs {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let found = events(&text);
+        let mut golden = String::new();
+        for event in &found {
+            writeln!(golden, "{} lines\n  {}", event.len(), event.join("\n  ")).unwrap();
+        }
+        vigie_testkit::golden(&path.with_extension("golden"), &golden);
+        let sizes: Vec<_> = found.iter().map(Vec::len).collect();
+        for wrap in wraps {
+            let wrapped: String = text.lines().map(wrap).collect();
+            let inside: Vec<_> = events(&wrapped).iter().map(Vec::len).collect();
+            assert_eq!(inside, sizes, "{}", path.display());
+        }
+    }
+}
