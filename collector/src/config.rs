@@ -120,6 +120,10 @@ pub struct Files {
     /// server's own definition of it. Recognised line by line if not given.
     #[serde(default)]
     pub format: Option<String>,
+    /// How files without a byte order mark write characters: `utf-8`, `latin-1`, `utf-16le`, `utf-16be`.
+    /// If not given, UTF-16 is recognised by its looks and everything else is UTF-8.
+    #[serde(default)]
+    pub encoding: Option<TextEncoding>,
     /// Which lines are one event: `auto`, `off`, `indented`, `begins PATTERN`, `continues PATTERN`.
     #[serde(default = "multiline")]
     pub multiline: String,
@@ -136,6 +140,17 @@ pub struct Files {
     /// its end.
     #[serde(default = "backlog")]
     pub backlog: Bytes,
+}
+
+/// The name of an encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextEncoding(pub vigie_parsers::Encoding);
+
+impl<'de> Deserialize<'de> for TextEncoding {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        name.parse().map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 fn multiline() -> String {
@@ -326,6 +341,10 @@ mod tests {
             (
                 "[[files]]\npaths = []\nformat = 'nginx: $remote_addr$status'",
                 "files.format: column 8: `$remote_addr` ends nowhere",
+            ),
+            (
+                "[[files]]\npaths = []\nencoding = 'latin1'",
+                "unknown encoding `latin1`; known: utf-8, latin-1, utf-16le, utf-16be",
             ),
             (
                 "[[files]]\npaths = []\nmultiline = 'regex x'",

@@ -5,6 +5,7 @@
 
 mod apps;
 pub mod archives;
+mod encoding;
 mod escape;
 mod event;
 pub mod formats;
@@ -21,6 +22,7 @@ mod stamp;
 mod time;
 pub mod web;
 
+pub use encoding::Encoding;
 pub use event::{Event, Origin};
 pub use record::{Field, Flags, Kind, Name, Record, Span};
 pub use severity::{Facility, Severity};

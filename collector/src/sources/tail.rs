@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::counts::Counters;
 use crate::outlet::{Ended, Outlet};
 use crate::status::Status;
+use followed::Reading;
 use patterns::Patterns;
 use tailer::{Group, Tailer};
 
@@ -83,8 +84,11 @@ impl Group {
             zone,
             host: files.host.clone().unwrap_or_else(|| host.to_owned()),
             vhost: files.vhost.clone(),
-            // Config::validate has refused other rules before.
-            joining: files.multiline.parse().unwrap_or_default(),
+            reading: Reading {
+                // Config::validate has refused other rules before.
+                joining: files.multiline.parse().unwrap_or_default(),
+                encoding: files.encoding.as_ref().map(|e| e.0),
+            },
             backlog,
         }
     }
@@ -113,7 +117,10 @@ fn groups(config: &Config, host: &str, outlet: &Outlet) -> Vec<Group> {
                 zone: TimeZone::system(),
                 host: host.to_owned(),
                 vhost: None,
-                joining: Joining::Auto,
+                reading: Reading {
+                    joining: Joining::Auto,
+                    encoding: None,
+                },
                 backlog: known.backlog.0,
             }),
             Err(e) => refuse(&name, e),

@@ -227,6 +227,24 @@ fn import_paths(help: &'static str) -> Arg {
         .help(help)
 }
 
+/// `--encoding NAME`, shared by the commands that read files.
+fn encoding() -> Arg {
+    Arg::new("encoding")
+        .long("encoding")
+        .value_name("NAME")
+        .value_parser(|name: &str| name.parse::<vigie_parsers::Encoding>())
+        .help("What files without a byte order mark are in: utf-8, latin-1, utf-16le, utf-16be")
+}
+
+/// `--multiline RULE`, shared by the commands that read files.
+fn multiline() -> Arg {
+    Arg::new("multiline")
+        .long("multiline")
+        .value_name("RULE")
+        .value_parser(|rule: &str| rule.parse::<vigie_parsers::joining::Joining>())
+        .help("Which lines are one event: auto, off, indented, 'begins ##:##', 'continues PATTERN' [default: auto]")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use super::logs::show::Printer;
 use super::logs::{last_deploy, parse, range, run_context};
 use super::{Entry, Outcome, at_most, format, log_files, query_words, since, unescaped, until};
 use crate::context::Context;
-use crate::files::Files;
+use crate::files::{Files, Reading};
 use crate::output::{self, printable};
 use crate::times;
 
@@ -78,7 +78,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     match paths {
         Some(paths) => {
             let again = matches.contains_id("compare") || matches.get_flag("new");
-            let files = Files::new(paths, cx.tz.clone(), again)?;
+            let files = Files::new(paths, Reading::new(cx.tz.clone()), again)?;
             answer(cx, matches, query, context, &files)
         }
         None => {

@@ -3,19 +3,22 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use jiff::tz::TimeZone;
-use vigie_parsers::Event;
+use vigie_parsers::{Encoding, Event};
 
-use super::lines::{Each, Lines};
+use super::Reading;
+use super::lines::{Ahead, Each, Lines};
+use super::text::Text;
 
 /// Read at once.
 const CHUNK_BYTES: u64 = 256 << 10;
 /// How often a file without its name is still looked at: its writer may take a while to notice the
 /// rotation.
 const POLLS_AFTER: u32 = 100;
+/// After so many without news an event that could go on is shown.
+const POLLS_HELD: u32 = 3;
 
 /// Files that are followed.
 pub(crate) struct Follow {
@@ -24,7 +27,7 @@ pub(crate) struct Follow {
 
 struct Followed {
     path: PathBuf,
-    zone: TimeZone,
+    reading: Reading,
     /// The file under that name, or the one that was there last.
     open: Option<Open>,
     /// The one before it, and how often it will still be looked at.
@@ -37,8 +40,11 @@ struct Open {
     id: (u64, u64),
     offset: u64,
     lines: Lines,
-    /// The beginning of a line whose end has not come yet.
+    text: Text,
+    /// The beginning of a line whose end has not come yet, and an event that may go on.
     buffer: Vec<u8>,
+    /// Polls that brought nothing.
+    quiet: u32,
 }
 
 impl Follow {
@@ -48,13 +54,13 @@ impl Follow {
     /// # Errors
     /// When a file is there and cannot be read, and for standard input and packed files, which do not
     /// grow.
-    pub(crate) fn new(paths: &[PathBuf], zone: &TimeZone) -> io::Result<Self> {
+    pub(crate) fn new(paths: &[PathBuf], reading: &Reading) -> io::Result<Self> {
         let mut files = Vec::new();
         for path in paths {
             let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
             let mut followed = Followed {
                 path: path.clone(),
-                zone: zone.clone(),
+                reading: reading.clone(),
                 open: None,
                 old: None,
                 number: 0,
@@ -110,12 +116,21 @@ fn is_packed(file: &mut File) -> io::Result<bool> {
 impl Followed {
     fn begin(&mut self, file: File, metadata: &Metadata, offset: u64) {
         let now = crate::times::now();
+        let mut text = Text::new(self.reading.encoding);
+        let mut head = [0; Encoding::HEAD_LEN];
+        if offset > 0
+            && let Ok(n) = file.read_at(&mut head, 0)
+        {
+            text.heed(&head[..n]);
+        }
         self.open = Some(Open {
+            text,
             file,
             id: (metadata.dev(), metadata.ino()),
             offset,
-            lines: Lines::new(&self.path, now, self.zone.clone(), self.number),
+            lines: Lines::new(&self.path, now, &self.reading, self.number),
             buffer: Vec::new(),
+            quiet: 0,
         });
     }
 
@@ -159,19 +174,29 @@ impl Open {
         // What was read is not there any more: the file was emptied and begins anew.
         if self.file.metadata().is_ok_and(|m| m.len() < self.offset) {
             (self.offset, self.buffer) = (0, Vec::new());
+            self.text = self.text.anew();
         }
         self.lines.set_modified(crate::times::now());
+        self.quiet = self.quiet.saturating_add(1);
         while self.read_some().is_ok_and(|n| n > 0) {
-            let _ = self.lines.take(&mut self.buffer, false, None, each);
+            self.quiet = 0;
+            let _ = self.lines.take(&mut self.buffer, Ahead::More, None, each);
         }
-        if is_last {
-            let _ = self.lines.take(&mut self.buffer, true, None, each);
-        }
+        let ahead = match is_last {
+            true => Ahead::Nothing,
+            false if self.quiet >= POLLS_HELD => Ahead::Later,
+            false => return,
+        };
+        let _ = self.lines.take(&mut self.buffer, ahead, None, each);
     }
 
     fn read_some(&mut self) -> io::Result<usize> {
         self.file.seek(SeekFrom::Start(self.offset))?;
-        let read = Read::take(&mut self.file, CHUNK_BYTES).read_to_end(&mut self.buffer)?;
+        let (file, mut read) = (&mut self.file, 0);
+        self.text.read_with(&mut self.buffer, |bytes| {
+            read = Read::take(file, CHUNK_BYTES).read_to_end(bytes)?;
+            Ok(true)
+        })?;
         self.offset += read as u64;
         Ok(read)
     }
@@ -181,14 +206,20 @@ impl Open {
 mod tests {
     use std::io::Write;
 
+    use jiff::tz::TimeZone;
+
     use super::*;
+
+    fn follow(path: &Path) -> io::Result<Follow> {
+        Follow::new(&[path.to_owned()], &Reading::new(TimeZone::UTC))
+    }
 
     #[test]
     fn rotation_and_truncation_lose_and_repeat_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.log");
         std::fs::write(&path, "before\n").unwrap();
-        let mut follow = Follow::new(std::slice::from_ref(&path), &TimeZone::UTC).unwrap();
+        let mut follow = follow(&path).unwrap();
         let mut check = |expected: &[&str]| {
             let mut found = Vec::new();
             follow.poll(&mut |e| found.push(String::from_utf8_lossy(&e.line).into_owned()));
@@ -230,9 +261,61 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_one_event_come_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        std::fs::write(&path, "").unwrap();
+        let mut follow = follow(&path).unwrap();
+        let mut check = |text: &str, expected: &[&str]| {
+            let mut file = File::options().append(true).open(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let mut found = Vec::new();
+            follow.poll(&mut |e| found.push(String::from_utf8_lossy(&e.line).into_owned()));
+            assert_eq!(found, expected);
+        };
+        let error = "2026-11-21 09:46:44 ERROR x";
+        check(&format!("alone\n{error}\n"), &["alone"]);
+        check(
+            "\tat a.B.c(B.java:1)\nnext\n",
+            &[&format!("{error}\n\tat a.B.c(B.java:1)"), "next"],
+        );
+        check(&format!("{error}\n"), &[]);
+        for _ in 1..POLLS_HELD {
+            check("", &[]);
+        }
+        check("", &[error]);
+    }
+
+    #[test]
+    fn a_file_in_utf_16_is_followed_from_its_end() {
+        let utf16 = |text: &str| {
+            text.encode_utf16()
+                .flat_map(u16::to_le_bytes)
+                .collect::<Vec<_>>()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        std::fs::write(&path, utf16("\u{feff}before\n")).unwrap();
+        let mut follow = follow(&path).unwrap();
+        let mut check = |bytes: &[u8], expected: &[&str]| {
+            let mut file = File::options().append(true).open(&path).unwrap();
+            file.write_all(bytes).unwrap();
+            let mut found = Vec::new();
+            follow.poll(&mut |e| found.push(String::from_utf8_lossy(&e.line).into_owned()));
+            assert_eq!(found, expected);
+        };
+        let text = utf16("öne\ntwo\n");
+        check(&text[..5], &[]);
+        check(&text[5..], &["öne", "two"]);
+        File::create(&path).unwrap();
+        check(b"", &[]);
+        check("in UTF-8 now: é\n".as_bytes(), &["in UTF-8 now: é"]);
+    }
+
+    #[test]
     fn what_does_not_grow_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let refused = |path: &Path| Follow::new(&[path.to_owned()], &TimeZone::UTC).err();
+        let refused = |path: &Path| follow(path).err();
         assert!(
             refused(Path::new("-"))
                 .unwrap()

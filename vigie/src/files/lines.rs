@@ -1,17 +1,19 @@
 //! From the bytes of a file to its events, reading no more lines than the search needs.
 
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use memchr::{memchr, memchr_iter, memrchr};
 use vigie_parsers::formats::{Detector, Format};
+use vigie_parsers::joining::Joining;
 use vigie_parsers::{Context, Event, Origin, Record, Timestamp};
 use vigie_query::log::Prefilter;
 
+use super::Reading;
 use super::input::Input;
+use super::text::Text;
 
 /// A longer line is cut, as in the daemon.
 pub(crate) const LINE_LEN_MAX: usize = 64 << 10;
@@ -19,10 +21,33 @@ pub(crate) const LINE_LEN_MAX: usize = 64 << 10;
 /// What lines are handed to.
 pub(super) type Each<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
 
+/// What may come behind the bytes that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// More of them, at once.
+    More,
+    /// More of them some time: an event that could go on has waited long enough.
+    Later,
+    /// Nothing: a last line without its end is a line.
+    Nothing,
+}
+
+/// What [`Lines::find`] has found.
+enum Found {
+    /// The event around the hit.
+    Event(Range<usize>),
+    /// Up to there stands nothing that was sought.
+    Foreign(usize),
+    /// More may belong to the event.
+    Open,
+}
+
 /// Reads the lines of one file in order.
 pub(super) struct Lines {
     context: Context,
     format: Option<&'static Format>,
+    text: Text,
+    joining: Joining,
     detector: Detector,
     event: Event,
     scratch: Record,
@@ -43,7 +68,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `number` lines were seen before.
-    pub(super) fn new(path: &Path, modified: Timestamp, zone: TimeZone, number: u64) -> Self {
+    pub(super) fn new(path: &Path, modified: Timestamp, reading: &Reading, number: u64) -> Self {
         let name = path.display().to_string();
         let event = Event {
             recv: modified,
@@ -54,8 +79,10 @@ impl Lines {
             ..Event::default()
         };
         Self {
-            context: Context::new(modified, zone),
-            format: None,
+            context: Context::new(modified, reading.zone.clone()),
+            format: reading.format,
+            text: Text::new(reading.encoding),
+            joining: reading.joining.clone(),
             detector: Detector::default(),
             event,
             scratch: Record::default(),
@@ -67,11 +94,6 @@ impl Lines {
             at_start: true,
             headed: false,
         }
-    }
-
-    /// Lines are of this format; those that are not are recognised.
-    pub(super) fn set_format(&mut self, format: Option<&'static Format>) {
-        self.format = format;
     }
 
     /// Where the lines come from.
@@ -96,16 +118,20 @@ impl Lines {
         let mut buffer = Vec::new();
         loop {
             let had = buffer.len();
-            let more = match input.read(&mut buffer) {
+            let more = match self.text.read(input, &mut buffer) {
                 Ok(more) => more,
                 Err(e) => {
                     // What could be unpacked stands.
-                    let _ = self.take(&mut buffer, true, prefilter, each);
+                    let _ = self.take(&mut buffer, Ahead::Nothing, prefilter, each);
                     return Err(e);
                 }
             };
             *bytes += (buffer.len() - had) as u64;
-            if self.take(&mut buffer, !more, prefilter, each).is_break() {
+            let ahead = match more {
+                true => Ahead::More,
+                false => Ahead::Nothing,
+            };
+            if self.take(&mut buffer, ahead, prefilter, each).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             if !more {
@@ -114,11 +140,11 @@ impl Lines {
         }
     }
 
-    /// Takes the whole lines from the front of the buffer; at the end also one without its end.
+    /// Takes the events that are whole from the front of the buffer.
     pub(super) fn take(
         &mut self,
         buffer: &mut Vec<u8>,
-        at_end: bool,
+        ahead: Ahead,
         prefilter: Option<&Prefilter>,
         each: &mut Each<'_>,
     ) -> ControlFlow<()> {
@@ -139,7 +165,7 @@ impl Lines {
             self.headed = buffer[start..].starts_with(b"#");
         }
         let end = match memrchr(b'\n', &buffer[start..]) {
-            _ if at_end => buffer.len(),
+            _ if ahead == Ahead::Nothing => buffer.len(),
             Some(last) => start + last + 1,
             None if buffer.len() - start > LINE_LEN_MAX => {
                 self.skipping = true;
@@ -147,36 +173,50 @@ impl Lines {
             }
             None => start,
         };
-        let flow = self.lines(&buffer[start..end], prefilter, each);
-        buffer.drain(..end);
+        // A line that is too long will be cut: what is before it waits for no more.
+        let ahead = match ahead {
+            Ahead::More if buffer.len() - end > LINE_LEN_MAX => Ahead::Later,
+            ahead => ahead,
+        };
+        let mut taken = 0;
+        let flow = self.lines(&buffer[start..end], ahead, prefilter, &mut taken, each);
+        buffer.drain(..start + taken);
         flow
     }
 
+    /// Takes the events of whole lines; `taken` is set to how many bytes they are. One that what is ahead
+    /// could belong to is left.
     fn lines(
         &mut self,
         text: &[u8],
+        ahead: Ahead,
         prefilter: Option<&Prefilter>,
+        taken: &mut usize,
         each: &mut Each<'_>,
     ) -> ControlFlow<()> {
-        let mut at = 0;
         let mut candidates = prefilter.map(|p| p.candidates(text));
-        while at < text.len() {
-            let start = match &mut candidates {
-                None => at,
-                Some(candidates) => match candidates.find(at) {
-                    Some(hit) => memrchr(b'\n', &text[at..hit]).map_or(at, |n| at + n + 1),
-                    None => {
-                        self.number += count_lines(&text[at..]);
-                        self.heed(&text[at..]);
-                        self.last = self.time_before(text, at, text.len());
-                        break;
-                    }
-                },
+        while *taken < text.len() {
+            let at = *taken;
+            let hit = match &mut candidates {
+                None => Some(at),
+                Some(candidates) => candidates.find(at),
+            };
+            let (start, end) = match self.find(text, at, hit, ahead) {
+                Found::Event(event) => (event.start, event.end),
+                Found::Foreign(end) => {
+                    self.number += count_lines(&text[at..end]);
+                    self.heed(&text[at..end]);
+                    self.last = self.time_before(text, at, end);
+                    *taken = end;
+                    continue;
+                }
+                Found::Open => break,
             };
             self.number += count_lines(&text[at..start]);
             self.heed(&text[at..start]);
-            let end = memchr(b'\n', &text[start..]).map_or(text.len(), |n| start + n);
+            *taken = end;
             let line = &text[start..end];
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
             self.number += 1;
             if !line.is_empty() && line != b"\r" {
                 if !self.parse(line) {
@@ -185,9 +225,43 @@ impl Lines {
                 self.last = self.event.time;
                 each(&self.event)?;
             }
-            at = end + 1;
+            self.number += count_lines(line);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Looks for the event around a hit. Events begin at `at`.
+    fn find(&self, text: &[u8], at: usize, hit: Option<usize>, ahead: Ahead) -> Found {
+        if self.joining == Joining::Off {
+            let Some(hit) = hit else {
+                return Found::Foreign(text.len());
+            };
+            let start = memrchr(b'\n', &text[at..hit]).map_or(at, |n| at + n + 1);
+            let end = memchr(b'\n', &text[hit..]).map_or(text.len(), |n| hit + n + 1);
+            return Found::Event(start..end);
+        }
+        // An event is no longer than that: looking back farther would change nothing but in texts that
+        // are made up for it.
+        let near = hit.unwrap_or(text.len()).saturating_sub(LINE_LEN_MAX);
+        let mut start = match near > at {
+            true => memrchr(b'\n', &text[at..near]).map_or(at, |n| at + n + 1),
+            false => at,
+        };
+        while start < text.len() {
+            let first = self.joining.first(&text[start..], LINE_LEN_MAX);
+            let (len, whole) = first.map_or((text.len() - start, true), |f| (f.len, f.whole));
+            if !whole && ahead == Ahead::More {
+                return match start > at {
+                    true => Found::Foreign(start),
+                    false => Found::Open,
+                };
+            }
+            if hit.is_some_and(|hit| hit < start + len) {
+                return Found::Event(start..start + len);
+            }
+            start += len;
+        }
+        Found::Foreign(start)
     }
 
     /// The lines that are left out may name the columns of those that follow.

@@ -7,6 +7,7 @@ mod follow;
 mod input;
 mod journal;
 mod lines;
+mod text;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,9 +18,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use vigie_collector::JournalFile;
-use vigie_parsers::Event;
 use vigie_parsers::formats::Format;
+use vigie_parsers::joining::Joining;
 use vigie_parsers::journal::Journal;
+use vigie_parsers::{Encoding, Event};
 use vigie_query::log::{Groups, Prefilter};
 use vigie_query::{EventSource, GroupBy, Grouped, Order, Scan, ScanStats, SourceError};
 
@@ -28,6 +30,7 @@ pub(crate) use follow::Follow;
 pub(crate) use input::Input;
 pub(crate) use lines::LINE_LEN_MAX;
 use lines::Lines;
+pub(crate) use text::Text;
 
 /// Matching events that are held at most to be put in order.
 const HELD_BYTES_MAX: usize = 256 << 20;
@@ -36,12 +39,35 @@ const SPOOL_BYTES_MAX: u64 = 4 << 30;
 /// The clock is asked once in so many lines.
 const CHECK_EVERY: u64 = 4096;
 
+/// How to read files.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// Of stamps without one.
+    pub(crate) zone: TimeZone,
+    /// What the lines are, where the caller knows; those that are not are recognised.
+    pub(crate) format: Option<&'static Format>,
+    /// What the characters of files without a byte order mark are, where the caller knows.
+    pub(crate) encoding: Option<Encoding>,
+    /// Which lines are one event.
+    pub(crate) joining: Joining,
+}
+
+impl Reading {
+    /// As the files look.
+    pub(crate) fn new(zone: TimeZone) -> Self {
+        Self {
+            zone,
+            format: None,
+            encoding: None,
+            joining: Joining::Auto,
+        }
+    }
+}
+
 /// Files, plain or packed; read anew for each scan.
 pub(crate) struct Files {
     paths: Vec<PathBuf>,
-    zone: TimeZone,
-    /// What the lines are, where the caller knows.
-    format: Option<&'static Format>,
+    reading: Reading,
     /// A copy of standard input, for queries that read more than once.
     spool: Option<File>,
     /// When lines that matched happened, if someone wants to know.
@@ -56,22 +82,15 @@ impl Files {
     ///
     /// # Errors
     /// When there is no room for the copy.
-    pub(crate) fn new(paths: Vec<PathBuf>, zone: TimeZone, again: bool) -> io::Result<Self> {
+    pub(crate) fn new(paths: Vec<PathBuf>, reading: Reading, again: bool) -> io::Result<Self> {
         let piped = paths.iter().any(|p| p.as_os_str() == "-");
         Ok(Self {
             spool: (piped && again).then(spool).transpose()?,
             paths,
-            zone,
-            format: None,
+            reading,
             histogram: RefCell::default(),
             counted: Cell::default(),
         })
-    }
-
-    /// Lines are of this format; those that are not are recognised.
-    pub(crate) fn with_format(mut self, format: Option<&'static Format>) -> Self {
-        self.format = format;
-        self
     }
 
     /// Counts the lines that match by time.
@@ -160,8 +179,7 @@ impl Files {
                 continue;
             }
             let mut input = self.open(path)?;
-            let mut lines = Lines::new(path, input.modified, self.zone.clone(), number);
-            lines.set_format(self.format);
+            let mut lines = Lines::new(path, input.modified, &self.reading, number);
             let origin = lines.origin();
             let own = |f: &(String, String)| f.1.as_bytes().to_vec();
             let texts = origin

@@ -1,8 +1,10 @@
 //! The real binary as a child: started on free ports, asked over HTTP, ended by signals.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,17 @@ pub(crate) struct Daemon {
     /// What it has said so far.
     pub(crate) said: Vec<String>,
     dir: PathBuf,
+}
+
+/// A port that nobody listens on, below those that connections get: nobody takes it, and no connection
+/// to it ends at itself, while its receiver is down.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
+    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Relaxed));
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 /// The binary under test.
@@ -37,15 +50,20 @@ impl Daemon {
 
     /// The same for any command that serves; an error if it ends before it is ready.
     pub(crate) fn try_start(dir: &Path, config: &str, command: &str) -> Result<Self, String> {
+        let mut binary = vigie();
+        binary.args(command.split(' ')).stdout(Stdio::null());
+        Self::spawn(dir, config, binary)
+    }
+
+    /// The same for a command line that ends where the arguments of the daemon begin.
+    pub(crate) fn spawn(dir: &Path, config: &str, mut command: Command) -> Result<Self, String> {
         std::fs::create_dir_all(dir).unwrap();
         std::fs::write(dir.join("vigie.toml"), config).unwrap();
-        let mut child = vigie()
-            .args(command.split(' '))
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--config"])
             .arg(dir.join("vigie.toml"))
             .arg("--data")
             .arg(dir.join("data"))
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

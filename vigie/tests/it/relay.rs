@@ -3,15 +3,13 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use vigie_testkit::program;
 
-use crate::daemon::{Daemon, cli, eventually, text};
+use crate::daemon::{Daemon, cli, eventually, free_port, text};
 use crate::forwarders::{certificates, syslog_ng, syslog_ng_command};
 
 /// How often either end is killed.
@@ -21,17 +19,6 @@ const LINES: usize = 300;
 
 const QUIET: &str = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
                      [docker]\nenabled = false\n";
-
-/// A port that nobody listens on, below those that connections get: nobody takes it, and no connection
-/// to it ends at itself, while its receiver is down.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
-    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Relaxed));
-    ports
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .unwrap()
-}
 
 /// Appends numbered lines to the log that the first vigie follows.
 fn append(log: &Path, written: &mut usize, n: usize) {
@@ -176,6 +163,136 @@ fn two_vigies_that_forward_to_each_other_over_tls_make_no_loop() {
         assert_eq!(found, (0..written).collect::<Vec<_>>());
     }
     drop((first, second));
+}
+
+/// Lines as they are, by `vigie logs --format raw`.
+fn raw(dir: &Path) -> Vec<String> {
+    let args = [
+        "logs",
+        "seq",
+        "--format",
+        "raw",
+        "-n",
+        "1000000",
+        "--since",
+        "2020-01-01",
+    ];
+    let mut lines: Vec<String> = text(&cli(dir, &args)).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// More than may be on the way unacknowledged, in lines as long as lines get.
+#[test]
+fn long_lines_and_more_than_may_be_on_the_way_come_over_whole() {
+    let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = near.path().join("app.log");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .unwrap();
+    let mut expected = Vec::new();
+    for seq in 0..250 {
+        // The longest is just what a line may have.
+        let len = if seq % 50 == 0 { 65_536 } else { 60_000 };
+        let mut line = format!("seq={seq:04} ");
+        line.push_str(&"0123456789abcdef".repeat(5000)[..len - line.len()]);
+        writeln!(file, "{line}").unwrap();
+        expected.push(line);
+    }
+    let port = free_port();
+    let relay = format!("to = \"127.0.0.1:{port}\"\npeer = \"vigie\"\nhistory = true");
+    let far_config = format!(
+        "{QUIET}[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocols = [\"tcp\"]\nrelay = true\n"
+    );
+    let takes = Daemon::start(far.path(), &far_config);
+    let sends = Daemon::start(near.path(), &sender(&log, &relay));
+    let found = eventually("all lines have come over", || {
+        let found = raw(far.path());
+        (found.len() >= expected.len()).then_some(found)
+    });
+    assert!(found == expected, "{} lines", found.len());
+    let status = text(&takes.cli(&["status"])) + &text(&sends.cli(&["status"]));
+    assert!(!status.contains("cut"), "{status}");
+}
+
+#[test]
+fn a_store_that_was_put_back_from_a_copy_begins_anew_behind_it() {
+    let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = near.path().join("app.log");
+    let port = free_port();
+    let relay = format!("to = \"127.0.0.1:{port}\"\npeer = \"vigie\"\nhistory = true");
+    let near_config = sender(&log, &relay);
+    let far_config = format!(
+        "{QUIET}[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocols = [\"tcp\"]\nrelay = true\n"
+    );
+    let _takes = Daemon::start(far.path(), &far_config);
+    let (data, copy) = (near.path().join("data"), near.path().join("copy"));
+    let mut written = 0;
+    let mut run = |daemon: Daemon| {
+        append(&log, &mut written, LINES);
+        let all: Vec<_> = (0..written).collect();
+        eventually("all lines have come over", || {
+            let mut found = stored(far.path());
+            found.dedup();
+            (found == all).then_some(())
+        });
+        daemon
+    };
+    let sends = run(Daemon::start(near.path(), &near_config));
+    assert!(sends.terminate().success());
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let sends = run(Daemon::start(near.path(), &near_config));
+    assert!(sends.terminate().success());
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&copy, &data).unwrap();
+    let mut sends = Daemon::start(near.path(), &near_config);
+    let told = |line: &String| line.contains("begins anew");
+    if !sends.said.iter().any(told) {
+        sends.wait_for("begins anew").unwrap();
+    }
+    let sends = run(sends);
+    // What stood in the copy is not sent again; what was read again behind it is another event.
+    let found = stored(far.path());
+    assert!(found.windows(2).all(|w| w[0] != w[1] || w[0] >= LINES));
+    assert!(sends.terminate().success());
+}
+
+/// The receiver goes on; who connects anew trusts only the authority of the new certificate.
+#[test]
+fn a_renewed_certificate_is_taken_up_by_a_running_daemon() {
+    let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(far.path());
+    let (log, port) = (near.path().join("app.log"), free_port());
+    let folder = far.path().display();
+    let far_config = format!(
+        "{QUIET}[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocols = [\"tls\"]\nrelay = true\n\
+         [syslog.tls]\ncertificate = \"{folder}/localhost.pem\"\nkey = \"{folder}/localhost.key\"\n"
+    );
+    let relay = format!(
+        "to = \"localhost:{port}\"\npeer = \"vigie\"\nhistory = true\n[relay.tls]\nca = \"{folder}/ca.pem\""
+    );
+    let near_config = sender(&log, &relay);
+    let takes = Daemon::start(far.path(), &far_config);
+    let mut written = 0;
+    for renewal in 0..3 {
+        if renewal > 0 {
+            certificates(far.path());
+        }
+        append(&log, &mut written, LINES);
+        let sends = Daemon::start(near.path(), &near_config);
+        eventually("all lines have come over", || {
+            (stored(far.path()).len() >= written).then_some(())
+        });
+        assert!(sends.terminate().success());
+    }
+    assert_eq!(stored(far.path()), (0..written).collect::<Vec<_>>());
+    assert!(takes.terminate().success());
 }
 
 /// A receiver of others, ended with the test.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vigie_parsers::joining::Joining;
-use vigie_parsers::{Origin, Timestamp};
+use vigie_parsers::{Encoding, Origin, Timestamp};
 use vigie_store::EventBatch;
 
 use super::content::{Bytes, Content};
-use super::identity::{Id, Print, TAIL_LEN};
+use super::identity::{self, Id, Print, TAIL_LEN};
 use super::position::Position;
+use super::restore::written;
 use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
 use crate::status::Source;
 
@@ -37,14 +38,24 @@ pub(super) struct Followed {
     /// Where a packed file was read to its end.
     drained: Option<u64>,
     /// Size and times at the last look.
-    seen: Option<(u64, i128, i128)>,
+    seen: Option<(u64, i128, (i64, i64))>,
     /// Nothing has come since.
     pub(super) quiet_since: Option<Timestamp>,
-    /// Which lines are one event.
-    joining: Joining,
+    reading: Reading,
+    /// How its characters are written, once it has enough of them to tell.
+    encoding: Option<Encoding>,
     /// Where the last event that is not whole ended, and since when it waits.
     held: Option<(u64, Timestamp)>,
     hold_ms: i64,
+}
+
+/// How the bytes of files become events.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    /// Which lines are one event.
+    pub(super) joining: Joining,
+    /// What the characters of files without a byte order mark are, if the operator says so.
+    pub(super) encoding: Option<Encoding>,
 }
 
 /// What a look at a file found.
@@ -56,6 +67,8 @@ pub(super) enum Look {
     Grown,
     /// What we have read is not there any more.
     Truncated,
+    /// It is empty and was written to or emptied since nothing of it was read.
+    Missed,
 }
 
 /// What reading brought.
@@ -82,6 +95,11 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     }
 }
 
+/// Without a byte order mark, which only the first line of a file can begin with.
+fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// Why such a file is not followed.
 pub(super) fn refusal(metadata: &Metadata) -> Option<&'static str> {
     use std::os::unix::fs::FileTypeExt;
@@ -97,19 +115,28 @@ pub(super) fn refusal(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
+/// How a file writes characters, if that can be told.
+pub(super) fn encoding_of(
+    file: &impl Bytes,
+    given: Option<Encoding>,
+) -> io::Result<Option<Encoding>> {
+    let mut head = [0; Encoding::HEAD_LEN];
+    let head = identity::read_at(file, &mut head, 0)?;
+    Ok(Encoding::of(head, given))
+}
+
 impl Followed {
     pub(super) fn new(
         position: Position,
-        place: &Path,
-        file: Content,
+        (place, file): (&Path, Content),
+        reading: Reading,
         lines: Lines,
         origin: Arc<Origin>,
         source: Arc<Source>,
     ) -> Self {
-        let time = |m: Metadata| i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
         let mut followed = Self {
             position,
-            written: file.metadata().map_or(0, time),
+            written: file.metadata().map_or(0, |m| written(&m)),
             place: place.to_owned(),
             file,
             wanted: true,
@@ -119,17 +146,14 @@ impl Followed {
             drained: None,
             seen: None,
             quiet_since: None,
-            joining: Joining::Off,
+            reading,
+            encoding: None,
             held: None,
             hold_ms: HOLD_MS,
         };
         // Without it the lines are text until the next header; reading on is what matters.
         let _ = followed.heed_columns();
         followed
-    }
-
-    pub(super) fn set_joining(&mut self, joining: &Joining) {
-        self.joining.clone_from(joining);
     }
 
     /// No event waits for further lines any more: nothing will come.
@@ -143,21 +167,30 @@ impl Followed {
             .is_some_and(|(_, since)| now.since_ms(since) >= self.hold_ms)
     }
 
+    /// How the file writes characters; `None` as long as it is too short to tell.
+    fn encoding(&mut self) -> io::Result<Option<Encoding>> {
+        if self.encoding.is_none() {
+            self.encoding = encoding_of(&self.file, self.reading.encoding)?;
+        }
+        Ok(self.encoding)
+    }
+
     /// A W3C log says what its columns are in lines before ours: the last of them near our place, else
     /// that at the top of the file.
     fn heed_columns(&mut self) -> io::Result<()> {
         /// A header has some ten lines; servers that repeat it do so at each start.
         const LOOK_BYTES: u64 = 64 << 10;
         let offset = self.position.offset;
-        let mut first = [0];
-        if offset == 0 || self.file.read_at(&mut first, 0)? == 0 || first != *b"#" {
+        let Some(encoding) = self.encoding()?.filter(|_| offset > 0) else {
+            return Ok(());
+        };
+        if !unmarked(&self.text_at(encoding, 0, 8)?).starts_with(b"#") {
             return Ok(());
         }
         for from in [0, offset.saturating_sub(LOOK_BYTES)] {
-            let len = usize::try_from((offset - from).min(LOOK_BYTES)).unwrap_or(0);
-            let mut bytes = vec![0; len];
-            let n = self.file.read_at(&mut bytes, from)?;
-            let lines = bytes.get(..n).unwrap_or_default().split(|&b| b == b'\n');
+            let from = from - from % encoding.unit() as u64;
+            let text = self.text_at(encoding, from, (offset - from).min(LOOK_BYTES))?;
+            let lines = unmarked(&text).split(|&b| b == b'\n');
             for line in lines.filter(|l| l.first() == Some(&b'#')) {
                 self.lines.heed(line);
             }
@@ -165,15 +198,20 @@ impl Followed {
         Ok(())
     }
 
+    /// The text that stands in the file from a place on, in so many bytes.
+    fn text_at(&self, encoding: Encoding, at: u64, len: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let bytes = identity::read_at(&self.file, &mut bytes, at)?;
+        let mut text = Vec::new();
+        encoding.decode(bytes, &mut text);
+        Ok(text)
+    }
+
     /// Whether the file has changed, and how.
     pub(super) fn look(&mut self) -> io::Result<Look> {
         let metadata = self.file.metadata()?;
-        let time = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
-        let seen = (
-            metadata.size(),
-            time(metadata.mtime(), metadata.mtime_nsec()),
-            time(metadata.ctime(), metadata.ctime_nsec()),
-        );
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        let seen = (metadata.size(), written(&metadata), changed);
         if self.seen == Some(seen) {
             return Ok(Look::Same);
         }
@@ -194,6 +232,10 @@ impl Followed {
             return Ok(Look::Truncated);
         }
         self.source.set_lag(metadata.size() - offset);
+        let missed = |since| metadata.size() == 0 && seen.1 > since;
+        if self.position.since.is_some_and(missed) {
+            return Ok(Look::Missed);
+        }
         Ok(if metadata.size() > offset {
             Look::Grown
         } else {
@@ -206,12 +248,14 @@ impl Followed {
         self.seen = None;
     }
 
-    /// Begins anew: the file was emptied.
-    pub(super) fn restart(&mut self) {
+    /// Begins anew: the file was emptied. What is in its pieces that were written to up to `since` is known.
+    pub(super) fn restart(&mut self, since: Option<i128>) {
         self.position.offset = 0;
+        self.position.since = since;
         self.position.print = Print::default();
         self.position.print.set_tail(&[]);
         self.position.skipping = false;
+        self.encoding = None;
         self.look_again();
     }
 
@@ -224,8 +268,13 @@ impl Followed {
         buffer: &mut [u8],
         share: usize,
     ) -> io::Result<Progress> {
+        let Some(encoding) = self.encoding()? else {
+            // A packed file does not grow: this is all.
+            self.drained = self.file.is_packed().then_some(self.position.offset);
+            return Ok(Progress::default());
+        };
         let mut progress = Progress::default();
-        let mut len = 0;
+        let (mut len, mut text) = (0, Vec::new());
         loop {
             let room = buffer.get_mut(len..).unwrap_or_default();
             let n = match self.file.read_at(room, self.position.offset + len as u64) {
@@ -240,7 +289,14 @@ impl Followed {
             }
             len += n;
             let bytes = buffer.get(..len).unwrap_or_default();
-            let used = self.take_lines(now, batch, bytes, at_end, &mut progress);
+            let used = if encoding == Encoding::Utf8 {
+                self.take_lines(now, batch, bytes, at_end, &mut progress)
+            } else {
+                text.clear();
+                encoding.decode(bytes, &mut text);
+                let used = self.take_lines(now, batch, &text, at_end, &mut progress);
+                encoding.len_of(text.get(..used).unwrap_or_default())
+            };
             self.advance(bytes.get(..used).unwrap_or_default())?;
             progress.bytes += used as u64;
             buffer.copy_within(used..len, 0);
@@ -262,26 +318,18 @@ impl Followed {
 
     /// The last line of a file that will not grow any more, though it has no end.
     pub(super) fn read_rest(&mut self, now: Timestamp, batch: &mut EventBatch) -> io::Result<()> {
-        let mut buffer = vec![0; LINE_LEN_MAX];
-        let mut len = 0;
-        loop {
-            match self.file.read_at(
-                buffer.get_mut(len..).unwrap_or_default(),
-                self.position.offset + len as u64,
-            ) {
-                Ok(0) => break,
-                Ok(n) => len += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let rest = buffer.get(..len).unwrap_or_default();
+        // Longer ones were cut before, and no encoding takes more than two bytes where UTF-8 takes one.
+        let mut buffer = vec![0; 2 * LINE_LEN_MAX + 2];
+        let rest = identity::read_at(&self.file, &mut buffer, self.position.offset)?;
+        let encoding = self.encoding()?.unwrap_or_default();
         let mut progress = Progress {
             bytes: rest.len() as u64,
             ..Progress::default()
         };
         if !self.position.skipping {
-            self.push(now, batch, rest, &mut progress);
+            let mut text = Vec::new();
+            encoding.decode_last(rest, &mut text);
+            self.push(now, batch, &text, &mut progress);
         }
         self.position.skipping = true;
         self.advance(rest)?;
@@ -330,7 +378,7 @@ impl Followed {
                 at += gap;
                 continue;
             }
-            match self.joining.first(rest, LINE_LEN_MAX) {
+            match self.reading.joining.first(rest, LINE_LEN_MAX) {
                 Some(first) if first.whole || due => {
                     let end = first.len.saturating_sub(1);
                     self.push(now, batch, rest.get(..end).unwrap_or_default(), progress);
@@ -339,7 +387,9 @@ impl Followed {
                 }
                 // It stays in the file until it is whole, so nothing is lost if we end here.
                 Some(first) => {
-                    let end = self.position.offset + (at + first.len) as u64;
+                    let taken = bytes.get(..at + first.len).unwrap_or_default();
+                    let taken = self.encoding.unwrap_or_default().len_of(taken);
+                    let end = self.position.offset + taken as u64;
                     if self.held.is_none_or(|(known, _)| known != end) {
                         self.held = Some((end, now));
                     }
@@ -364,8 +414,7 @@ impl Followed {
         progress: &mut Progress,
     ) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // Only the first line of a file can begin with a byte order mark.
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let line = unmarked(line);
         if !line.is_empty() {
             progress.items += 1;
             let cut = self.lines.push(batch, now, &self.origin, line);
@@ -380,6 +429,7 @@ impl Followed {
         }
         let position = &mut self.position;
         position.offset += used.len() as u64;
+        position.since = None;
         position.print.grow(&self.file, position.offset)?;
         // From memory where it can be: the file may have been emptied meanwhile.
         match used.len().checked_sub(TAIL_LEN) {

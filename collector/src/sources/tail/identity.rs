@@ -98,7 +98,12 @@ fn tail(file: &impl Bytes, offset: u64) -> io::Result<u64> {
     Ok(hash(bytes))
 }
 
-fn read_at<'a>(file: &impl Bytes, buffer: &'a mut [u8], at: u64) -> io::Result<&'a [u8]> {
+/// The bytes from a place on, as many as there are and fit.
+pub(super) fn read_at<'a>(
+    file: &impl Bytes,
+    buffer: &'a mut [u8],
+    at: u64,
+) -> io::Result<&'a [u8]> {
     let mut len = 0;
     while len < buffer.len() {
         match file.read_at(&mut buffer[len..], at + len as u64) {

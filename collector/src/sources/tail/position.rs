@@ -1,7 +1,8 @@
 //! How far a file was read, as it stands in the store beside the lines.
 //!
-//! Key `file:DEV:INO`, so that a rotated file keeps its entry; value `1 OFFSET HEAD_LEN HEAD TAIL FLAGS
-//! PATH`, numbers in hexadecimal, the path to the end, any bytes.
+//! Key `file:DEV:INO`, so that a rotated file keeps its entry; value `2 OFFSET HEAD_LEN HEAD TAIL FLAGS SINCE
+//! PATH`, numbers in hexadecimal, SINCE `-` if there is none, the path to the end, any bytes. Version 1 has
+//! no SINCE.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +27,9 @@ pub(super) struct Position {
     pub(super) skipping: bool,
     /// Pieces of the log that were turned away after this one have positions of their own.
     pub(super) followed_up: bool,
+    /// While nothing of the file is read, only times tell what of its log is: pieces that were last written
+    /// to up to this one, in ns as the file system has it.
+    pub(super) since: Option<i128>,
 }
 
 impl Position {
@@ -38,6 +42,7 @@ impl Position {
             print: Print::default(),
             skipping: false,
             followed_up: false,
+            since: None,
         }
     }
 
@@ -52,8 +57,12 @@ impl Position {
             tail,
         } = self.print;
         let flags = u8::from(self.skipping) | u8::from(self.followed_up) << 1;
+        let since = match self.since {
+            Some(ns) => format!("{:x}", u64::try_from(ns).unwrap_or(0)),
+            None => "-".to_owned(),
+        };
         let mut value = format!(
-            "1 {:x} {head_len:x} {head:x} {tail:x} {flags:x} ",
+            "2 {:x} {head_len:x} {head:x} {tail:x} {flags:x} {since} ",
             self.offset
         )
         .into_bytes();
@@ -65,13 +74,23 @@ impl Position {
     pub(super) fn decode(key: &str, value: &[u8]) -> Option<Self> {
         let hex = |t: &str| u64::from_str_radix(t, 16).ok();
         let (dev, ino) = key.strip_prefix(FILE_PREFIX)?.split_once(':')?;
-        let mut parts = value.splitn(7, |&b| b == b' ');
-        if parts.next()? != b"1" {
-            return None;
-        }
+        let (version, value) = value.split_at_checked(2)?;
+        let numbers = match version {
+            b"1 " => 5,
+            b"2 " => 6,
+            _ => return None,
+        };
+        let mut parts = value.splitn(numbers + 1, |&b| b == b' ');
         let mut number = || hex(std::str::from_utf8(parts.next()?).ok()?);
         let (offset, head_len, head, tail, flags) =
             (number()?, number()?, number()?, number()?, number()?);
+        let since = match numbers {
+            5 => None,
+            _ => match parts.next()? {
+                b"-" => None,
+                ns => Some(i128::from(hex(std::str::from_utf8(ns).ok()?)?)),
+            },
+        };
         Some(Self {
             id: Id {
                 dev: hex(dev)?,
@@ -86,6 +105,7 @@ impl Position {
             },
             skipping: flags & 1 != 0,
             followed_up: flags & 2 != 0,
+            since,
         })
     }
 }
@@ -94,15 +114,14 @@ impl Position {
 mod tests {
     use super::*;
 
-    #[test]
-    fn there_and_back() {
-        let position = Position {
+    fn position(offset: u64, since: Option<i128>) -> Position {
+        Position {
             id: Id {
                 dev: 64768,
                 ino: 99,
             },
             path: Path::new(OsStr::from_bytes(b"/var/log/a b\xff.log")).to_owned(),
-            offset: 1 << 40,
+            offset,
             print: Print {
                 head_len: 1024,
                 head: u64::MAX,
@@ -110,14 +129,31 @@ mod tests {
             },
             skipping: true,
             followed_up: true,
-        };
-        let (key, value) = (Position::key(position.id), position.encode());
-        assert_eq!(key, "file:fd00:63");
-        assert_eq!(Position::decode(&key, &value), Some(position));
-        for cut in 0..value.len() - b"/var/log/a b\xff.log".len() {
-            assert_eq!(Position::decode(&key, &value[..cut]), None, "{cut}");
+            since,
         }
-        assert_eq!(Position::decode("file:x", &value), None);
-        assert_eq!(Position::decode(&key, b"2 0 0 0 0 0 /x"), None);
+    }
+
+    #[test]
+    fn there_and_back() {
+        for since in [None, Some(0), Some(1_795_240_800_123_456_789)] {
+            let position = position(1 << 40, since);
+            let (key, value) = (Position::key(position.id), position.encode());
+            assert_eq!(key, "file:fd00:63");
+            assert_eq!(Position::decode(&key, &value), Some(position));
+            for cut in 0..value.len() - b"/var/log/a b\xff.log".len() {
+                assert_eq!(Position::decode(&key, &value[..cut]), None, "{cut}");
+            }
+            assert_eq!(Position::decode("file:x", &value), None);
+        }
+        for strange in [&b""[..], b"2", b"3 0 0 0 0 0 - /x", b"2 0 0 0 0 0 x /x"] {
+            assert_eq!(Position::decode("file:fd00:63", strange), None);
+        }
+    }
+
+    #[test]
+    fn the_first_version_is_read() {
+        let value = b"1 10000000000 400 ffffffffffffffff 7 3 /var/log/a b\xff.log";
+        let found = Position::decode("file:fd00:63", value);
+        assert_eq!(found, Some(position(1 << 40, None)));
     }
 }

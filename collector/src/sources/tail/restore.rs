@@ -2,9 +2,11 @@
 //!
 //! A log that was rotated while nobody looked has its rest in a piece with another name, and whole
 //! pieces behind that one which were never seen. All of them are read, each line once: the piece we
-//! were in is known by its content, the younger ones by the numbers or dates in their names.
+//! were in is known by its content, the younger ones by the numbers or dates in their names. Where nothing
+//! of a log was read there is no content to know it by: then the times of its pieces tell.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ impl Tailer {
     pub(super) fn restore(&mut self) -> bool {
         let restored = std::mem::take(&mut self.restored);
         let any = !restored.is_empty();
-        let mut ranks = Ranks::new();
+        let (mut ranks, mut unread) = (Ranks::new(), BTreeMap::new());
         for position in restored {
             let Some(group) = self.group_of(&position.path) else {
                 // Nobody asks for it any more.
@@ -46,6 +48,10 @@ impl Tailer {
             if place.is_none() && position.offset > 0 {
                 let name = format!("{FILE_PREFIX}{}", position.path.display());
                 self.status.source(&name).drop_items("gone", 1);
+            }
+            if let Some(since) = position.since.filter(|_| !position.followed_up) {
+                let latest = unread.entry(position.path.clone()).or_insert(since);
+                *latest = since.max(*latest);
             }
             // A file of which nothing was read says nothing of others if it is not found.
             if !position.followed_up && (place.is_some() || position.offset > 0) {
@@ -59,6 +65,9 @@ impl Tailer {
             if let Some(rank) = rank {
                 self.follow_younger(&path, rank);
             }
+        }
+        for (path, since) in unread {
+            self.follow_since(&path, since);
         }
         any
     }
@@ -149,17 +158,26 @@ impl Tailer {
     /// Names and times must both say so, for some number their pieces the other way round, and packing
     /// may change a time.
     pub(super) fn follow_younger(&mut self, path: &Path, known: Rank) {
+        let younger = |r: &Rank| (1..known.turn).contains(&r.turn) && r.written >= known.written;
+        self.follow_pieces(path, younger);
+    }
+
+    /// Follows the pieces of a log that were written to after a time at which nothing in it was new.
+    pub(super) fn follow_since(&mut self, path: &Path, since: i128) {
+        self.follow_pieces(path, |r| r.turn > 0 && r.written > since);
+    }
+
+    fn follow_pieces(&mut self, path: &Path, is_new: impl Fn(&Rank) -> bool) {
         let Some(group) = self.group_of(path) else {
             return;
         };
         let mut pieces: Vec<_> = siblings(path)
             .filter_map(|piece| Some((Rank::of(path, &piece)?, piece)))
-            .filter(|(r, _)| (1..known.turn).contains(&r.turn) && r.written >= known.written)
-            .map(|(rank, piece)| (rank.turn, piece))
             .collect();
         // `app.log.1` comes before an `app.log.1.gz` that is not whole yet.
-        pieces.sort();
-        pieces.dedup_by_key(|(turn, _)| *turn);
+        pieces.sort_by(|(a, x), (b, y)| a.turn.cmp(&b.turn).then_with(|| x.cmp(y)));
+        pieces.dedup_by_key(|(rank, _)| rank.turn);
+        pieces.retain(|(rank, _)| is_new(rank));
         for (_, piece) in pieces {
             if let Err(e) = self.follow_piece(path, group, &piece) {
                 let source = self
@@ -235,12 +253,28 @@ impl Rank {
     fn of(log: &Path, piece: &Path) -> Option<Self> {
         let (base, turn) = rotation::base(piece);
         let metadata = std::fs::metadata(piece).ok().filter(|_| base == log)?;
-        let second = i128::from(metadata.mtime()) * 1_000_000_000;
         Some(Self {
             turn,
-            written: second + i128::from(metadata.mtime_nsec()),
+            written: written(&metadata),
         })
     }
+}
+
+/// When a file was last written to, in ns.
+pub(super) fn written(metadata: &Metadata) -> i128 {
+    i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
+}
+
+/// The time up to which all is known of a log of which nothing is read: of an empty one that of its youngest
+/// piece, which was turned away before or is followed.
+pub(super) fn known_until(log: &Path, file: &Content) -> Option<i128> {
+    let metadata = file.metadata().ok()?;
+    let own = written(&metadata);
+    if metadata.size() > 0 {
+        return Some(own);
+    }
+    let pieces = siblings(log).filter_map(|piece| Rank::of(log, &piece));
+    Some(pieces.map(|rank| rank.written).fold(own, i128::max))
 }
 
 /// The file of a position by its number: under its name, or beside it under another.

@@ -13,17 +13,16 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
-use vigie_parsers::joining::Joining;
 use vigie_parsers::{Origin, Timestamp};
 use vigie_store::{Batch, EventBatch, SampleRow, SourceState};
 
 use super::super::watch::{Follow, Sink};
 use super::content::{self, Content};
-use super::followed::{self, BUFFER_BYTES, Followed, Look};
+use super::followed::{self, BUFFER_BYTES, Followed, Look, Reading};
 use super::identity::{Id, Print};
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX, Position};
-use super::restore::is_family;
+use super::restore::{self, is_family, known_until};
 use crate::counts::Counters;
 use crate::lines::{self, Lines};
 use crate::outlet::Ended;
@@ -45,7 +44,7 @@ pub(super) struct Group {
     pub(super) zone: TimeZone,
     pub(super) host: String,
     pub(super) vhost: Option<String>,
-    pub(super) joining: Joining,
+    pub(super) reading: Reading,
     /// How much of a file that was there before us is read.
     pub(super) backlog: u64,
 }
@@ -207,6 +206,10 @@ impl Tailer {
                 file.quiet_since = None;
                 self.emptied(id);
             }
+            Ok(Look::Missed) => {
+                file.quiet_since = None;
+                self.missed(id);
+            }
             Err(e) => {
                 file.fail(&e);
                 return false;
@@ -227,7 +230,21 @@ impl Tailer {
             if !copied {
                 file.source.drop_items("truncated", 1);
             }
-            file.restart();
+            file.restart(known_until(&old.path, &file.file));
+            self.touched.insert(id, Some(file.position.encode()));
+        }
+    }
+
+    /// A file is empty, but it was not always since we looked: what was written into it may have been copied.
+    fn missed(&mut self, id: Id) {
+        let Some(old) = self.files.get(&id).map(|f| f.position.clone()) else {
+            return;
+        };
+        if let Some(since) = old.since {
+            self.follow_since(&old.path, since);
+        }
+        if let Some(file) = self.files.get_mut(&id) {
+            file.position.since = known_until(&old.path, &file.file);
             self.touched.insert(id, Some(file.position.encode()));
         }
     }
@@ -250,10 +267,19 @@ impl Tailer {
         Ok(())
     }
 
-    pub(super) fn follow(&mut self, position: Position, group: usize, place: &Path, file: Content) {
+    pub(super) fn follow(
+        &mut self,
+        mut position: Position,
+        group: usize,
+        place: &Path,
+        file: Content,
+    ) {
         let Some(group) = self.groups.get(group) else {
             return;
         };
+        if position.offset == 0 && position.since.is_none() && place == position.path {
+            position.since = known_until(place, &file);
+        }
         let path = position.path.to_string_lossy().into_owned();
         let name = format!("{FILE_PREFIX}{path}");
         let zone = group.zone.clone();
@@ -271,8 +297,9 @@ impl Tailer {
         });
         let source = self.status.source(&name);
         self.touched.insert(position.id, Some(position.encode()));
-        let mut followed = Followed::new(position, place, file, lines, origin, source);
-        followed.set_joining(&group.joining);
+        let reading = group.reading.clone();
+        let file = (place, file);
+        let followed = Followed::new(position, file, reading, lines, origin, source);
         self.files.insert(followed.id(), followed);
     }
 
@@ -391,19 +418,18 @@ impl Tailer {
             Some((_, None)) => Ok(()),
             None => {
                 let group_of = self.groups.get(group);
-                let first = group_of.is_some_and(|g| !self.met.contains(&g.name));
-                let backlog = group_of.map_or(0, |g| g.backlog);
-                let offset = if first {
-                    metadata.size().saturating_sub(backlog)
-                } else {
-                    0
-                };
-                // In the middle of a file: at its next line, which the byte before may end.
+                let first = group_of.filter(|g| !self.met.contains(&g.name));
+                let offset = first.map_or(0, |g| metadata.size().saturating_sub(g.backlog));
+                let given = group_of.and_then(|g| g.reading.encoding);
+                let encoding = followed::encoding_of(&file, given)?.unwrap_or_default();
+                let unit = encoding.unit() as u64;
+                // In the middle of a file: at its next line, which the character before may end.
+                let offset = offset - offset % unit;
                 let position = Position {
                     skipping: offset > 0,
                     ..Position::unread(id, path)
                 };
-                let offset = offset.saturating_sub(1);
+                let offset = offset.saturating_sub(unit);
                 self.follow_from(&position, offset, group, (path, file, id))
             }
         }
@@ -425,6 +451,7 @@ impl Tailer {
             // A file that cannot be read any more has nothing more to say.
             let _ = file.read_rest(now, &mut self.events);
             self.touched.insert(id, None);
+            self.known_by_time(&file);
             self.rows.extend(file.lines.figures().rows);
             if !self
                 .files
@@ -432,6 +459,20 @@ impl Tailer {
                 .any(|f| f.origin.source == file.origin.source)
             {
                 file.source.set(SourceState::Stopped, "the file is gone");
+            }
+        }
+    }
+
+    /// A piece without a position is known to a log of which nothing is read by its time.
+    fn known_by_time(&mut self, piece: &Followed) {
+        let Some(written) = piece.file.metadata().ok().map(|m| restore::written(&m)) else {
+            return;
+        };
+        for (id, file) in &mut self.files {
+            let Position { path, since, .. } = &mut file.position;
+            if *path == piece.position.path && since.is_some_and(|s| s < written) {
+                *since = Some(written);
+                self.touched.insert(*id, Some(file.position.encode()));
             }
         }
     }

@@ -1,21 +1,24 @@
 //! Scenarios of rotation, truncation and sudden ends, and random sequences of them: every line once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use tempfile::TempDir;
-use vigie_parsers::Timestamp;
 use vigie_parsers::joining::Joining;
+use vigie_parsers::{Encoding, Timestamp};
 use vigie_query::log::Filter;
 use vigie_query::{EventSource, Order, Scan};
 use vigie_store::{Batch, Options, Registry, SourceState, Writer};
 
 use super::super::watch::Follow;
+use super::followed::Reading;
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX};
 use super::tailer::{Group, Tailer};
@@ -29,8 +32,10 @@ struct World {
     dir: TempDir,
     registry: Registry,
     pattern: &'static str,
-    joining: Joining,
+    reading: Reading,
     backlog: u64,
+    /// The clock of the file system: it goes on with each change.
+    clock: Cell<u64>,
     tailer: Option<Tailer>,
     status: Status,
     now: i64,
@@ -46,8 +51,9 @@ impl World {
             dir: tempfile::tempdir().unwrap(),
             registry: writer.registry().clone(),
             pattern,
-            joining: Joining::Off,
+            reading: Reading::default(),
             backlog: u64::MAX,
+            clock: Cell::new(1_795_240_800_000),
             tailer: None,
             status: Status::default(),
             now: 1_000_000,
@@ -61,12 +67,24 @@ impl World {
     }
 
     fn append(&self, name: &str, text: &str) {
+        self.append_bytes(name, text.as_bytes());
+    }
+
+    fn append_bytes(&self, name: &str, bytes: &[u8]) {
         let mut file = OpenOptions::new()
             .append(true)
             .create(true)
             .open(self.path(name))
             .unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        file.write_all(bytes).unwrap();
+        self.touch(&file);
+    }
+
+    /// The file was changed now.
+    fn touch(&self, file: &fs::File) {
+        self.clock.set(self.clock.get() + 1);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.get());
+        file.set_modified(now).unwrap();
     }
 
     fn rename(&self, from: &str, to: &str) {
@@ -75,6 +93,8 @@ impl World {
 
     fn copy_truncate(&self, from: &str, to: &str) {
         fs::copy(self.path(from), self.path(to)).unwrap();
+        let copy = OpenOptions::new().write(true).open(self.path(to)).unwrap();
+        self.touch(&copy);
         self.truncate(from);
     }
 
@@ -116,11 +136,12 @@ impl World {
     }
 
     fn truncate(&self, name: &str) {
-        OpenOptions::new()
+        let file = OpenOptions::new()
             .write(true)
             .truncate(true)
             .open(self.path(name))
             .unwrap();
+        self.touch(&file);
     }
 
     fn start(&mut self) -> Tailer {
@@ -132,7 +153,7 @@ impl World {
             zone: TimeZone::UTC,
             host: "vm".to_owned(),
             vhost: None,
-            joining: self.joining.clone(),
+            reading: self.reading.clone(),
             backlog: self.backlog,
         };
         let positions: Vec<_> = self.positions.clone().into_iter().collect();
@@ -256,7 +277,7 @@ fn a_restart_goes_on_where_it_was() {
 #[test]
 fn lines_of_one_event_come_together() {
     let mut w = World::new("*.log");
-    w.joining = Joining::Auto;
+    w.reading.joining = Joining::Auto;
     let (error, frame, info) = (
         "2026-11-21 09:46:44 ERROR x",
         "\tat a.B.c(B.java:1)",
@@ -421,6 +442,119 @@ fn rotated_and_packed_while_we_were_away() {
             assert_eq!(w.lines, expected, "{what}: and stay so");
         }
     }
+}
+
+/// Of an unread log nothing is known by which its pieces could be told; their times are.
+#[test]
+fn an_unread_log_is_turned_away_while_nobody_looks() {
+    type Step = fn(&mut World);
+    let begins: [(&str, Step); 4] = [
+        ("met empty", |w| {
+            w.append("app.log", "");
+            w.poll();
+        }),
+        ("emptied by a copy", |w| {
+            w.append("app.log", "one\n");
+            w.poll();
+            w.shift();
+            w.copy_truncate("app.log", "app.log.1");
+            w.poll();
+        }),
+        ("the copy is done", |w| {
+            w.append("app.log", "one\n");
+            w.poll();
+            w.shift();
+            w.copy_truncate("app.log", "app.log.1");
+            w.rest();
+        }),
+        // Its writer goes on in the old one for a while.
+        ("renamed and done", |w| {
+            w.append("app.log", "o");
+            w.poll();
+            w.shift();
+            w.rename("app.log", "app.log.1");
+            w.append("app.log", "");
+            w.poll();
+            w.append("app.log.1", "ne\n");
+            w.rest();
+        }),
+    ];
+    let rotations: [(&str, Step); 5] = [
+        ("copied", |w| w.copy_truncate("app.log", "app.log.1")),
+        ("copied, packed", |w| {
+            w.copy_truncate("app.log", "app.log.1");
+            w.pack("app.log.1", "gz");
+        }),
+        ("renamed", |w| w.rename("app.log", "app.log.1")),
+        ("renamed, packed", |w| {
+            w.rename("app.log", "app.log.1");
+            w.pack("app.log.1", "zst");
+        }),
+        ("copied twice, both packed", |w| {
+            w.copy_truncate("app.log", "app.log.1");
+            w.pack("app.log.1", "gz");
+            w.append("app.log", "two and a half\n");
+            w.shift();
+            w.copy_truncate("app.log", "app.log.1");
+            w.pack("app.log.1", "gz");
+        }),
+    ];
+    for (begin, begins) in begins {
+        for (what, rotate) in rotations {
+            for commits in 0..4 {
+                let what = format!("{begin}, {what}, {commits} commits");
+                let mut w = World::new("app.log");
+                w.append("app.log.1", "ancient\n");
+                w.pack("app.log.1", "gz");
+                begins(&mut w);
+                w.stop();
+                w.append("app.log", "two\n");
+                w.shift();
+                rotate(&mut w);
+                w.append("app.log", "");
+                // Nothing is in the new one, or something.
+                if commits % 2 == 0 {
+                    w.append("app.log", "three\n");
+                }
+                w.poll_with(commits, false);
+                w.stop();
+                w.rest();
+                w.stop();
+                // What is packed later is not new for that.
+                w.shift();
+                if w.path("app.log.2").exists() {
+                    w.pack("app.log.2", "gz");
+                }
+                w.rest();
+                let mut expected = vec!["two"];
+                expected.extend((commits % 2 == 0).then_some("three"));
+                expected.extend((begin != "met empty").then_some("one"));
+                expected.extend(what.contains("twice").then_some("two and a half"));
+                expected.sort_unstable();
+                w.lines.sort();
+                assert_eq!(w.lines, expected, "{what}");
+                assert!(w.dropped("app.log").is_empty(), "{what}");
+                w.rest();
+                assert_eq!(w.files(), 1, "{what}: the pieces are done");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_log_is_written_and_copied_between_two_looks() {
+    let mut w = World::new("app.log");
+    w.append("app.log", "");
+    w.poll();
+    w.append("app.log", "one\n");
+    w.copy_truncate("app.log", "app.log.1");
+    w.poll();
+    w.append("app.log", "two\n");
+    w.shift();
+    w.copy_truncate("app.log", "app.log.1");
+    w.rest();
+    w.lines.sort();
+    assert_eq!(w.lines, ["one", "two"]);
 }
 
 #[test]
@@ -641,6 +775,112 @@ fn odd_bytes() {
     );
 }
 
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn other_encodings_become_utf_8() {
+    let mut w = World::new("*.log");
+    w.append_bytes("le.log", b"\xff\xfe");
+    w.append_bytes("le.log", &utf16("één\r\n\r\n日本 😀\nhal"));
+    let be: Vec<_> = "\u{feff}tü\n"
+        .encode_utf16()
+        .flat_map(u16::to_be_bytes)
+        .collect();
+    w.append_bytes("be.log", &be);
+    w.append_bytes("unmarked.log", &utf16("no mark\n"));
+    w.poll();
+    w.lines.sort();
+    assert_eq!(w.lines, ["no mark", "tü", "één", "日本 😀"]);
+    // A character comes in two halves, and the power goes between them.
+    let rest = utf16("f 😀\n");
+    w.append_bytes("le.log", &rest[..7]);
+    w.poll();
+    w.stop();
+    w.append_bytes("le.log", &rest[7..]);
+    w.lines.clear();
+    w.check(&["half 😀"]);
+    // Rotation, in which the new file has no mark, and one that is packed.
+    w.rename("le.log", "le.log.1");
+    w.append_bytes("le.log", &utf16("new\n"));
+    w.check(&["half 😀", "new"]);
+    w.rest();
+    fs::remove_file(w.path("le.log.1")).unwrap();
+    w.append_bytes("le.log", &utf16("last\n"));
+    w.stop();
+    w.copy_truncate("le.log", "le.log.1");
+    w.pack("le.log.1", "gz");
+    w.append_bytes("le.log", &utf16("newest, without an end"));
+    w.poll_with(usize::MAX, true);
+    assert_eq!(w.lines[2..], ["last", "newest, without an end"]);
+    assert!(w.dropped("le.log").is_empty());
+}
+
+#[test]
+fn latin_1_where_the_operator_says_so() {
+    let mut w = World::new("*.log");
+    w.reading.encoding = Some(Encoding::Latin1);
+    w.append_bytes("a.log", b"M\xfcller \x96 5 \x80\npart");
+    w.append("b.log", "\u{feff}a mark says it is UTF-8: ü\n");
+    w.check(&["Müller – 5 €", "a mark says it is UTF-8: ü"]);
+    w.stop();
+    w.append_bytes("a.log", b"\xefell\n\xff\n");
+    w.poll();
+    assert_eq!(w.lines[2..], ["partïell", "ÿ"]);
+    // Nothing of an empty beginning decides.
+    w.append_bytes("c.log", b"\xef");
+    w.poll();
+    w.append_bytes("c.log", b"\xbb\n");
+    w.poll();
+    assert_eq!(w.lines[4..], ["ï»"]);
+}
+
+#[test]
+fn long_files_of_wide_characters_are_read_from_near_their_end_and_once() {
+    let mut w = World::new("*.log");
+    let expected: Vec<_> = (0..60_000)
+        .map(|i| format!("línea número {i} 😀"))
+        .collect();
+    let mut bytes = utf16("\u{feff}");
+    bytes.extend(utf16(&(expected.join("\n") + "\n")));
+    fs::write(w.path("a.log"), &bytes).unwrap();
+    for commits in [0, 1, 0, 2, 1, usize::MAX] {
+        w.poll_with(commits, false);
+    }
+    assert!(w.lines == expected, "{} lines", w.lines.len());
+    for backlog in [100, 101, 102, 103] {
+        let mut w = World::new("*.log");
+        w.backlog = backlog;
+        fs::write(w.path("a.log"), &bytes).unwrap();
+        w.poll();
+        assert_eq!(w.lines, expected[expected.len() - 2..], "{backlog}");
+    }
+    let mut w = World::new("*.log");
+    fs::write(
+        w.path("a.log"),
+        utf16(&("\u{feff}".to_owned() + &"ü".repeat(100_000))),
+    )
+    .unwrap();
+    w.append_bytes("a.log", &utf16("\nnext\n"));
+    w.poll();
+    let lens: Vec<_> = w.lines.iter().map(String::len).collect();
+    assert_eq!(
+        (lens, w.dropped("a.log")),
+        (vec![LINE_LEN_MAX, 4], vec![("cut".to_owned(), 1)])
+    );
+}
+
+#[test]
+fn a_line_of_just_the_limit_is_whole() {
+    let mut w = World::new("a.log");
+    let long = "y".repeat(LINE_LEN_MAX);
+    w.append("a.log", &format!("{long}\n{long}\r\n{long}y\n"));
+    w.poll();
+    assert!(w.lines.iter().all(|l| *l == long) && w.lines.len() == 3);
+    assert_eq!(w.dropped("a.log"), [("cut".to_owned(), 1)]);
+}
+
 #[test]
 fn a_line_without_end_is_cut_once_though_we_restart_in_it() {
     let mut w = World::new("a.log");
@@ -769,7 +1009,7 @@ struct Model {
     world: World,
     written: Vec<String>,
     open: Option<String>,
-    /// Nobody looks, and what was read last was the log itself: whatever rotation does now, it is found.
+    /// Nobody looks, and the log itself is known: whatever rotation does now, it is found.
     anchored: bool,
 }
 
@@ -844,9 +1084,7 @@ impl Model {
             return;
         };
         let key = format!("{FILE_PREFIX}{:x}:{:x}", m.dev(), m.ino());
-        let position = self.world.positions.get(&key);
-        // `1 OFFSET …`
-        self.anchored = position.is_some_and(|p| !p.starts_with(b"1 0 "));
+        self.anchored = self.world.positions.contains_key(&key);
     }
 
     fn exists(&self) -> bool {

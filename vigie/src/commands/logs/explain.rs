@@ -9,7 +9,7 @@ use vigie_parsers::{Event, Record};
 
 use super::Outcome;
 use crate::context::Context;
-use crate::files::Input;
+use crate::files::{Input, Reading, Text};
 use crate::output::printable;
 
 /// Kinds of lines that are told apart; a log of prose has as many as it likes.
@@ -35,14 +35,10 @@ struct Kind {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(super) fn run(
-    cx: &Context,
-    paths: &[PathBuf],
-    given: Option<&'static Format>,
-) -> Result<Outcome> {
+pub(super) fn run(cx: &Context, paths: &[PathBuf], reading: &Reading) -> Result<Outcome> {
     let mut outcome = Outcome::Fine;
     for path in paths {
-        let found = read(cx, path, given).with_context(|| path.display().to_string())?;
+        let found = read(path, reading).with_context(|| path.display().to_string())?;
         print!("{}", found.text(cx, path));
         if found.kinds.iter().any(|kind| kind.departure.is_some()) {
             outcome = Outcome::Trouble;
@@ -61,18 +57,24 @@ struct Found {
     others: u64,
 }
 
-fn read(cx: &Context, path: &Path, given: Option<&'static Format>) -> Result<Found> {
-    let mut input = Input::open(path)?;
-    let mut context = vigie_parsers::Context::new(input.modified, cx.tz.clone());
+fn read(path: &Path, reading: &Reading) -> Result<Found> {
+    let (mut input, given) = (Input::open(path)?, reading.format);
+    let mut context = vigie_parsers::Context::new(input.modified, reading.zone.clone());
     let (mut detector, mut record) = (Detector::default(), Record::default());
     let mut found = Found::default();
     let (mut lines, mut buffer) = (Lines::default(), Vec::new());
+    let mut text = Text::new(reading.encoding);
     loop {
         buffer.clear();
-        let more = input.read(&mut buffer)?;
+        let more = text.read(&mut input, &mut buffer)?;
         let mut each = |line: vigie_parsers::lines::Line<'_>| {
             found.lines += 1;
-            let line = line.text;
+            let mark: &[u8] = if found.lines == 1 {
+                b"\xef\xbb\xbf"
+            } else {
+                b""
+            };
+            let line = line.text.strip_prefix(mark).unwrap_or(line.text);
             if line.is_empty() {
                 found.empty += 1;
                 return;

@@ -10,8 +10,7 @@ use vigie_query::log::{self, Memory, Pipe, Query, RunContext, TimeRange};
 use vigie_query::{EventSource, Order, Scan};
 
 use super::show::Printer;
-use crate::context::Context;
-use crate::files::Follow;
+use crate::files::{Follow, Reading};
 
 /// How often it looks for more.
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -33,10 +32,9 @@ impl<'a> Tail<'a> {
     /// # Errors
     /// When a pipe needs an end, or a file cannot be followed.
     pub(super) fn new(
-        cx: &Context,
         query: &Query,
         source: &'a dyn EventSource,
-        files: Option<&[PathBuf]>,
+        files: Option<(&[PathBuf], &Reading)>,
     ) -> Result<Self> {
         let goes_on = |p: &&Pipe| {
             matches!(
@@ -51,7 +49,7 @@ impl<'a> Tail<'a> {
             );
         }
         Ok(match files {
-            Some(paths) => Self::Files(Follow::new(paths, &cx.tz)?),
+            Some((paths, reading)) => Self::Files(Follow::new(paths, reading)?),
             None => Self::Store(source, source.last_id()?),
         })
     }

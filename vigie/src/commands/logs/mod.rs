@@ -12,14 +12,18 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use vigie_parsers::Timestamp;
+use vigie_parsers::joining::Joining;
 use vigie_query::log::{self, Clock, Moment, Pipe, Query, RunContext, TimeRange};
 use vigie_query::{EventSource, ScanStats};
 use vigie_store::Reader;
 use vigie_store::incidents::ChangeKind;
 
-use super::{Entry, Outcome, at_most, format, log_files, query_words, since, unescaped, until};
+use super::{
+    Entry, Outcome, at_most, encoding, format, log_files, multiline, query_words, since, unescaped,
+    until,
+};
 use crate::context::Context;
-use crate::files::Files;
+use crate::files::{Files, Reading};
 use crate::output;
 use crate::times;
 use follow::Tail;
@@ -62,6 +66,8 @@ fn flags(command: Command) -> Command {
                 .value_parser(|text: &str| vigie_parsers::formats::named(text).map(|f| f.name))
                 .help("What the lines of the files are: a name, or 'nginx: $remote_addr …', 'apache: %h …'"),
         )
+        .arg(encoding().requires("file"))
+        .arg(multiline().requires("file"))
         .arg(
             Arg::new("explain")
                 .long("explain")
@@ -107,13 +113,22 @@ fn flags(command: Command) -> Command {
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let name = matches.get_one::<&'static str>("log-format");
     let format = name.and_then(|name| vigie_parsers::formats::find(name));
+    let reading = Reading {
+        zone: cx.tz.clone(),
+        format,
+        encoding: matches.get_one("encoding").copied(),
+        joining: matches
+            .get_one("multiline")
+            .cloned()
+            .unwrap_or(Joining::Auto),
+    };
     if matches.get_flag("explain") {
         let paths: Vec<PathBuf> = matches
             .get_many("file")
             .unwrap_or_default()
             .cloned()
             .collect();
-        return explain::run(cx, &paths, format);
+        return explain::run(cx, &paths, &reading);
     }
     let mut query = parse(matches)?;
     let mut context = run_context(cx);
@@ -132,7 +147,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     match &paths {
         Some(paths) => {
             let again = query.pipes.iter().any(Pipe::reads_again);
-            let mut files = Files::new(paths.clone(), cx.tz.clone(), again)?.with_format(format);
+            let mut files = Files::new(paths.clone(), reading.clone(), again)?;
             if bars {
                 files = files.with_histogram();
             }
@@ -143,7 +158,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
                 &query,
                 &context,
                 &files,
-                Some(paths),
+                Some((paths, &reading)),
                 &histogram,
             )
         }
@@ -166,15 +181,14 @@ fn search(
     query: &Query,
     context: &RunContext<'_>,
     source: &dyn EventSource,
-    paths: Option<&Vec<PathBuf>>,
+    files: Option<(&[PathBuf], &Reading)>,
     bars: &Bars<'_>,
 ) -> Result<Outcome> {
     let start = Instant::now();
     // What arrives during the search is followed, and not shown twice.
     let follow = matches.get_flag("follow");
-    let paths = paths.map(Vec::as_slice);
     let tail = match follow {
-        true => Some(Tail::new(cx, query, source, paths)?),
+        true => Some(Tail::new(query, source, files)?),
         false => None,
     };
     let mut printer = Printer::new(cx, matches);
@@ -187,7 +201,7 @@ fn search(
         eprintln!("vigie: incomplete: {reason}");
     }
     if matches.get_flag("stats") {
-        eprintln!("{}", stats(&outcome.stats, paths.is_some(), start));
+        eprintln!("{}", stats(&outcome.stats, files.is_some(), start));
     }
     if let Some(mut tail) = tail {
         tail.run(context, query, &mut printer)?;

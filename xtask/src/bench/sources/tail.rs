@@ -37,6 +37,7 @@ pub(super) fn run() -> Result<()> {
         paths: vec![path.to_string_lossy().into_owned()],
         exclude: Vec::new(),
         format: None,
+        encoding: None,
         multiline: "auto".to_owned(),
         zone: None,
         host: None,

@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vigie_parsers::Timestamp;
 use vigie_parsers::formats;
+use vigie_parsers::joining::Joining;
 use vigie_query::EventSource as _;
 use vigie_store::{Batch, Reader, Writer};
 
@@ -55,6 +56,8 @@ fn flags(command: Command) -> Command {
                 .value_name("NAME")
                 .help("The format of the lines [default: recognised line by line]"),
         )
+        .arg(crate::commands::encoding())
+        .arg(crate::commands::multiline())
         .arg(
             Arg::new("host")
                 .long("host")
@@ -83,7 +86,8 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         .transpose()?;
     let mut writer = Writer::open(&cx.data, &cx.config.store_options(), cx.now)
         .context("an import writes to the store itself: end the daemon for its time")?;
-    let plan = plan::plan(&paths, &cx.tz);
+    let encoding = matches.get_one("encoding").copied();
+    let plan = plan::plan(&paths, encoding, &cx.tz);
     let shared = shared(cx, matches, chosen, &writer)?;
     let evicted = Reader::open(&cx.data)?.events_evicted()?;
     let mut accounts = take(cx, &plan, &shared, &mut writer)?;
@@ -134,6 +138,11 @@ fn shared(
     Ok(Shared {
         zone: cx.tz.clone(),
         format,
+        encoding: matches.get_one("encoding").copied(),
+        joining: matches
+            .get_one("multiline")
+            .cloned()
+            .unwrap_or(Joining::Auto),
         host: host.or_else(own).unwrap_or_else(vigie_collector::host_name),
         now: cx.now,
         retention: cx.config.store_options().log_retention,

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use vigie_collector::{JournalFile, rotation};
 use vigie_parsers::formats::Detector;
-use vigie_parsers::{Context, Record, Timestamp};
+use vigie_parsers::{Context, Encoding, Record, Timestamp};
 
-use crate::files::Input;
+use crate::files::{Input, Text};
 
 /// Files in one import.
 const FILES_MAX: usize = 1_000_000;
@@ -52,7 +52,7 @@ pub(super) struct Plan {
 }
 
 /// Looks at everything that was named: files, folders with all in them, patterns.
-pub(super) fn plan(paths: &[PathBuf], zone: &TimeZone) -> Plan {
+pub(super) fn plan(paths: &[PathBuf], encoding: Option<Encoding>, zone: &TimeZone) -> Plan {
     let mut found: Vec<PathBuf> = Vec::new();
     let mut refused = Vec::new();
     for path in paths {
@@ -88,7 +88,7 @@ pub(super) fn plan(paths: &[PathBuf], zone: &TimeZone) -> Plan {
         let mut anchor = Timestamp::MAX;
         let mut pieces = Vec::new();
         for (path, _) in names {
-            match look(&path, anchor, zone) {
+            match look(&path, encoding, anchor, zone) {
                 Ok(piece) => {
                     if let Some(first) = piece.first {
                         anchor = first.plus_ms(OVERLAP_MS);
@@ -165,12 +165,17 @@ fn walk_pattern(pattern: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// When a file begins, and when it ends at the latest.
-fn look(path: &Path, anchor: Timestamp, zone: &TimeZone) -> io::Result<Piece> {
+fn look(
+    path: &Path,
+    encoding: Option<Encoding>,
+    anchor: Timestamp,
+    zone: &TimeZone,
+) -> io::Result<Piece> {
     let size = std::fs::metadata(path)?.len();
     let mut input = Input::open(path)?;
     let anchor = anchor.min(input.modified);
-    let mut text = Vec::new();
-    while text.len() < PEEK_BYTES && input.read(&mut text)? {}
+    let (mut reading, mut text) = (Text::new(encoding), Vec::new());
+    while text.len() < PEEK_BYTES && reading.read(&mut input, &mut text)? {}
     let mut context = Context::new(anchor, zone.clone());
     let (mut detector, mut record) = (Detector::default(), Record::default());
     let first = text.split(|b| *b == b'\n').find_map(|line| {
@@ -197,7 +202,7 @@ mod tests {
         write("m", "Mar  1 00:00:00 web1 a: new\n");
         write("m.1", "Sep  1 00:00:00 web1 a: middle\n");
         write("m.2", "Oct  1 00:00:00 web1 a: old\n");
-        let found = plan(&[dir.path().to_owned()], &TimeZone::UTC);
+        let found = plan(&[dir.path().to_owned()], None, &TimeZone::UTC);
         assert!(found.refused.is_empty());
         let [log] = found.logs.as_slice() else {
             panic!("one log: {:?}", found.logs)

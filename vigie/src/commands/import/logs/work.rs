@@ -9,9 +9,10 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 use vigie_parsers::formats::{Detector, Format};
-use vigie_parsers::{Context, Origin, Record, Timestamp};
+use vigie_parsers::joining::Joining;
+use vigie_parsers::{Context, Encoding, Origin, Record, Timestamp};
 use vigie_store::events::LogRetention;
 use vigie_store::{EventBatch, Reader};
 
@@ -61,6 +62,10 @@ pub(super) enum Message {
 pub(super) struct Shared {
     pub(super) zone: TimeZone,
     pub(super) format: Option<&'static Format>,
+    /// What characters of files are that do not say.
+    pub(super) encoding: Option<Encoding>,
+    /// Which lines are one event.
+    pub(super) joining: Joining,
     pub(super) host: String,
     /// When the import began: the arrival of its lines.
     pub(super) now: Timestamp,
@@ -98,6 +103,20 @@ pub(super) fn take(shared: &Shared, log: &Log, out: &SyncSender<Message>) -> boo
         }
     }
     true
+}
+
+/// What bytes mean; at the end of a file also half a character.
+fn decoded<'a>(encoding: Encoding, bytes: &'a [u8], text: &'a mut Vec<u8>, more: bool) -> &'a [u8] {
+    if encoding == Encoding::Utf8 {
+        return bytes;
+    }
+    text.clear();
+    if more {
+        encoding.decode(bytes, text);
+    } else {
+        encoding.decode_last(bytes, text);
+    }
+    text
 }
 
 /// A file being taken.
@@ -173,19 +192,28 @@ impl<'a> Taker<'a> {
         self.compare_due = found.is_none_or(|m| m.done);
         let mut input = Input::open(path)?;
         let plain = !input.is_packed;
-        let mut buffer = Vec::new();
-        let mut skipping = false;
+        let (mut buffer, mut text) = (Vec::new(), Vec::new());
+        let (mut skipping, mut encoding) = (false, None);
         loop {
             let read = input.read(&mut buffer);
             let more = *read.as_ref().unwrap_or(&false);
-            let end = match memrchr(b'\n', &buffer) {
-                _ if !more => buffer.len(),
+            encoding = encoding.or_else(|| Encoding::of(&buffer, self.shared.encoding));
+            if encoding.is_none() && more {
+                continue;
+            }
+            let encoding = encoding.unwrap_or_default();
+            let text = decoded(encoding, &buffer, &mut text, more);
+            let end = match memrchr(b'\n', text) {
+                _ if !more => text.len(),
                 Some(last) => last + 1,
-                None if buffer.len() > LINE_LEN_MAX => buffer.len(),
+                None if text.len() > LINE_LEN_MAX => text.len(),
                 None => 0,
             };
-            self.lines(&buffer[..end], &mut skipping, more)?;
-            buffer.drain(..end);
+            // A line that is too long will be cut: what is before it waits for no more.
+            let ahead = more && text.len() - end <= LINE_LEN_MAX;
+            let bytes = (buffer.as_slice(), encoding);
+            let used = self.lines(bytes, &text[..end], &mut skipping, ahead)?;
+            buffer.drain(..used);
             if self.batch.line_bytes() >= BATCH_BYTES && !self.send(&input, Vec::new()) {
                 return Ok(false);
             }
@@ -239,18 +267,32 @@ impl<'a> Taker<'a> {
         Ok(())
     }
 
-    /// Takes whole lines.
-    fn lines(&mut self, text: &[u8], skipping: &mut bool, more: bool) -> io::Result<()> {
-        let mut at = 0;
+    /// Takes the events in the text that the bytes begin with, but one that `more` could belong to; how
+    /// many of the bytes.
+    fn lines(
+        &mut self,
+        (bytes, encoding): (&[u8], Encoding),
+        text: &[u8],
+        skipping: &mut bool,
+        more: bool,
+    ) -> io::Result<usize> {
+        let (mut at, mut taken) = (0, 0);
         while at < text.len() {
-            let end = memchr(b'\n', &text[at..]);
-            let line = &text[at..end.map_or(text.len(), |n| at + n)];
-            let used = line.len() + usize::from(end.is_some());
+            let first = self.shared.joining.first(&text[at..], LINE_LEN_MAX);
+            if more && first.is_some_and(|f| !f.whole) {
+                break;
+            }
+            let used = first.map_or(text.len() - at, |f| f.len);
+            let line = &text[at..at + used];
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
             let starts = self.mark.offset;
-            self.advance(&text[at..at + used]);
-            at += used;
+            let behind = bytes
+                .len()
+                .min(taken + encoding.len_of(&text[at..at + used]));
+            self.advance(&bytes[taken..behind]);
+            (at, taken) = (at + used, behind);
             // The rest of a line that was cut.
-            if std::mem::replace(skipping, end.is_none() && more) {
+            if std::mem::replace(skipping, first.is_none() && more) {
                 continue;
             }
             let bom = starts == 0 && line.starts_with(b"\xef\xbb\xbf");
@@ -270,7 +312,7 @@ impl<'a> Taker<'a> {
             }
             self.line(line);
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn line(&mut self, line: &[u8]) {
