@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod activation;
 mod bad_input;
 #[path = "../browser/mod.rs"]
 mod browser;
