@@ -18,13 +18,13 @@ const SCHEMA_VERSION: i32 = 1;
 /// A commit writes whole pages: small ones halve what a second's readings write. Blocks of events
 /// are read as fast from small ones. Measured: see docs/journal.
 pub(crate) const PAGE_BYTES: u32 = 4096;
-/// Beyond this (32 MiB) the write-ahead log is moved into the file.
-const WAL_AUTOCHECKPOINT_PAGES: u32 = 8000;
-/// What the write-ahead log is cut to after a checkpoint.
-const WAL_LIMIT_BYTES: u32 = 32 << 20;
+/// A longer write-ahead log is moved into the file.
+const WAL_MAX_BYTES: u64 = 32 << 20;
+/// A page in the log has a header.
+const WAL_HEADER_BYTES: u32 = 24;
 /// Readers that follow one another without a pause keep the log from being begun anew, however short
-/// they are. Above this size the writer waits for those of the moment.
-const WAL_LONG_BYTES: u64 = 2 * WAL_LIMIT_BYTES as u64;
+/// they are. When it is so many times as long the writer waits for those of the moment.
+const WAL_LONG: u64 = 2;
 /// So long it waits; batches wait in memory meanwhile.
 const WAL_PATIENCE: Duration = Duration::from_millis(500);
 /// Whoever asks whether a store is written holds its lock for a moment: so often, and after so long,
@@ -88,6 +88,16 @@ fn lock(file: &File, operation: FlockOperation) -> bool {
     })
 }
 
+/// How long the write-ahead log becomes before it is moved into the file: a sixth of small budgets.
+fn wal_max(budget_bytes: u64) -> u64 {
+    WAL_MAX_BYTES.min(budget_bytes / 6)
+}
+
+/// What of a budget is left to the log: half as much again, for the commit that makes it too long.
+pub(crate) fn wal_reserve(budget_bytes: u64) -> u64 {
+    wal_max(budget_bytes) / 2 * 3
+}
+
 /// Opens the file for the writer, making it when it is not there.
 pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connection> {
     if let Some(dir) = path.parent() {
@@ -108,11 +118,13 @@ pub(crate) fn open_for_writing(path: &Path, options: &Options) -> Result<Connect
     // A file that exists keeps the pages that it was made with.
     let page_bytes: u32 = conn.pragma_query_value(None, "page_size", |r| r.get(0))?;
     let pages_max = options.budget_bytes / u64::from(page_bytes);
+    let wal_bytes = wal_max(options.budget_bytes);
+    let wal_pages = wal_bytes / u64::from(page_bytes + WAL_HEADER_BYTES);
     conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
-         PRAGMA wal_autocheckpoint = {WAL_AUTOCHECKPOINT_PAGES};
-         PRAGMA journal_size_limit = {WAL_LIMIT_BYTES};
+         PRAGMA wal_autocheckpoint = {wal_pages};
+         PRAGMA journal_size_limit = {wal_bytes};
          PRAGMA max_page_count = {pages_max};
          PRAGMA cache_size = -4096;
          PRAGMA temp_store = MEMORY;"
@@ -135,7 +147,8 @@ pub(crate) fn wal_bytes(path: &Path) -> u64 {
 /// Begins the write-ahead log anew when it has grown long; whether it is still long then, because some
 /// reader does not end.
 pub(crate) fn keep_wal_short(conn: &Connection, path: &Path) -> Result<bool> {
-    if wal_bytes(path) <= WAL_LONG_BYTES {
+    let limit: i64 = conn.pragma_query_value(None, "journal_size_limit", |r| r.get(0))?;
+    if wal_bytes(path) <= WAL_LONG * u64::try_from(limit).unwrap_or(WAL_MAX_BYTES) {
         return Ok(false);
     }
     conn.busy_timeout(WAL_PATIENCE)?;

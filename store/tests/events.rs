@@ -584,6 +584,46 @@ fn the_file_stays_within_its_budget_and_quiet_sources_keep_their_share() {
     assert_eq!((report.damage.len(), report.lines), (0, kept.len() as u64));
 }
 
+/// Not the file alone: what is on its way into it as well.
+#[test]
+fn the_file_and_its_log_stay_within_the_budget() {
+    let dir = TempDir::new().expect("a directory");
+    let options = Options {
+        budget_bytes: 32 << 20,
+        series_bytes: 8 << 20,
+        ..options()
+    };
+    let mut writer = Writer::open(dir.path(), &options, NOW).expect("a store");
+    let log = writer.path().with_extension("db-wal");
+    let (mut sent, mut log_max) = (0, 0);
+    for round in 1..40 {
+        let mut rows = noise(16_000, "noisy", round);
+        // Eight lines in one.
+        let joined = rows.chunks(8).map(|eight| Row {
+            line: eight
+                .iter()
+                .map(|r| &r.line[..])
+                .collect::<Vec<_>>()
+                .join(&b' '),
+            ..eight[0].clone()
+        });
+        rows = joined.collect();
+        sent += rows.len();
+        writer.apply(batch(&rows));
+        writer.commit(NOW).expect("a commit within the budget");
+        let size = |path: &Path| std::fs::metadata(path).expect("a file").len();
+        log_max = log_max.max(size(&log));
+        let size = size(writer.path()) + size(&log);
+        assert!(size <= options.budget_bytes, "{size} in round {round}");
+    }
+    let kept = everything(dir.path()).len();
+    assert!(kept < sent && kept > 20_000, "{kept} of {sent}");
+    assert!(
+        log_max > options.budget_bytes / 8,
+        "{log_max}: the log was used"
+    );
+}
+
 #[test]
 fn small_blocks_are_made_one() {
     let dir = TempDir::new().expect("a directory");
@@ -715,6 +755,7 @@ fn recorded_lines() -> Vec<Vec<u8>> {
 fn blocks_of_the_versions_before_are_read() {
     recorded_is_read(include_bytes!("data/blocks-2.db.zst"));
     recorded_is_read(include_bytes!("data/blocks-3.db.zst"));
+    recorded_is_read(include_bytes!("data/blocks-4.db.zst"));
 }
 
 fn sorted_lines(mut lines: Vec<Vec<u8>>) -> Vec<Vec<u8>> {

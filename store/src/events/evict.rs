@@ -10,8 +10,6 @@ use super::FILTER_CHUNKS_MAX;
 use super::encode::SEGMENTS_MAX;
 use crate::{Options, Result};
 
-/// Left free of the budget for the write-ahead log, at most; a quarter in small stores.
-const RESERVE_MAX: u64 = 32 << 20;
 /// Counts the rows that the budget pushed out.
 const EVICTED_ROWS: &str = "evicted rows";
 
@@ -47,7 +45,7 @@ pub(super) struct Room {
 
 impl Limits {
     pub(super) fn new(options: &Options) -> Self {
-        let reserve = RESERVE_MAX.min(options.budget_bytes / 4);
+        let reserve = crate::file::wal_reserve(options.budget_bytes);
         let file = options.budget_bytes.saturating_sub(reserve);
         Self {
             events: file
