@@ -7,10 +7,11 @@ use vigie_query::log::Groups;
 use vigie_query::{GroupBy, Grouped, Scan, SourceError, Step};
 
 use super::Fault;
+use super::active::Active;
 use super::column::{Column, NUMBER, Strings, append_number};
 use super::fields::{self, FieldValues, UNKNOWN};
 use super::rebuild::Block;
-use super::scan::{Active, Run};
+use super::scan::Run;
 use super::select::Selection;
 use super::tally::Tally;
 use super::view::Snapshot;

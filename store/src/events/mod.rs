@@ -5,11 +5,13 @@
 //! writes what came to it as one journal row. A full block is sealed: columns become compressed
 //! segments, words a filter, and the journal rows go, all in the same transaction.
 
+mod active;
 mod ahead;
 mod codec;
 mod column;
 mod compact;
 mod counts;
+mod decode;
 mod delta;
 mod encode;
 mod evict;
@@ -34,6 +36,7 @@ mod select;
 mod shape;
 mod split;
 mod stamp;
+mod stream;
 mod summary;
 mod table;
 mod tally;

@@ -4,43 +4,30 @@
 //! few checked events ready; columns of blocks that have to wait are forgotten when memory is short.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use vigie_parsers::{Context, Event, Timestamp, formats};
+use vigie_parsers::Event;
 use vigie_query::{Order, Scan, ScanStats, SourceError};
 
-use super::rebuild::{self, Block, Open, Places, StreamName};
+use super::active::{Active, Key, Reader, key};
+use super::rebuild::{Open, StreamName};
 use super::sealed::{SealedBlock, Stored};
 use super::select::{Selection, select};
 use super::summary::{self, Summary};
-use super::table::severity_of;
 use super::view::Snapshot;
 use super::{FILTER_CHUNKS_MAX, Fault, ahead, words};
 
 /// Columns of all blocks that are open at a time; above, those of blocks that wait are forgotten.
 const MEMORY_MAX: usize = 64 << 20;
-/// Events a block checks at a time, at first…
-const READY_MIN: usize = 32;
-/// … and when more and more are wanted.
+/// Events a block checks at a time when more and more are wanted.
 const READY_MAX: usize = 1024;
 /// Bytes of lines a block keeps ready.
 const READY_BYTES_MAX: usize = 256 << 10;
 /// The clock is asked once in so many events.
 const CHECKS_PER_CLOCK: u64 = 1024;
-
-/// Time and arrival, so that smaller is delivered earlier.
-type Key = (i64, i64);
-
-fn key(order: Order, time: i64, seq: i64) -> Key {
-    match order {
-        Order::OldestFirst => (time, seq),
-        // Not: -x - 1, defined for all numbers.
-        Order::NewestFirst => (!time, !seq),
-    }
-}
 
 /// A block that may have something, not opened yet.
 pub(super) struct Closed<'s> {
@@ -58,124 +45,6 @@ enum Where<'s> {
         place: &'s Arc<StreamName>,
     },
     Memory(&'s Open),
-}
-
-/// An opened block's hits.
-pub(super) struct Active<'c> {
-    block: Reader<'c>,
-    places: Places,
-    parse: Parse,
-    /// Rows that may match, in the order of delivery.
-    hits: Vec<(Key, u32)>,
-    next: usize,
-    /// All of them do match.
-    sure: bool,
-    pub ready: VecDeque<Event>,
-    chunk: usize,
-}
-
-impl<'c> Active<'c> {
-    pub(super) fn new(
-        reader: Reader<'c>,
-        selection: &Selection,
-        scan: &Scan<'_>,
-    ) -> Result<Self, Fault> {
-        let (times, seqs) = (reader.block().times()?, reader.block().seqs()?);
-        let range = scan.from.0..scan.until.0;
-        let hit = |row: usize| {
-            let (time, seq) = (times[row], seqs[row]);
-            let arrived = seq.cast_unsigned() > scan.after && seq.cast_unsigned() <= scan.upto;
-            let wanted = range.contains(&time) && arrived;
-            let row = u32::try_from(row).ok().filter(|_| wanted)?;
-            Some((key(scan.order, time, seq), row))
-        };
-        let mut hits: Vec<(Key, u32)> = selection.iter().filter_map(hit).collect();
-        if scan.order == Order::NewestFirst {
-            hits.reverse();
-        }
-        if !hits.is_sorted() {
-            hits.sort_unstable();
-        }
-        Ok(Self {
-            places: Places::new(reader.block()),
-            parse: Parse::new(&reader.block().place().format),
-            sure: selection.sure,
-            block: reader,
-            hits,
-            next: 0,
-            ready: VecDeque::new(),
-            chunk: READY_MIN,
-        })
-    }
-}
-
-pub(super) enum Reader<'c> {
-    Sealed(Box<SealedBlock<Stored<'c>>>),
-    Open(&'c Open),
-}
-
-impl Reader<'_> {
-    pub(super) fn block(&self) -> &dyn Block {
-        match self {
-            Self::Sealed(block) => &**block,
-            Self::Open(open) => *open,
-        }
-    }
-
-    fn memory(&self) -> usize {
-        match self {
-            Self::Sealed(block) => block.memory.get(),
-            Self::Open(_) => 0,
-        }
-    }
-}
-
-/// Reads the fields of rebuilt lines again.
-pub(super) struct Parse {
-    format: Option<&'static formats::Format>,
-    context: Context,
-}
-
-impl Parse {
-    pub(super) fn new(name: &str) -> Self {
-        Self {
-            format: formats::find(name),
-            context: Context::new(Timestamp(0), jiff::tz::TimeZone::UTC),
-        }
-    }
-
-    pub(super) fn event(
-        &mut self,
-        block: &dyn Block,
-        places: &Places,
-        row: usize,
-        event: &mut Event,
-    ) -> Result<(), Fault> {
-        let rows = block.rows();
-        event.line.clear();
-        rebuild::line(block, places, row, &mut event.line)?;
-        event.id = block.seqs()?[row].cast_unsigned();
-        event.time = Timestamp(block.times()?[row]);
-        event.recv = Timestamp(block.recvs()?[row]);
-        event.severity = severity_of(rows.severities[row]);
-        if !Arc::ptr_eq(&event.format, &block.place().format) {
-            event.format = Arc::clone(&block.place().format);
-        }
-        event.origin = Arc::clone(&block.origins()[rows.origins[row] as usize]);
-        self.context.recv = event.recv;
-        event.record.clear();
-        let read = self
-            .format
-            .is_some_and(|f| f.parse(&mut self.context, &event.line, &mut event.record));
-        if !read {
-            event.record.clear();
-            event.record.message = 0..u32::try_from(event.line.len()).unwrap_or(u32::MAX);
-        }
-        // What was decided when the line came holds: its zone and the year are not known here.
-        event.record.time = event.record.time.map(|_| event.time);
-        event.record.severity = event.severity;
-        Ok(())
-    }
 }
 
 pub(super) struct Run<'c, 'q> {

@@ -11,19 +11,16 @@ use vigie_parsers::{Event, Kind, Name};
 use vigie_query::log::{self, How, MAX_PATTERN, Part, pattern_parts};
 
 use super::super::Fault;
+use super::super::active::Parse;
 use super::super::column::{Column, NUMBER, append_number};
 use super::super::rebuild::{Block, Places};
-use super::super::scan::Parse;
-use super::{MINUTE_MS, Pattern};
+use super::Pattern;
+use super::found::{Found, NOT_KEPT, Texts};
 
 /// Patterns of one block that are kept apart, the most frequent.
 pub(super) const KEPT_MAX: usize = 1024;
-/// Patterns that are counted while it is not known yet which are the most frequent.
-const COUNTED_MAX: usize = 8 * KEPT_MAX;
-/// The place of patterns beyond.
-pub(in super::super) const NOT_KEPT: u32 = u32::MAX;
 /// No code of a column was met so far.
-const UNKNOWN: u32 = u32::MAX;
+pub(super) const UNKNOWN: u32 = u32::MAX;
 /// Bytes of a sample.
 const SAMPLE_MAX: usize = 512;
 
@@ -62,27 +59,6 @@ struct Taken<'a> {
     strings: Vec<u32>,
     /// … and of each number.
     numbers: HashMap<u32, u32>,
-}
-
-/// Texts, each once.
-#[derive(Default)]
-struct Texts {
-    index: HashMap<Vec<u8>, u32>,
-    all: Vec<Vec<u8>>,
-    /// A text on its way; kept for its memory.
-    next: Vec<u8>,
-}
-
-impl Texts {
-    fn intern(&mut self, text: &[u8]) -> u32 {
-        if let Some(&known) = self.index.get(text) {
-            return known;
-        }
-        let next = u32::try_from(self.all.len()).unwrap_or(UNKNOWN);
-        self.index.insert(text.to_vec(), next);
-        self.all.push(text.to_vec());
-        next
-    }
 }
 
 /// A piece of a template's patterns.
@@ -188,75 +164,6 @@ fn take_columns<'b>(block: &'b dyn Block, ways: &mut [Way]) -> Result<Vec<Taken<
         way.uses = numbers.iter().filter(passed).map(|t| t.0).collect();
     }
     Ok(taken)
-}
-
-/// What was found so far.
-#[derive(Default)]
-struct Found {
-    texts: Texts,
-    /// By the program's text (0: none) and the pattern.
-    index: HashMap<(u32, Vec<u8>), u32>,
-    patterns: Vec<Pattern>,
-    /// A row of each pattern.
-    rows: Vec<usize>,
-    cells: HashMap<(i64, u32, u32), u64>,
-}
-
-impl Found {
-    /// The place of a pattern that a row has.
-    fn pattern(&mut self, app: u32, text: Vec<u8>, row: usize) -> u32 {
-        if let Some(&known) = self.index.get(&(app, text.clone())) {
-            return known;
-        }
-        if self.patterns.len() >= COUNTED_MAX {
-            return NOT_KEPT;
-        }
-        let next = u32::try_from(self.patterns.len()).unwrap_or(NOT_KEPT);
-        let name = app.checked_sub(1);
-        self.patterns.push(Pattern {
-            app: name.and_then(|n| self.texts.all.get(n as usize).cloned()),
-            text: text.clone(),
-            first: i64::MAX,
-            last: i64::MIN,
-            ..Pattern::default()
-        });
-        self.rows.push(row);
-        self.index.insert((app, text), next);
-        next
-    }
-
-    /// Counts a row, `(row, time, severity)`; the newest is the sample.
-    fn count(&mut self, pattern: u32, at: (usize, i64, u32), run: &mut ((i64, u32, u32), u64)) {
-        let (row, time, severity) = at;
-        let place = pattern as usize;
-        if let (Some(known), Some(sample)) =
-            (self.patterns.get_mut(place), self.rows.get_mut(place))
-        {
-            known.first = known.first.min(time);
-            known.count += 1;
-            if time >= known.last {
-                known.last = time;
-                *sample = row;
-            }
-        }
-        let key = (time.div_euclid(MINUTE_MS), pattern, severity);
-        if run.0 == key {
-            run.1 += 1;
-            return;
-        }
-        self.end_run(std::mem::replace(run, (key, 1)));
-    }
-
-    fn end_run(&mut self, (key, count): ((i64, u32, u32), u64)) {
-        if count > 0 {
-            *self.cells.entry(key).or_default() += count;
-        }
-    }
-
-    /// The number of a program, none being 0.
-    fn app(&mut self, app: Option<&[u8]>) -> u32 {
-        app.map_or(0, |app| self.texts.intern(app).saturating_add(1))
-    }
 }
 
 struct Derive<'b> {

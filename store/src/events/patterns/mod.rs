@@ -16,6 +16,7 @@
 
 mod cells;
 mod derive;
+mod found;
 mod read;
 mod write;
 
