@@ -122,6 +122,13 @@ impl Emitter {
         self.emit(metric, values, Reading::FloatCounter(value));
     }
 
+    /// No value, and why, for a series that had one before; one that had none is not begun with it.
+    pub(crate) fn unknown(&mut self, metric: &Metric, values: &[&[u8]], reason: Reason) {
+        if self.known.contains_key(&(metric.name, joined(values))) {
+            self.emit(metric, values, Reading::Unknown(reason));
+        }
+    }
+
     fn emit(&mut self, metric: &Metric, values: &[&[u8]], reading: Reading) {
         let slot = self.slots.get(self.cursor);
         let id = match slot.filter(|s| s.name == metric.name && same(&s.values, values)) {

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
+use vigie_store::series::Reason;
 
 use super::emitter::{Emitter, Metric, metric};
 use super::text::{gauge, lines, words};
@@ -28,6 +29,9 @@ filesystem! {
     READONLY "readonly" "Whether it is mounted for reading only."
     ERROR "device_error" "Whether it could not be asked."
 }
+
+/// What an answer tells, in the order of [`emit`].
+const ANSWERS: [&Metric; 6] = [&SIZE, &FREE, &AVAIL, &FILES, &FILES_FREE, &READONLY];
 
 /// Not worth a curve: kernel interfaces, images that are always full, what a container mounts
 /// (node_exporter's list).
@@ -143,30 +147,32 @@ impl Asker {
         for mount in mounts {
             let labels: &[&[u8]] = &[&mount.device, &mount.kind, &mount.point];
             let answer = self.ask(mount);
-            out.gauge(&ERROR, labels, if answer.is_some() { 0.0 } else { 1.0 });
-            if let Some(answer) = answer {
-                emit(labels, &answer, out);
+            out.gauge(&ERROR, labels, if answer.is_ok() { 0.0 } else { 1.0 });
+            match answer {
+                Ok(answer) => emit(labels, &answer, out),
+                Err(why) => ANSWERS.iter().for_each(|m| out.unknown(m, labels, why)),
             }
         }
         self.hanging
             .retain(|point, _| mounts.iter().any(|m| m.point == *point));
     }
 
-    fn ask(&mut self, mount: &Mount) -> Option<StatVfs> {
+    /// The answer, or why there is none.
+    fn ask(&mut self, mount: &Mount) -> Result<StatVfs, Reason> {
         let path = path(&mount.point);
         if !is_remote(&mount.kind) {
-            return statvfs(&path).ok();
+            return statvfs(&path).map_err(|_| Reason::Unreadable);
         }
         if let Some(pending) = self.hanging.get(&mount.point) {
             match pending.try_recv() {
-                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Empty) => return Err(Reason::Timeout),
                 // An answer to an old question; ask anew.
                 Ok(_) | Err(TryRecvError::Disconnected) => {}
             }
             self.hanging.remove(&mount.point);
         }
         if self.hanging.len() >= HANGING_MAX {
-            return None;
+            return Err(Reason::Budget);
         }
         let (reply, answer) = sync_channel(1);
         std::thread::Builder::new()
@@ -175,12 +181,12 @@ impl Asker {
                 // Nobody may wait for it any more.
                 let _ = reply.send(statvfs(&path).map_err(std::io::Error::from));
             })
-            .ok()?;
+            .map_err(|_| Reason::Budget)?;
         match answer.recv_timeout(REMOTE_WAIT) {
-            Ok(answer) => answer.ok(),
+            Ok(answer) => answer.map_err(|_| Reason::Unreadable),
             Err(_) => {
                 self.hanging.insert(mount.point.clone(), answer);
-                None
+                Err(Reason::Timeout)
             }
         }
     }
@@ -208,6 +214,9 @@ fn emit(labels: &[&[u8]], fs: &StatVfs, out: &mut Emitter) {
 
 #[cfg(test)]
 mod tests {
+    use vigie_parsers::Timestamp;
+
+    use super::super::emitter::tests::Fake;
     use super::*;
 
     #[test]
@@ -233,6 +242,46 @@ mod tests {
         ];
         let expected = expected.map(|(d, p, r)| (d.to_owned(), p.to_owned(), r));
         assert_eq!(found, expected);
+    }
+
+    /// A mount whose server never answers, one that cannot be asked, one that is gone.
+    #[test]
+    fn what_does_not_answer_says_why() {
+        let mount = |point: &str, kind: &str| Mount {
+            device: b"d".to_vec(),
+            point: point.as_bytes().to_vec(),
+            kind: kind.as_bytes().to_vec(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let point = dir.path().to_str().unwrap().to_owned();
+        let (remote, local) = (mount(&point, "nfs4"), mount(&point, "ext4"));
+        let mut fake = Fake::new();
+        let mut asker = Asker::default();
+        let mut tick = |asker: &mut Asker, mounts: &[Mount]| {
+            fake.out.begin(Timestamp(0));
+            asker.read(mounts, &mut fake.out);
+            fake.text()
+        };
+        let both = [local, remote];
+        let first = tick(&mut asker, &both);
+        assert_eq!(first.matches("node_filesystem_size_bytes").count(), 2);
+        assert!(!first.contains("unknown"), "{first}");
+        let (_keep, never) = sync_channel(1);
+        asker.hanging.insert(both[1].point.clone(), never);
+        let hangs = tick(&mut asker, &both);
+        assert_eq!(hangs.matches("unknown: timeout").count(), 6, "{hangs}");
+        assert_eq!(hangs.matches("device_error").count(), 2);
+        assert!(!hangs.contains("no such object"), "{hangs}");
+        drop(dir);
+        let unreadable = tick(&mut asker, &both[..1]);
+        assert_eq!(unreadable.matches("unknown: unreadable").count(), 6);
+        assert_eq!(
+            unreadable.matches("unknown: no such object").count(),
+            7,
+            "the other is not mounted any more: {unreadable}"
+        );
+        let never_seen = tick(&mut asker, &[mount("/nowhere/at/all", "ext4")]);
+        assert!(!never_seen.contains("unreadable"), "{never_seen}");
     }
 
     #[test]
