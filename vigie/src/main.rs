@@ -10,6 +10,7 @@ mod histogram;
 mod log_retention;
 mod logging;
 mod output;
+mod reload;
 mod retention;
 mod times;
 

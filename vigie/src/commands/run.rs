@@ -1,5 +1,6 @@
 //! `vigie run`: the daemon. Everything is read, checked and bound before the first event is taken.
 
+use std::io::IsTerminal as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use vigie_store::{Clock, Handle, Reader, Writer};
 use super::{Entry, Outcome};
 use crate::config::Config;
 use crate::context::Context;
+use crate::reload::Reload;
 use crate::times;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -182,6 +184,7 @@ impl Daemon {
             .name
             .clone()
             .unwrap_or_else(vigie_collector::host_name);
+        let mut reload = Reload::new(cx, self.config.clone(), handle.registry().clone());
         let rules = Arc::new(self.rules.clone());
         let watch = Watch::new(self.rules, handle.clone(), reader.another()?, &host)?;
         let (stop_watch, watch) = spawn_watch(watch, Arc::clone(&clock))?;
@@ -201,7 +204,7 @@ impl Daemon {
         // Not under systemd, or an old one: nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         tracing::info!("ready");
-        signalled().await?;
+        serve_until_signalled(&mut reload).await?;
         exit_on_second_signal();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         tracing::info!("stopping: inputs hand over, then the store commits");
@@ -252,6 +255,23 @@ fn announce(sockets: &Sockets, pages: SocketAddr) {
 async fn stop_inputs(collector: Collector) {
     if let Err(left) = collector.stopped(GRACE).await {
         tracing::error!("did not stop in time: {}", left.join(", "));
+    }
+}
+
+/// Reads the configuration again at each SIGHUP, until SIGTERM or SIGINT.
+async fn serve_until_signalled(reload: &mut Reload) -> Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut end = std::pin::pin!(signalled());
+    loop {
+        tokio::select! {
+            ended = &mut end => return ended,
+            _ = hangup.recv() => {}
+        }
+        // A terminal that is gone takes the program with it, as ever.
+        if std::io::stderr().is_terminal() {
+            return Ok(());
+        }
+        reload.again();
     }
 }
 

@@ -27,6 +27,7 @@ mod patterns;
 mod peers;
 mod questions;
 mod relay;
+mod reload;
 mod repair;
 mod status;
 mod tidy;
