@@ -5,7 +5,7 @@ use vigie_parsers::Timestamp;
 use vigie_query::MetricKind;
 
 use super::model_tests::{Rig, intern};
-use super::{NewName, SeriesId, rename};
+use super::{Archives, NewName, Retention, SeriesId, rename};
 use crate::Reading;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -83,6 +83,19 @@ fn a_transaction_that_fails_forgets_nobody_who_was_announced_meanwhile() {
     });
     rig.ingest.reload(&rig.conn).unwrap();
     lives(rig, ("new", new.unwrap()), 10_000, START_MS + 1000);
+}
+
+#[test]
+fn archives_that_change_while_a_series_is_first_written_are_told_with_the_next() {
+    let mut rig = Rig::new();
+    let id = rig.intern("gauge", MetricKind::Gauge, 10_000);
+    rig.commit_while(START_MS, true, |registry| {
+        let archives = Archives::parse(&["5s for 1d", "1m for 14d"]).unwrap();
+        let rules = vec![("*".parse().unwrap(), archives)];
+        assert_eq!(registry.retain(Retention { rules }), 1);
+    });
+    rig.commit(START_MS, true);
+    lives(rig, ("gauge", id), 10_000, START_MS + 1000);
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod reason;
 mod registry;
 mod rename;
 mod retention;
+mod rows;
 mod seal;
 mod senders;
 mod stitch;

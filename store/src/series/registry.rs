@@ -1,25 +1,22 @@
 //! Which series there are: names and labels to numbers, shared by the writer and all senders.
 
+mod announce;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::{HashMap, HashSet};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use vigie_query::{Labels, MetricKind};
 
 use super::budget::{Book, Size};
-use super::codec::{Input, put_text, put_varint, put_zigzag};
 use super::ingest::Counts;
 use super::layout::{LANES, Layout};
 use super::pages::{self, drop_pages};
 use super::rename::Renamed;
 use super::retention::{Archives, Pattern, Retention};
+use super::rows::{read_groups, read_layouts, read_series, write_series};
 use super::senders::{Senders, Worst};
 use crate::{Error, Options, Result};
-
-/// A counter's readings may be so many steps apart before the growth between them is unknown.
-const HEARTBEAT_STEPS: i64 = 3;
-/// What a restart of the daemon may take without leaving a gap.
-const HEARTBEAT_MS_MIN: i64 = 10_000;
 
 /// The number of a series, stable as long as the series lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,9 +135,11 @@ struct Inner {
     unwritten: Unwritten,
     /// How much of `unwritten` the running transaction holds.
     writing: [usize; 4],
-    /// So many places and groups the writer may know of: those of its last transaction, not those
-    /// that were announced since.
-    told: [usize; 2],
+    /// So many places are durable; those that the running transaction adds, as it writes them; and so
+    /// many groups are there with it. What is announced or moved since is not told.
+    durable: usize,
+    adding: Vec<Option<Place>>,
+    told_groups: usize,
 }
 
 /// What is new since the last commit, in order.
@@ -216,7 +215,7 @@ impl Registry {
             inner.free.entry(*layout).or_default().extend(free);
         }
         pages::take_stock(conn, &mut inner.book)?;
-        inner.told = [inner.places.len(), inner.groups.len()];
+        (inner.durable, inner.told_groups) = (inner.places.len(), inner.groups.len());
         Ok(Self(Arc::new(Mutex::new(inner)), Arc::default()))
     }
 
@@ -353,7 +352,8 @@ impl Registry {
     /// transaction that makes it, and a place in it not before.
     pub(crate) fn news(&self, places: usize, groups: usize) -> News {
         let inner = self.lock();
-        let [told_places, told_groups] = inner.told;
+        let known = inner.places.get(places..inner.durable).unwrap_or_default();
+        let adding = inner.adding.get(places.saturating_sub(inner.durable)..);
         let layout = |id: &u32| Arc::clone(&inner.layouts[id]);
         let [_, making, _, moving] = inner.writing;
         let made = inner.unwritten.groups[..making].iter();
@@ -364,16 +364,12 @@ impl Registry {
                 .collect(),
             groups: inner
                 .groups
-                .get(groups..told_groups)
+                .get(groups..inner.told_groups)
                 .unwrap_or_default()
                 .iter()
                 .map(layout)
                 .collect(),
-            places: inner
-                .places
-                .get(places..told_places)
-                .unwrap_or_default()
-                .to_vec(),
+            places: [known, adding.unwrap_or_default()].concat(),
         }
     }
 
@@ -416,7 +412,12 @@ impl Registry {
             new.layouts.len(),
             new.moves.len(),
         ];
-        inner.told = [inner.places.len(), inner.groups.len()];
+        inner.adding = inner
+            .places
+            .get(inner.durable..)
+            .unwrap_or_default()
+            .to_vec();
+        inner.told_groups = inner.groups.len();
         Ok(())
     }
 
@@ -424,6 +425,7 @@ impl Registry {
     pub(crate) fn committed(&self) {
         let inner = &mut *self.lock();
         let [series, groups, layouts, moves] = std::mem::take(&mut inner.writing);
+        inner.durable += std::mem::take(&mut inner.adding).len();
         inner.unwritten.series.drain(..series);
         inner.unwritten.groups.drain(..groups);
         inner.unwritten.layouts.drain(..layouts);
@@ -552,370 +554,4 @@ impl Registry {
     pub(super) fn undo_use(&self) {
         self.lock().book.undo();
     }
-}
-
-impl Inner {
-    fn intern(
-        &mut self,
-        def: &SeriesDef,
-        archives: Option<&Archives>,
-        source: &Arc<str>,
-    ) -> Result<SeriesId> {
-        if let Some(&id) = self.ids.get(&def.labels) {
-            self.senders.took(id, source);
-            let announced = self.announced.get_mut(id.0 as usize);
-            if let Some(first @ Announced::Not) = announced.filter(|_| archives.is_none()) {
-                let step_ms = def.step_ms;
-                *first = Announced::Rules { step_ms };
-                self.settle(id, &def.labels, step_ms);
-            }
-            return Ok(id);
-        }
-        if self.senders.is_full(source) {
-            self.refused_of_source += 1;
-            let limit = self.senders.limit();
-            return self.refuse(def, source, || {
-                format!(
-                    "{source} has {limit} series, as many as one source may \
-                     (store.series_max_per_source)"
-                )
-            });
-        }
-        if self.ids.len() >= self.limit {
-            let limit = self.limit;
-            return self.refuse(def, source, || {
-                format!("the store holds {limit} series, as many as it may (store.series_max)")
-            });
-        }
-        let layout = match archives {
-            Some(archives) => self.layout(archives),
-            None => self.wanted_layout(&def.labels, def.step_ms),
-        };
-        let Some((group, lane)) = self.free_lane(&layout) else {
-            let budget = self.book.budget() >> 20;
-            return self.refuse(def, source, || {
-                format!(
-                    "the rings of more series would not fit into {budget} MiB (store.series_budget)"
-                )
-            });
-        };
-        let id = SeriesId(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
-        self.places.push(Some(Place {
-            group,
-            lane,
-            kind: def.kind,
-            heartbeat_ms: heartbeat_ms(def.step_ms),
-        }));
-        self.announced.push(match archives {
-            Some(_) => Announced::Own,
-            None => Announced::Rules {
-                step_ms: def.step_ms,
-            },
-        });
-        self.senders.took(id, source);
-        self.ids.insert(def.labels.clone(), id);
-        self.unwritten.series.push((id, def.clone()));
-        Ok(id)
-    }
-
-    fn wanted_layout(&mut self, labels: &Labels, step_ms: i64) -> Arc<Layout> {
-        let archives = self.retention.archives(labels, step_ms);
-        self.layout(&archives)
-    }
-
-    fn free_lane(&mut self, layout: &Layout) -> Option<(u32, usize)> {
-        let free = self.free.entry(layout.id).or_default().pop();
-        free.or_else(|| self.new_group(layout))
-    }
-
-    /// Moves a series to the archives that it should have. Where these do not fit into the budget it
-    /// keeps those that it has.
-    fn settle(&mut self, id: SeriesId, labels: &Labels, step_ms: i64) {
-        let Some(Some(old)) = self.places.get(id.0 as usize).copied() else {
-            return;
-        };
-        let mut to = Place {
-            heartbeat_ms: heartbeat_ms(step_ms),
-            ..old
-        };
-        let layout = self.wanted_layout(labels, step_ms);
-        if layout.id != self.groups[old.group as usize] {
-            match self.free_lane(&layout) {
-                Some((group, lane)) => (to.group, to.lane) = (group, lane),
-                None => self.unmoved += 1,
-            }
-        }
-        if (to.group, to.lane, to.heartbeat_ms) != (old.group, old.lane, old.heartbeat_ms) {
-            self.places[id.0 as usize] = Some(to);
-            self.unwritten.moves.push(Move { id, to });
-        }
-    }
-
-    fn refuse(
-        &mut self,
-        def: &SeriesDef,
-        source: &Arc<str>,
-        why: impl Fn() -> String,
-    ) -> Result<SeriesId> {
-        self.refused += 1;
-        self.senders.refused(source, def.labels.name());
-        Err(Error::Limit(why()))
-    }
-
-    /// The layout with these archives, known or new.
-    fn layout(&mut self, archives: &Archives) -> Arc<Layout> {
-        let next = self.layouts.keys().max().map_or(0, |id| id + 1);
-        let new = Layout::new(next, archives);
-        let mut known = self.layouts.values();
-        if let Some(known) = known.find(|l| l.archives == new.archives) {
-            return Arc::clone(known);
-        }
-        let new = Arc::new(new);
-        self.layouts.insert(next, Arc::clone(&new));
-        self.unwritten.layouts.push(Arc::clone(&new));
-        new
-    }
-
-    /// A group more, if its rings fit into the budget; its first lane.
-    fn new_group(&mut self, layout: &Layout) -> Option<(u32, usize)> {
-        let layout = self.layouts.get(&layout.id).map(Arc::clone)?;
-        if !self.book.admits(&layout) {
-            return None;
-        }
-        let group = match self.empty.pop() {
-            Some(group) => group,
-            None => {
-                self.groups.push(layout.id);
-                u32::try_from(self.groups.len() - 1).ok()?
-            }
-        };
-        self.book.open(group, &layout);
-        self.groups[group as usize] = layout.id;
-        self.unwritten.groups.push(group);
-        let free = self.free.entry(layout.id).or_default();
-        free.extend((1..LANES).rev().map(|lane| (group, lane)));
-        Some((group, 0))
-    }
-}
-
-fn heartbeat_ms(step_ms: i64) -> i64 {
-    step_ms
-        .saturating_mul(HEARTBEAT_STEPS)
-        .max(HEARTBEAT_MS_MIN)
-}
-
-/// Strikes out a series.
-pub(crate) fn delete_series(tx: &Transaction<'_>, id: SeriesId) -> Result<()> {
-    for sql in [
-        "DELETE FROM ts_series WHERE id = ?1",
-        "DELETE FROM ts_sender WHERE series = ?1",
-    ] {
-        tx.prepare_cached(sql)?.execute([id.0])?;
-    }
-    Ok(())
-}
-
-/// Writes down where a series is and was.
-pub(crate) fn write_place(
-    tx: &Transaction<'_>,
-    id: SeriesId,
-    place: &Place,
-    past: &[Past],
-) -> Result<()> {
-    let mut stmt = tx.prepare_cached("SELECT labels FROM ts_series WHERE id = ?1")?;
-    let Some(mut bytes) = stmt
-        .query_row([id.0], |r| r.get::<_, Vec<u8>>(0))
-        .optional()?
-    else {
-        return Ok(());
-    };
-    let mut input = Input(&bytes);
-    let rest = read_labels(&mut input).map_or(0, |_| input.0.len());
-    bytes.truncate(bytes.len() - rest);
-    put_past(&mut bytes, past);
-    let lane = u8::try_from(place.lane).unwrap_or(u8::MAX);
-    tx.prepare_cached(
-        "UPDATE ts_series SET grp = ?2, lane = ?3, heartbeat_ms = ?4, labels = ?5 WHERE id = ?1",
-    )?
-    .execute(params![id.0, place.group, lane, place.heartbeat_ms, bytes])?;
-    Ok(())
-}
-
-/// Writes down another name and other labels of a series.
-pub(crate) fn write_labels(tx: &Transaction<'_>, id: SeriesId, labels: &Labels) -> Result<()> {
-    let mut stmt = tx.prepare_cached("SELECT labels, kind FROM ts_series WHERE id = ?1")?;
-    let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, u8>(1)?));
-    let Some((old, kind)) = stmt.query_row([id.0], row).optional()? else {
-        return Ok(());
-    };
-    let mut input = Input(&old);
-    let former = read_labels(&mut input);
-    let mut bytes = Vec::new();
-    put_labels(&mut bytes, labels);
-    bytes.extend(input.0);
-    tx.prepare_cached("UPDATE ts_series SET labels = ?2 WHERE id = ?1")?
-        .execute(params![id.0, bytes])?;
-    let former = former.as_ref().map_or("", |l| l.name());
-    tx.prepare_cached(
-        "INSERT OR IGNORE INTO ts_metric SELECT ?1, ?2,
-           coalesce((SELECT help FROM ts_metric WHERE name = ?3), '')",
-    )?
-    .execute(params![labels.name(), kind, former])?;
-    Ok(())
-}
-
-pub(super) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
-    put_varint(out, labels.len() as u64);
-    for (name, value) in labels.iter() {
-        put_text(out, name);
-        put_text(out, value);
-    }
-}
-
-fn put_past(out: &mut Vec<u8>, past: &[Past]) {
-    for p in past {
-        put_varint(out, u64::from(p.group));
-        put_varint(out, p.lane as u64);
-        put_zigzag(out, p.until_ms);
-    }
-}
-
-/// What follows the labels: where the series was before, in time order.
-fn read_past(mut input: Input<'_>) -> Option<Vec<Past>> {
-    let mut past = Vec::new();
-    while !input.is_empty() {
-        past.push(Past {
-            group: u32::try_from(input.varint()?).ok()?,
-            lane: input.usize().filter(|&l| l < LANES)?,
-            until_ms: input.zigzag()?,
-        });
-    }
-    Some(past)
-}
-
-fn write_series(tx: &Transaction<'_>, id: SeriesId, place: &Place, def: &SeriesDef) -> Result<()> {
-    let mut labels = Vec::new();
-    put_labels(&mut labels, &def.labels);
-    let kind = kind_code(def.kind);
-    let lane = u8::try_from(place.lane).unwrap_or(u8::MAX);
-    tx.prepare_cached("INSERT OR REPLACE INTO ts_series VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![
-            id.0,
-            place.group,
-            lane,
-            kind,
-            place.heartbeat_ms,
-            labels
-        ])?;
-    tx.prepare_cached(
-        "INSERT INTO ts_metric VALUES (?1, ?2, ?3)
-         ON CONFLICT(name) DO UPDATE SET help = excluded.help WHERE excluded.help <> ''",
-    )?
-    .execute(params![def.labels.name(), kind, def.help])?;
-    Ok(())
-}
-
-fn kind_code(kind: MetricKind) -> u8 {
-    match kind {
-        MetricKind::Gauge => 0,
-        MetricKind::Counter => 1,
-    }
-}
-
-pub(crate) fn kind_of(code: u8) -> MetricKind {
-    if code == 1 {
-        MetricKind::Counter
-    } else {
-        MetricKind::Gauge
-    }
-}
-
-/// A row of `ts_series`.
-pub(crate) struct SeriesRow {
-    pub(crate) id: SeriesId,
-    pub(crate) labels: Labels,
-    pub(crate) place: Place,
-    /// Where it was before, in time order.
-    pub(crate) past: Vec<Past>,
-}
-
-/// All series in the order of their numbers; rows that make no sense are left out.
-pub(crate) fn read_series(conn: &Connection) -> Result<Vec<SeriesRow>> {
-    let sql = "SELECT id, grp, lane, kind, heartbeat_ms, labels FROM ts_series ORDER BY id";
-    let mut stmt = conn.prepare_cached(sql)?;
-    let mut rows = stmt.query([])?;
-    let mut series = Vec::new();
-    while let Some(row) = rows.next()? {
-        let place = Place {
-            group: row.get(1)?,
-            lane: usize::from(row.get::<_, u8>(2)?),
-            kind: kind_of(row.get(3)?),
-            heartbeat_ms: row.get(4)?,
-        };
-        let mut input = Input(row.get_ref(5)?.as_blob().unwrap_or_default());
-        let labels = read_labels(&mut input);
-        if let Some(labels) = labels.filter(|_| place.lane < LANES) {
-            series.push(SeriesRow {
-                id: SeriesId(row.get(0)?),
-                labels,
-                place,
-                past: read_past(input).unwrap_or_default(),
-            });
-        }
-    }
-    Ok(series)
-}
-
-pub(super) fn read_labels(input: &mut Input<'_>) -> Option<Labels> {
-    let count = input.usize().filter(|&n| n <= input.0.len())?;
-    let mut pairs = Vec::with_capacity(count);
-    for _ in 0..count {
-        pairs.push((input.text()?, input.text()?));
-    }
-    Some(Labels::new(pairs))
-}
-
-pub(crate) fn read_layouts(conn: &Connection) -> Result<HashMap<u32, Arc<Layout>>> {
-    let mut stmt = conn.prepare_cached("SELECT id, spec FROM ts_layout")?;
-    let rows = stmt.query_map([], |r| Ok((r.get::<_, u32>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-    let mut layouts = HashMap::default();
-    for row in rows {
-        let (id, spec) = row?;
-        let layout = Layout::decode(id, &spec).ok_or_else(|| {
-            Error::Limit(format!("store: the archives of layout {id} are damaged"))
-        })?;
-        layouts.insert(id, Arc::new(layout));
-    }
-    Ok(layouts)
-}
-
-/// Groups in the order of their numbers, with their layouts.
-fn read_groups(conn: &Connection) -> Result<Vec<(u32, u32)>> {
-    let sql =
-        "SELECT grp, ts_group.layout FROM ts_group JOIN ts_layout ON id = layout ORDER BY grp";
-    let mut stmt = conn.prepare_cached(sql)?;
-    let rows = stmt.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The checkpoint of a group.
-pub(crate) fn read_checkpoint(conn: &Connection, group: u32) -> Result<Option<Vec<u8>>> {
-    let mut stmt = conn.prepare_cached("SELECT open FROM ts_group WHERE grp = ?1")?;
-    Ok(stmt.query_row([group], |r| r.get(0)).optional()?)
-}
-
-/// The empty groups of a store, each with room for its series.
-pub(crate) fn read_empty_groups(conn: &Connection) -> Result<Vec<super::group::Group>> {
-    let layouts = read_layouts(conn)?;
-    let mut groups = Vec::new();
-    for (group, layout) in read_groups(conn)? {
-        let Some(layout) = layouts
-            .get(&layout)
-            .filter(|_| group as usize == groups.len())
-        else {
-            return Err(Error::Limit(format!("store: group {group} is damaged")));
-        };
-        groups.push(super::group::Group::new(group, Arc::clone(layout)));
-    }
-    Ok(groups)
 }

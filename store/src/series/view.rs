@@ -23,7 +23,8 @@ use super::journal::{self, Event, Next};
 use super::old::{self, Old};
 use super::page::Scratch;
 use super::pauses;
-use super::registry::{Past, kind_of, read_empty_groups, read_series};
+use super::registry::Past;
+use super::rows::{kind_of, read_empty_groups, read_series};
 use crate::Result;
 
 /// The readers' side: shared by the readers of a process, catches up with the journal at each query.

@@ -7,9 +7,9 @@ use vigie_query::Labels;
 use super::write::drop_pages;
 use super::{ARCHIVES_MAX, read_rows};
 use crate::series::Registry;
-use crate::series::registry::put_labels;
 use crate::series::rename::NewName;
 use crate::series::retention::Pattern;
+use crate::series::rows::put_labels;
 use crate::{Error, Result};
 
 /// Erases the series that a pattern means; which.

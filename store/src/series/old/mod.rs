@@ -28,7 +28,7 @@ use vigie_query::Labels;
 
 use super::codec::{Input, put_varint, put_zigzag};
 use super::page::{Lanes, Page, Scratch, encode};
-use super::registry::read_labels;
+use super::rows::read_labels;
 use crate::Result;
 
 pub(crate) use change::{delete, rename};

@@ -10,7 +10,7 @@ use vigie_query::Labels;
 
 use super::{ARCHIVES_MAX, OldSeries, SLOTS_MAX};
 use crate::series::codec::{Input, put_text, put_varint, put_zigzag};
-use crate::series::registry::{put_labels, read_labels};
+use crate::series::rows::{put_labels, read_labels};
 
 const VERSION: u8 = 1;
 /// Speed counts: the bytes live for a second.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::series::Registry;
 use crate::series::page::Scratch;
-use crate::series::registry::put_labels;
+use crate::series::rows::put_labels;
 use crate::{Error, Result};
 
 /// What became of an old series.
