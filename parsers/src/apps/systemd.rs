@@ -86,8 +86,10 @@ fn of_unit(s: Scan<'_>, out: &mut Record) {
         out.worsen(Some(Severity::Err));
         pairs::named(out, "result", until(at, b"'"));
     } else if let Some(at) = after(b"process exited, code=") {
-        pairs::named(out, "exit_code", until(at, b","));
-        if let Some(at) = after(b"status=") {
+        let code = until(at, b",");
+        let behind = |at: &usize| base + at >= code.end;
+        pairs::named(out, "exit_code", code.clone());
+        if let Some(at) = after(b"status=").filter(behind) {
             let status = until(at, b" ,)");
             if !s.text(status.clone()).starts_with(b"0") {
                 out.worsen(Some(Severity::Warn));
