@@ -122,6 +122,9 @@ impl Ask<'_> {
                 Some(template) => titled(template, labels),
                 // The same series of several expressions: these tell them apart.
                 None if twice => format!("{name}: {}", one.text),
+                None if labels.is_empty() => {
+                    one.text.split_whitespace().collect::<Vec<_>>().join(" ")
+                }
                 None => name.clone(),
             };
         }
@@ -295,12 +298,21 @@ impl Ask<'_> {
             failing.samples.retain(|s| s.time <= last);
             draft.spans.extend(spans(&failing.samples, grid.step_ms));
         }
+        // A band of what was never negative ends at 0.
+        let mut drawn = draft.lines.iter().flat_map(|l| l.ys.iter().flatten());
+        let floor = match drawn.all(|&y| y >= 0.0) {
+            true => 0.0,
+            false => f64::NEG_INFINITY,
+        };
         let mut out = Vec::new();
         for series in ask("hw_predict")? {
             let ys = reduced(&series.samples, &grid).0;
             let mut line = Line::new("", Color::INK_3, Kind::Dash, ys);
             line.envelope = Some(Envelope {
-                low: column(&low, &series.labels),
+                low: column(&low, &series.labels)
+                    .into_iter()
+                    .map(|y| y.map(|y| y.max(floor)))
+                    .collect(),
                 high: column(&high, &series.labels),
             });
             out.push((series.labels, line));

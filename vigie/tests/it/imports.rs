@@ -271,11 +271,13 @@ fn an_import_survives_the_end_of_either_side() {
     });
     let _ = importing.kill();
     importing.wait().unwrap();
-    // The daemon is killed, and comes again: the import waits for it.
+    // The daemon is killed, and comes again: the import waits for it, or has the store meanwhile.
     let importing = start();
     eventually("it has begun", || (taken() > 0).then_some(()));
     daemon.kill();
-    let daemon = Daemon::start(dir.path(), QUIET);
+    let daemon = eventually("the daemon is back", || {
+        Daemon::try_start(dir.path(), QUIET, "run").ok()
+    });
     let out = importing.wait_with_output().unwrap();
     assert!(out.status.success(), "{out:?}");
     let said = text(&out);

@@ -16,6 +16,8 @@ pub(super) const ROW: f32 = 16.0;
 pub(super) const SMALL: f32 = 10.0;
 pub(super) const TEXT: f32 = 11.0;
 const HEAD: f32 = 13.0;
+/// Rows of words at upright lines.
+const MARK_ROWS: usize = 3;
 /// What of a text's size lies above its base line, about: the height of a capital.
 const CAPITAL: f32 = 0.73;
 
@@ -242,7 +244,18 @@ impl<'a, C: Canvas> Picture<'a, C> {
     }
 
     fn rule_words(&mut self) {
+        self.limit_words();
+        self.mark_words();
+    }
+
+    /// At the right end of each line across, or at the left where others are.
+    fn limit_words(&mut self) {
         let spec = self.spec;
+        let sides = [
+            (self.right() - 4.0, Anchor::End),
+            (self.plot.x + 4.0, Anchor::Start),
+        ];
+        let mut used = [const { Vec::<f32>::new() }; 2];
         for limit in &spec.limits {
             let y = self.y(limit.value);
             if y < self.plot.y - 1.0 || y > self.bottom() + 1.0 {
@@ -251,17 +264,34 @@ impl<'a, C: Canvas> Picture<'a, C> {
             // Above its line, or below it at the very top.
             let above = y - SMALL * CAPITAL - 3.0;
             let top = if above < self.plot.y { y + 4.0 } else { above };
-            let place = (self.right() - 4.0, top);
-            self.text(&limit.label, place, SMALL, limit.color(), Anchor::End);
+            let is_free = |tops: &[f32]| tops.iter().all(|t| (t - top).abs() >= SMALL);
+            let mut places = sides.into_iter().zip(&mut used);
+            if let Some(((x, anchor), tops)) = places.find(|(_, tops)| is_free(tops)) {
+                let label = shortened(&limit.label, self.plot.width / 2.0, SMALL);
+                self.text(&label, (x, top), SMALL, limit.color(), anchor);
+                tops.push(top);
+            }
         }
-        for mark in &spec.marks {
+    }
+
+    /// Right of each upright line, in the first row where nothing else is; without words where there is
+    /// something in all of them.
+    fn mark_words(&mut self) {
+        let spec = self.spec;
+        let is_seen = |at| (spec.from..=spec.to).contains(at);
+        let mut marks: Vec<_> = spec.marks.iter().filter(|m| is_seen(&m.at)).collect();
+        marks.sort_by_key(|m| m.at);
+        let mut free = [self.plot.x; MARK_ROWS];
+        for mark in marks {
             let x = self.x(mark.at) + 3.0;
             let room = self.right() - x;
-            if (spec.from..=spec.to).contains(&mark.at) && room > 20.0 {
-                let label = shortened(&mark.label, room, SMALL);
-                let place = (x, self.plot.y + 3.0);
-                self.text(&label, place, SMALL, mark.level.color(), Anchor::Start);
-            }
+            let mut rows = (0_u8..).zip(&mut free);
+            let row = rows.find(|(_, free)| **free <= x && room > 20.0);
+            let Some((row, free)) = row else { continue };
+            let label = shortened(&mark.label, room, SMALL);
+            *free = x + width(&label, SMALL) + 6.0;
+            let top = self.plot.y + 3.0 + f32::from(row) * (SMALL + 4.0);
+            self.text(&label, (x, top), SMALL, mark.level.color(), Anchor::Start);
         }
     }
 }

@@ -51,6 +51,50 @@ fn svg_has_curves_with_gaps_words_and_figures() {
     );
 }
 
+/// Where the words of a picture begin: across and down.
+fn places(svg: &str, words: &str) -> Vec<(f32, f32)> {
+    let number = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    let texts = svg.split("<text").skip(1);
+    let those = texts.filter(|t| t.split("</text").next().unwrap().contains(words));
+    those.map(|t| (number(t, "x"), number(t, "y"))).collect()
+}
+
+#[test]
+fn words_at_lines_do_not_lie_on_one_another() {
+    let mut draft = spec().clone_draft();
+    for (at, label) in [
+        (600, "first change"),
+        (605, "second change"),
+        (3000, "late"),
+    ] {
+        draft.marks.push(Mark {
+            at: Timestamp(at * 1000),
+            label: label.to_owned(),
+            level: Level::Info,
+        });
+    }
+    for _ in 0..3 {
+        draft.limits.push(Limit::new(2e6, "same", Level::Warn));
+    }
+    let svg = graph_svg(&draft.finish(&TimeZone::UTC), Size::default(), Theme::Light).unwrap();
+    let one = |words: &str| {
+        let found = places(&svg, words);
+        assert_eq!(found.len(), 1, "{words}: {svg}");
+        found[0]
+    };
+    let (first, second, late) = (one("first change"), one("second change"), one("late"));
+    assert!(second.1 >= first.1 + 10.0, "{first:?} {second:?}");
+    assert_eq!(first.1, late.1);
+    // One at each side; a third has no place.
+    let same = places(&svg, "same");
+    assert_eq!(same.len(), 2);
+    assert_eq!(same[0].1, same[1].1);
+    assert!((same[0].0 - same[1].0).abs() > 200.0);
+}
+
 #[test]
 fn hostile_words_stay_words() {
     let hostile = "</text><script>alert(1)</script>\u{1b}[31m\u{0}\"'&]]>";
