@@ -17,6 +17,7 @@ mod request;
 pub mod series;
 mod sources;
 mod state;
+mod thread;
 mod usage;
 mod writer;
 
@@ -31,5 +32,6 @@ pub use request::{Request, request};
 pub use series::{Registry, SeriesDef, SeriesId};
 pub use sources::{SourceReport, SourceState};
 pub use state::State;
+pub use thread::{Clock, Handle, Health, spawn};
 pub use usage::{FigureUsage, Usage};
-pub use writer::{Clock, Handle, Health, Writer, spawn};
+pub use writer::Writer;

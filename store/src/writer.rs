@@ -6,9 +6,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -19,22 +16,8 @@ use crate::request::{self, Asked};
 use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
 use crate::{Request, events, series, sources, state, usage};
 
-/// Tells the time; tests pass their own.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// At most this long after a batch was taken it is committed.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// A commit does not wait longer once so many bytes of events are pending.
-const COMMIT_BYTES: usize = 1 << 20;
 /// How long the writer leaves a reader alone that did not end: waiting for it holds up batches.
 const WAL_RETRY: Duration = Duration::from_secs(10);
-/// Commands that may wait in the queue. Their bytes are bounded by the senders, who hold a permit
-/// for each batch until it is acknowledged.
-const QUEUE_LEN_MAX: usize = 1024;
-/// Having done what another process asked, the writer looks again soon: an import asks a thousand times.
-const LOOK_SOON: Duration = Duration::from_millis(10);
-/// For so long after the last request.
-const ATTENTIVE: Duration = Duration::from_secs(2);
 /// Answers that wait to be fetched. Those whose askers were killed would stay until the next start.
 const ANSWERS_MAX: usize = 64;
 
@@ -451,6 +434,18 @@ impl Writer {
         }
     }
 
+    /// Bytes of events that wait for a commit.
+    pub(crate) fn events_pending(&self) -> usize {
+        self.events.pending_bytes()
+    }
+
+    /// Tells those whose batches could not be committed before the end.
+    pub(crate) fn refuse_pending(&mut self) {
+        for done in std::mem::take(&mut self.pending.done) {
+            done(Err(Error::Closed));
+        }
+    }
+
     /// Nothing waits for a commit.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -459,219 +454,5 @@ impl Writer {
             && self.pending.reports.is_empty()
             && self.events.pending_bytes() == 0
             && self.series.pending_bytes() == 0
-    }
-}
-
-/// How the writer is, for pages and `vigie status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// When the last commit succeeded.
-    pub committed_at: Option<Timestamp>,
-    /// Why the last commit did not, if it did not; what was received waits meanwhile.
-    pub error: Option<String>,
-    /// Commits since the start.
-    pub commits: u64,
-}
-
-type Update = Box<dyn FnOnce(&mut Writer, Timestamp) + Send>;
-
-enum Command {
-    Batch(Box<Batch>),
-    Update(Update),
-    Close,
-}
-
-/// How everybody else reaches the writer. Cheap to clone.
-#[derive(Clone)]
-pub struct Handle {
-    queue: SyncSender<Command>,
-    registry: Registry,
-    health: Arc<Mutex<Health>>,
-}
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Handle({:?})", self.health())
-    }
-}
-
-impl Handle {
-    /// Hands a batch over. Its `done` is called when it is durable. Waits while the queue is full.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] after the writer has ended.
-    pub fn send(&self, batch: Batch) -> Result<()> {
-        self.queue
-            .send(Command::Batch(Box::new(batch)))
-            .map_err(|_| Error::Closed)
-    }
-
-    /// Changes state in the writer's transaction and waits until it is durable. Blocks: not for
-    /// async workers.
-    ///
-    /// # Errors
-    /// The change's own error, [`Error::Full`] when the disk is full, [`Error::Closed`] after the
-    /// writer has ended.
-    pub fn update<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut State<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, answer) = sync_channel(1);
-        let update: Update = Box::new(move |writer, now| {
-            // The asker may have gone; the change stands all the same.
-            let _ = reply.send(writer.update(now, change));
-        });
-        self.queue
-            .send(Command::Update(update))
-            .map_err(|_| Error::Closed)?;
-        answer.recv().map_err(|_| Error::Closed)?
-    }
-
-    /// The series known to the store.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// How the writer is.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Asks the writer to commit what was sent before and to end.
-    pub fn close(&self) {
-        // Already ended is as good.
-        let _ = self.queue.send(Command::Close);
-    }
-}
-
-/// Puts the writer on its thread.
-///
-/// # Panics
-/// When the system has no thread left at the start of the program.
-#[must_use]
-pub fn spawn(writer: Writer, clock: Clock) -> (Handle, JoinHandle<()>) {
-    let (queue, commands) = sync_channel(QUEUE_LEN_MAX);
-    let health = Arc::new(Mutex::new(Health::default()));
-    let handle = Handle {
-        queue,
-        registry: writer.registry.clone(),
-        health: Arc::clone(&health),
-    };
-    let thread = std::thread::Builder::new()
-        .name("writer".to_owned())
-        .spawn(move || {
-            Loop {
-                writer,
-                clock,
-                health,
-                look_at: Instant::now(),
-                attentive: None,
-            }
-            .run(&commands)
-        })
-        .expect("a thread can be started at the start of the program");
-    (handle, thread)
-}
-
-struct Loop {
-    writer: Writer,
-    clock: Clock,
-    health: Arc<Mutex<Health>>,
-    /// When to look for requests next.
-    look_at: Instant,
-    /// Until when to look often.
-    attentive: Option<Instant>,
-}
-
-impl Loop {
-    fn run(mut self, commands: &Receiver<Command>) {
-        let mut due: Option<Instant> = None;
-        loop {
-            let next = due.map_or(self.look_at, |at| at.min(self.look_at));
-            let wait = next.saturating_duration_since(Instant::now());
-            match commands.recv_timeout(wait) {
-                Ok(Command::Batch(batch)) => {
-                    self.writer.apply(*batch);
-                    due.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
-                    if self.writer.events.pending_bytes() >= COMMIT_BYTES && self.health_ok() {
-                        due = self.commit();
-                    }
-                }
-                Ok(Command::Update(update)) => {
-                    let now = (self.clock)();
-                    update(&mut self.writer, now);
-                    if self.writer.is_idle() {
-                        due = None;
-                    }
-                }
-                Ok(Command::Close) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if self.look_at <= Instant::now() {
-                self.requests();
-            }
-            if due.is_some_and(|at| at <= Instant::now()) {
-                due = self.commit();
-            }
-        }
-        self.commit();
-        for done in std::mem::take(&mut self.writer.pending.done) {
-            done(Err(Error::Closed));
-        }
-    }
-
-    fn requests(&mut self) {
-        let now = (self.clock)();
-        match self.writer.take_requests(now) {
-            Ok(0) => {}
-            Ok(_) => self.attentive = Some(Instant::now() + ATTENTIVE),
-            Err(e) => tracing::warn!("requests of other processes wait: {e}"),
-        }
-        let present = Instant::now();
-        let attentive = self.attentive.is_some_and(|until| present < until);
-        self.look_at = present
-            + if attentive {
-                LOOK_SOON
-            } else {
-                COMMIT_INTERVAL
-            };
-    }
-
-    fn health_ok(&self) -> bool {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .error
-            .is_none()
-    }
-
-    /// Commits; the time of the next try if it failed.
-    fn commit(&mut self) -> Option<Instant> {
-        let now = (self.clock)();
-        let result = self.writer.commit(now);
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(()) => {
-                if health.error.take().is_some() {
-                    tracing::info!("the store takes data again");
-                }
-                health.committed_at = Some(now);
-                health.commits += 1;
-                None
-            }
-            Err(e) => {
-                let text = e.to_string();
-                if health.error.as_ref() != Some(&text) {
-                    tracing::error!("{text}");
-                }
-                health.error = Some(text);
-                Some(Instant::now() + COMMIT_INTERVAL)
-            }
-        }
     }
 }

@@ -436,7 +436,10 @@ async fn a_query_ends_when_its_client_leaves() {
         clients.push(client);
     }
     // All readers are taken soon: somebody who waits for one hears after five seconds that there is none.
-    while site.get("/api/v1/query?query=1").await.status != 503 {}
+    let all_taken = async { while site.get("/api/v1/query?query=1").await.status != 503 {} };
+    let patience = std::time::Duration::from_secs(60);
+    let taken = tokio::time::timeout(patience, all_taken).await;
+    taken.expect("nobody hears that all are busy");
     drop(clients);
     let free = site.get("/api/v1/query?query=1").await;
     assert_eq!(free.status, 200, "{}", free.text());

@@ -6,8 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use vigie_parsers::formats::Format;
+use vigie_parsers::joining::Joining;
 
 use crate::context::Context;
+use crate::files::Reading;
 use crate::logging;
 use crate::output::Color;
 use logs::words;
@@ -241,8 +244,19 @@ fn multiline() -> Arg {
     Arg::new("multiline")
         .long("multiline")
         .value_name("RULE")
-        .value_parser(|rule: &str| rule.parse::<vigie_parsers::joining::Joining>())
+        .value_parser(|rule: &str| rule.parse::<Joining>())
         .help("Which lines are one event: auto, off, indented, 'begins ##:##', 'continues PATTERN' [default: auto]")
+}
+
+/// How files are read: by these flags, and of the format that the caller made out.
+fn reading(cx: &Context, matches: &ArgMatches, format: Option<&'static Format>) -> Reading {
+    let joining = matches.get_one("multiline").cloned();
+    Reading {
+        zone: cx.tz.clone(),
+        format,
+        encoding: matches.get_one("encoding").copied(),
+        joining: joining.unwrap_or(Joining::Auto),
+    }
 }
 
 #[cfg(test)]

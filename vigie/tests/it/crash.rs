@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::daemon::{Daemon, cli, eventually, text};
+use crate::daemon::{Daemon, cli, eventually, numbers, stored, text};
 
 /// Lines in the followed file.
 const LINES: usize = 60_000;
@@ -21,25 +21,8 @@ fn config(log: &Path) -> String {
 }
 
 /// The sequence numbers of all stored lines, sorted.
-fn stored(dir: &Path) -> Vec<usize> {
-    let out = cli(
-        dir,
-        &[
-            "logs",
-            "--format",
-            "raw",
-            "--since",
-            "2020-01-01",
-            "-n",
-            "10000000",
-        ],
-    );
-    let mut numbers: Vec<usize> = text(&out)
-        .lines()
-        .filter_map(|l| l.split_once("/page/")?.1.split(' ').next()?.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    numbers
+fn sequence(dir: &Path) -> Vec<usize> {
+    numbers(&stored(dir, ""), "/page/")
 }
 
 #[test]
@@ -77,13 +60,13 @@ fn each_line_of_a_file_once_whatever_is_killed_when() {
     append(&mut written, rest);
     let daemon = Daemon::start(dir.path(), &config(&log));
     let numbers = eventually("all lines are stored", || {
-        let numbers = stored(dir.path());
+        let numbers = sequence(dir.path());
         (numbers.len() >= LINES).then_some(numbers)
     });
     assert!(daemon.terminate().success());
     assert_eq!(numbers, (0..LINES).collect::<Vec<_>>());
     assert_eq!(
-        stored(dir.path()).len(),
+        sequence(dir.path()).len(),
         LINES,
         "the same with the daemon stopped"
     );

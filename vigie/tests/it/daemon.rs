@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -171,6 +172,24 @@ pub(crate) fn cli(dir: &Path, args: &[&str]) -> Output {
 /// Standard output as text.
 pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Every stored line that a query finds, as it came, sorted.
+pub(crate) fn stored(dir: &Path, query: &str) -> Vec<String> {
+    let all = ["--format", "raw", "-n", "10000000", "--since", "2020-01-01"];
+    let out = cli(dir, &[&["logs", query], &all[..]].concat());
+    let mut lines: Vec<_> = text(&out).lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The numbers that stand behind a mark in lines, sorted.
+pub(crate) fn numbers<N: FromStr + Ord>(lines: &[impl AsRef<str>], mark: &str) -> Vec<N> {
+    let behind = |l: &str| l.split_once(mark)?.1.split(' ').next()?.parse().ok();
+    let numbers = lines.iter().filter_map(|l| behind(l.as_ref()));
+    let mut numbers: Vec<N> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// Asks again until it holds.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use vigie_testkit::program;
 
-use crate::daemon::{Daemon, cli, eventually, text};
+use crate::daemon::{Daemon, eventually, stored, text};
 
 /// How often the daemon is killed.
 const KILLS: u64 = 20;
@@ -215,28 +215,10 @@ fn config(docker: &str) -> String {
     )
 }
 
-/// Every stored line, sorted.
-fn stored(dir: &Path) -> Vec<String> {
-    let args = [
-        "logs",
-        "project:shop",
-        "--format",
-        "raw",
-        "-n",
-        "10000000",
-        "--since",
-        "2020-01-01",
-    ];
-    let out = text(&cli(dir, &args));
-    let mut lines: Vec<_> = out.lines().map(str::to_owned).collect();
-    lines.sort_unstable();
-    lines
-}
-
 /// Waits until as many lines are stored as were written; compares them.
 fn compare(dir: &Path, written: &[String], what: &str) {
     let lines = eventually(what, || {
-        let lines = stored(dir);
+        let lines = stored(dir, "project:shop");
         (lines.len() >= written.len()).then_some(lines)
     });
     let short = |l: &String| l.get(..60).unwrap_or(l).to_owned();

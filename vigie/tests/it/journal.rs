@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::daemon::{Daemon, cli, eventually, text};
+use crate::daemon::{Daemon, cli, eventually, numbers, stored, text};
 
 /// How often the daemon is killed.
 const KILLS: u64 = 20;
@@ -95,22 +95,8 @@ fn config(dir: &Path) -> String {
 }
 
 /// The sequence numbers of all stored messages, sorted.
-fn stored(dir: &Path) -> Vec<u64> {
-    let args = [
-        "logs",
-        "app:demo",
-        "--format",
-        "raw",
-        "--since",
-        "2020-01-01",
-        "-n",
-        "1000000",
-    ];
-    let out = text(&cli(dir, &args));
-    let number = |line: &str| line.rsplit_once("] seq=")?.1.parse().ok();
-    let mut numbers: Vec<u64> = out.lines().filter_map(number).collect();
-    numbers.sort_unstable();
-    numbers
+fn sequence(dir: &Path) -> Vec<u64> {
+    numbers(&stored(dir, "app:demo"), "] seq=")
 }
 
 #[test]
@@ -135,7 +121,7 @@ fn each_entry_once_through_rotation_vacuuming_and_kill_9() {
     }
     let daemon = Daemon::start(dir.path(), &config(dir.path()));
     eventually("all entries are stored", || {
-        (stored(dir.path()).len() as u64 >= sent).then_some(())
+        (sequence(dir.path()).len() as u64 >= sent).then_some(())
     });
     // The files themselves, searched without a store.
     let files = journald.files();
@@ -159,7 +145,7 @@ fn each_entry_once_through_rotation_vacuuming_and_kill_9() {
         Some(text(&daemon.cli(&args))).filter(|t| !t.is_empty())
     });
     assert!(found.contains(&format!(" demo  seq={sent}\n")), "{found}");
-    assert_eq!(stored(dir.path()), (0..=sent).collect::<Vec<_>>());
+    assert_eq!(sequence(dir.path()), (0..=sent).collect::<Vec<_>>());
     assert!(daemon.terminate().success());
 }
 
@@ -178,7 +164,7 @@ fn an_import_takes_each_entry_once() {
         let folder = dir.path().join("log/journal");
         let out = cli(dir.path(), &["import", "logs", folder.to_str().unwrap()]);
         assert!(out.status.success(), "{}", text(&out));
-        stored(dir.path())
+        sequence(dir.path())
     };
     send(0, 100);
     // What is sent may lie in the socket still; an import takes what there is.

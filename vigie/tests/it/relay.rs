@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use vigie_testkit::program;
 
-use crate::daemon::{Daemon, cli, eventually, free_port, text};
+use crate::daemon::{Daemon, eventually, free_port, numbers, stored, text};
 use crate::forwarders::{certificates, syslog_ng, syslog_ng_command};
 
 /// How often either end is killed.
@@ -38,33 +38,19 @@ fn append(log: &Path, written: &mut usize, n: usize) {
     *written += n;
 }
 
+/// Behind it stands the number of a line.
+const MARK: &str = "seq=";
+
+/// The numbers of all stored lines, sorted.
+fn sequence(dir: &Path) -> Vec<usize> {
+    numbers(&stored(dir, "seq"), MARK)
+}
+
 fn sender(log: &Path, relay: &str) -> String {
     format!(
         "syslog = []\n{QUIET}[[files]]\npaths = [\"{}\"]\n[[relay]]\n{relay}\n",
         log.display()
     )
-}
-
-/// The numbers in some text, sorted.
-fn numbers(text: &str) -> Vec<usize> {
-    let number = |l: &str| l.split_once("seq=")?.1.split(' ').next()?.parse().ok();
-    let mut numbers: Vec<usize> = text.lines().filter_map(number).collect();
-    numbers.sort_unstable();
-    numbers
-}
-
-fn stored(dir: &Path) -> Vec<usize> {
-    let args = [
-        "logs",
-        "seq",
-        "--format",
-        "raw",
-        "-n",
-        "1000000",
-        "--since",
-        "2020-01-01",
-    ];
-    numbers(&text(&cli(dir, &args)))
 }
 
 #[test]
@@ -96,7 +82,7 @@ fn each_line_once_from_vigie_to_vigie_whoever_is_killed() {
         }
     }
     let found = eventually("all lines have come over", || {
-        let found = stored(far.path());
+        let found = sequence(far.path());
         (found.len() >= written).then_some(found)
     });
     assert_eq!(found, (0..written).collect::<Vec<_>>());
@@ -119,7 +105,7 @@ fn each_line_once_from_vigie_to_vigie_whoever_is_killed() {
         "{status}"
     );
     assert!(sends.terminate().success() && takes.terminate().success());
-    assert_eq!(stored(far.path()).len(), written, "none twice");
+    assert_eq!(sequence(far.path()).len(), written, "none twice");
 }
 
 #[test]
@@ -150,36 +136,19 @@ fn two_vigies_that_forward_to_each_other_over_tls_make_no_loop() {
     let all: Vec<_> = (0..written).collect();
     for dir in [one.path(), two.path()] {
         eventually("both have all", || {
-            (stored(dir).len() >= written).then_some(())
+            (sequence(dir).len() >= written).then_some(())
         });
     }
     // What goes on between them now would show as one more line.
     append(&with(ports[0]), &mut written, 1);
     for dir in [one.path(), two.path()] {
         let found = eventually("the last one", || {
-            let found = stored(dir);
+            let found = sequence(dir);
             (found.len() > all.len()).then_some(found)
         });
         assert_eq!(found, (0..written).collect::<Vec<_>>());
     }
     drop((first, second));
-}
-
-/// Lines as they are, by `vigie logs --format raw`.
-fn raw(dir: &Path) -> Vec<String> {
-    let args = [
-        "logs",
-        "seq",
-        "--format",
-        "raw",
-        "-n",
-        "1000000",
-        "--since",
-        "2020-01-01",
-    ];
-    let mut lines: Vec<String> = text(&cli(dir, &args)).lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
 }
 
 /// More than may be on the way unacknowledged, in lines as long as lines get.
@@ -209,7 +178,7 @@ fn long_lines_and_more_than_may_be_on_the_way_come_over_whole() {
     let takes = Daemon::start(far.path(), &far_config);
     let sends = Daemon::start(near.path(), &sender(&log, &relay));
     let found = eventually("all lines have come over", || {
-        let found = raw(far.path());
+        let found = stored(far.path(), "seq");
         (found.len() >= expected.len()).then_some(found)
     });
     assert!(found == expected, "{} lines", found.len());
@@ -234,7 +203,7 @@ fn a_store_that_was_put_back_from_a_copy_begins_anew_behind_it() {
         append(&log, &mut written, LINES);
         let all: Vec<_> = (0..written).collect();
         eventually("all lines have come over", || {
-            let mut found = stored(far.path());
+            let mut found = sequence(far.path());
             found.dedup();
             (found == all).then_some(())
         });
@@ -258,7 +227,7 @@ fn a_store_that_was_put_back_from_a_copy_begins_anew_behind_it() {
     }
     let sends = run(sends);
     // What stood in the copy is not sent again; what was read again behind it is another event.
-    let found = stored(far.path());
+    let found = sequence(far.path());
     assert!(found.windows(2).all(|w| w[0] != w[1] || w[0] >= LINES));
     assert!(sends.terminate().success());
 }
@@ -287,11 +256,11 @@ fn a_renewed_certificate_is_taken_up_by_a_running_daemon() {
         append(&log, &mut written, LINES);
         let sends = Daemon::start(near.path(), &near_config);
         eventually("all lines have come over", || {
-            (stored(far.path()).len() >= written).then_some(())
+            (sequence(far.path()).len() >= written).then_some(())
         });
         assert!(sends.terminate().success());
     }
-    assert_eq!(stored(far.path()), (0..written).collect::<Vec<_>>());
+    assert_eq!(sequence(far.path()), (0..written).collect::<Vec<_>>());
     assert!(takes.terminate().success());
 }
 
@@ -328,7 +297,7 @@ fn forward(dir: &Path, port: u16, out: &Path, start: impl Fn() -> Command) {
     let arrived = |n: usize| {
         eventually("lines arrive", || {
             let text = std::fs::read_to_string(out).unwrap_or_default();
-            let mut found = numbers(&text);
+            let mut found: Vec<usize> = numbers(&text.lines().collect::<Vec<_>>(), MARK);
             found.dedup();
             (found.len() >= n).then_some(text)
         })

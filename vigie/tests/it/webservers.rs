@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use vigie_testkit::program;
 
-use crate::daemon::{Daemon, cli, eventually, free_port, text};
+use crate::daemon::{Daemon, cli, eventually, free_port, numbers, stored, text};
 
 /// How often the daemon is killed.
 const KILLS: usize = 20;
@@ -197,25 +197,12 @@ fn user() -> String {
     text(&out).trim().to_owned()
 }
 
-/// The numbers of the requests in a text, sorted.
-fn numbers(text: &str) -> Vec<usize> {
-    let number = |l: &str| l.split_once("/page/")?.1.split(' ').next()?.parse().ok();
-    let mut numbers: Vec<usize> = text.lines().filter_map(number).collect();
-    numbers.sort_unstable();
-    numbers
-}
+/// Behind it stands the number of a request.
+const MARK: &str = "/page/";
 
-fn stored(dir: &Path) -> Vec<usize> {
-    let args = [
-        "logs",
-        "--format",
-        "raw",
-        "--since",
-        "2020-01-01",
-        "-n",
-        "10000000",
-    ];
-    numbers(&text(&cli(dir, &args)))
+/// The numbers of all stored requests, sorted.
+fn sequence(dir: &Path) -> Vec<usize> {
+    numbers(&stored(dir, ""), MARK)
 }
 
 /// What the pieces of the log hold, packed or not.
@@ -231,7 +218,10 @@ fn written(log: &Path) -> BTreeSet<usize> {
                 .args(["-n", "10000000"])
                 .output()
                 .unwrap();
-            all.extend(numbers(&text(&out)));
+            all.extend(numbers::<usize>(
+                &text(&out).lines().collect::<Vec<_>>(),
+                MARK,
+            ));
         }
     }
     all
@@ -264,7 +254,7 @@ fn each_request_once(start: fn(&Path) -> Option<Server>, rotation: Rotation) {
         let first = Daemon::start(dir.path(), &config);
         allowed.store(STEP, Ordering::Relaxed);
         eventually("the first requests are stored", || {
-            (stored(dir.path()).len() >= STEP / 2).then_some(())
+            (sequence(dir.path()).len() >= STEP / 2).then_some(())
         });
         first.kill();
         for kill in 0..KILLS {
@@ -288,7 +278,7 @@ fn each_request_once(start: fn(&Path) -> Option<Server>, rotation: Rotation) {
         stop.store(true, Ordering::Relaxed);
         let mut before = 0;
         let found = eventually("all lines are stored", || {
-            let found = stored(dir.path());
+            let found = sequence(dir.path());
             // The log itself may lack what a copy missed; nothing that is in it may lack in the store.
             let whole = found.len() == std::mem::replace(&mut before, found.len());
             let mut lacking = written(&server.log);

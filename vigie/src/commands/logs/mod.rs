@@ -12,15 +12,14 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use vigie_parsers::Timestamp;
-use vigie_parsers::joining::Joining;
 use vigie_query::log::{self, Clock, Moment, Pipe, Query, RunContext, TimeRange};
 use vigie_query::{EventSource, ScanStats};
 use vigie_store::Reader;
 use vigie_store::incidents::ChangeKind;
 
 use super::{
-    Entry, Outcome, at_most, encoding, format, log_files, multiline, query_words, since, unescaped,
-    until,
+    Entry, Outcome, at_most, encoding, format, log_files, multiline, query_words, reading, since,
+    unescaped, until,
 };
 use crate::context::Context;
 use crate::files::{Files, Reading};
@@ -113,15 +112,7 @@ fn flags(command: Command) -> Command {
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let name = matches.get_one::<&'static str>("log-format");
     let format = name.and_then(|name| vigie_parsers::formats::find(name));
-    let reading = Reading {
-        zone: cx.tz.clone(),
-        format,
-        encoding: matches.get_one("encoding").copied(),
-        joining: matches
-            .get_one("multiline")
-            .cloned()
-            .unwrap_or(Joining::Auto),
-    };
+    let reading = reading(cx, matches, format);
     if matches.get_flag("explain") {
         let paths: Vec<PathBuf> = matches
             .get_many("file")

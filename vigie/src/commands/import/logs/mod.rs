@@ -19,7 +19,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vigie_parsers::Timestamp;
 use vigie_parsers::formats;
-use vigie_parsers::joining::Joining;
 use vigie_query::EventSource as _;
 use vigie_store::{Batch, Reader, Writer};
 
@@ -136,13 +135,7 @@ fn shared(
     let host = matches.get_one::<String>("host").cloned();
     let own = || cx.config.host.name.clone();
     Ok(Shared {
-        zone: cx.tz.clone(),
-        format,
-        encoding: matches.get_one("encoding").copied(),
-        joining: matches
-            .get_one("multiline")
-            .cloned()
-            .unwrap_or(Joining::Auto),
+        reading: crate::commands::reading(cx, matches, format),
         host: host.or_else(own).unwrap_or_else(vigie_collector::host_name),
         now: cx.now,
         retention: cx.config.store_options().log_retention,

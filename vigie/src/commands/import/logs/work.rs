@@ -8,17 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::tz::TimeZone;
 use memchr::memrchr;
 use vigie_parsers::formats::{Detector, Format};
-use vigie_parsers::joining::Joining;
 use vigie_parsers::{Context, Encoding, Origin, Record, Timestamp};
 use vigie_store::events::LogRetention;
 use vigie_store::{EventBatch, Reader};
 
 use super::plan::{Log, Piece};
 use super::seen::{HEAD_MAX, Held, Mark, TAIL_LEN, hash};
-use crate::files::{Input, LINE_LEN_MAX};
+use crate::files::{Input, LINE_LEN_MAX, Reading};
 
 /// A batch is sent when it has so many bytes of lines.
 const BATCH_BYTES: usize = 1 << 20;
@@ -60,12 +58,7 @@ pub(super) enum Message {
 
 /// What all workers share.
 pub(super) struct Shared {
-    pub(super) zone: TimeZone,
-    pub(super) format: Option<&'static Format>,
-    /// What characters of files are that do not say.
-    pub(super) encoding: Option<Encoding>,
-    /// Which lines are one event.
-    pub(super) joining: Joining,
+    pub(super) reading: Reading,
     pub(super) host: String,
     /// When the import began: the arrival of its lines.
     pub(super) now: Timestamp,
@@ -154,7 +147,7 @@ impl<'a> Taker<'a> {
         let keep = rule.and_then(|rule| rule.keep_ms);
         Self {
             oldest: keep.map_or(Timestamp::MIN, |ms| shared.now.plus_ms(-ms)),
-            context: Context::new(piece.anchor, shared.zone.clone()),
+            context: Context::new(piece.anchor, shared.reading.zone.clone()),
             shared,
             piece,
             origin,
@@ -197,7 +190,7 @@ impl<'a> Taker<'a> {
         loop {
             let read = input.read(&mut buffer);
             let more = *read.as_ref().unwrap_or(&false);
-            encoding = encoding.or_else(|| Encoding::of(&buffer, self.shared.encoding));
+            encoding = encoding.or_else(|| Encoding::of(&buffer, self.shared.reading.encoding));
             if encoding.is_none() && more {
                 continue;
             }
@@ -278,7 +271,7 @@ impl<'a> Taker<'a> {
     ) -> io::Result<usize> {
         let (mut at, mut taken) = (0, 0);
         while at < text.len() {
-            let first = self.shared.joining.first(&text[at..], LINE_LEN_MAX);
+            let first = self.shared.reading.joining.first(&text[at..], LINE_LEN_MAX);
             if more && first.is_some_and(|f| !f.whole) {
                 break;
             }
@@ -347,7 +340,7 @@ impl<'a> Taker<'a> {
     }
 
     fn parse(&mut self, line: &[u8]) -> &'static Format {
-        if let Some(format) = self.shared.format {
+        if let Some(format) = self.shared.reading.format {
             self.record.clear();
             if format.parse(&mut self.context, line, &mut self.record) {
                 return format;
