@@ -542,6 +542,40 @@ fn lines_go_by_age_and_by_what_their_source_may_occupy() {
     assert_eq!(reader.events_evicted().expect("a count"), 0);
 }
 
+/// The last lines of all may be of a time that is too old: their numbers are not those of others later.
+#[test]
+fn numbers_of_lines_that_went_are_not_given_again() {
+    let dir = TempDir::new().expect("a directory");
+    let rule = LogRule {
+        source: "old".to_owned(),
+        keep_ms: Some(60_000),
+        bytes: None,
+    };
+    let options = Options {
+        log_retention: LogRetention { rules: vec![rule] },
+        ..options()
+    };
+    let last = || {
+        let reader = Reader::open(dir.path()).expect("a reader");
+        reader.last_id().expect("a number")
+    };
+    let mut writer = Writer::open(dir.path(), &options, NOW).expect("a store");
+    writer.apply(batch(&noise(10, "new", 0)));
+    writer.apply(batch(&noise(10, "old", 0)));
+    writer.seal_events();
+    let now = NOW.plus_ms(3_600_000);
+    writer.commit(now).expect("a commit");
+    let reader = Reader::open(dir.path()).expect("a reader");
+    assert_eq!(reader.events_expired().expect("a count"), 10);
+    assert_eq!(last(), 20);
+    drop((reader, writer));
+    let mut writer = Writer::open(dir.path(), &options, now).expect("a store");
+    assert_eq!(last(), 20);
+    writer.apply(batch(&noise(1, "new", 0)));
+    writer.commit(now).expect("a commit");
+    assert_eq!(last(), 21);
+}
+
 #[test]
 fn the_file_stays_within_its_budget_and_quiet_sources_keep_their_share() {
     let dir = TempDir::new().expect("a directory");

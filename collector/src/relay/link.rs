@@ -169,9 +169,9 @@ impl Link {
         }
     }
 
-    /// Waits a moment for an answer; its next line.
-    pub(super) fn read_line(&mut self) -> io::Result<Option<String>> {
-        if !self.inbox.contains(&b'\n') {
+    /// The next line of an answer, when there is one; with `wait` it may take a moment.
+    pub(super) fn read_line(&mut self, wait: bool) -> io::Result<Option<String>> {
+        if !self.inbox.contains(&b'\n') && (wait || self.can_read()?) {
             match self.tls.take() {
                 Some(mut tls) => {
                     let read = self.read_secure(&mut tls);
@@ -190,6 +190,17 @@ impl Link {
         };
         let line: Vec<u8> = self.inbox.drain(..=end).collect();
         Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()))
+    }
+
+    /// Whether something is to be read, be it the end.
+    fn can_read(&self) -> io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
+        let ready = poll(&mut fds, Some(&Timespec::default()));
+        Ok(ready.map(|n| n > 0).or_else(|e| match e {
+            rustix::io::Errno::INTR => Ok(false),
+            e => Err(e),
+        })?)
     }
 
     fn read_plain(&mut self) -> io::Result<()> {

@@ -16,6 +16,8 @@ use vigie_parsers::{Event, Timestamp};
 
 /// The name of our element.
 pub(super) const ELEMENT: &str = "vigie@32473";
+/// The field that a message which went through a receiver of others has of us.
+pub(super) const VIA_IN_DATA: &str = "vigie@32473.via";
 /// How a message with our element in the first place of its structured data shows.
 const BEGIN: &[u8] = b" [vigie@32473 ";
 /// Our element begins within so many bytes: the header's names are bounded by the standard.
@@ -42,22 +44,22 @@ pub(super) struct Seal<'a> {
 /// Appends the frame of an event. `via` is where it has been, we at last. How many fields of its origin were
 /// left out or cut.
 pub(super) fn write(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) -> u64 {
-    let mut message = Vec::with_capacity(event.line.len() + 256);
-    head(&mut message, event);
-    let lost = element(&mut message, event, via, seal);
+    let start = out.len();
+    head(out, event);
+    let lost = element(out, event, via, seal);
     let own = own_data(event).filter(|_| seal.is_none());
     if let Some((data, _)) = own
         && data != b"-"
     {
-        message.extend_from_slice(without_ours(data));
+        out.extend_from_slice(without_ours(data));
     }
-    message.push(b' ');
-    message.extend_from_slice(match own {
+    out.push(b' ');
+    out.extend_from_slice(match own {
         Some((_, text)) => text,
         None if seal.is_none() && &*event.format == "rfc3164" => event.message(),
         None => &event.line,
     });
-    frame(out, &message);
+    frame(out, start);
     lost
 }
 
@@ -66,13 +68,20 @@ pub(super) fn write_hello(out: &mut Vec<u8>, relay: &str, via: &str) {
     let message = format!(
         "<{HELLO_PRI}>1 - - vigie - - [{ELEMENT} relay=\"{relay}\" hello=\"1\" via=\"{via}\"] relay"
     );
-    frame(out, message.as_bytes());
+    let start = out.len();
+    out.extend_from_slice(message.as_bytes());
+    frame(out, start);
 }
 
-fn frame(out: &mut Vec<u8>, message: &[u8]) {
-    out.extend_from_slice(message.len().to_string().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(message);
+/// Puts the count of what stands behind `start` in front of it.
+fn frame(out: &mut Vec<u8>, start: usize) {
+    let count = format!("{} ", out.len() - start);
+    let end = out.len();
+    out.extend_from_slice(count.as_bytes());
+    out.copy_within(start..end, start + count.len());
+    if let Some(place) = out.get_mut(start..start + count.len()) {
+        place.copy_from_slice(count.as_bytes());
+    }
 }
 
 /// `<PRI>1 TIME HOST APP PROCID MSGID `.

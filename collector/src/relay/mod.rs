@@ -5,8 +5,10 @@
 //! comes once, whoever is killed when. Of other receivers only the kernel tells what has arrived: what
 //! was on the way when a connection broke is sent again.
 
+mod chunk;
 mod link;
 mod message;
+mod position;
 mod receiving;
 mod sender;
 
@@ -83,7 +85,7 @@ pub(crate) fn start(
                 continue;
             }
         };
-        let position = sender::Position::find(&table.to, positions);
+        let position = position::Position::find(&table.to, positions);
         let runtime = tokio::runtime::Handle::current();
         let outlet = (outlet.clone(), runtime);
         let sender = sender::Sender::new(table.clone(), reader, position, own, (outlet, source));

@@ -1,29 +1,32 @@
 //! One relay: reads the store from its position and writes to its target, for ever.
 
-use std::ops::ControlFlow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use vigie_parsers::{Event, Timestamp};
-use vigie_query::log::Filter;
-use vigie_query::{EventSource, GroupBy, Order, Scan};
 use vigie_store::{Batch, Reader};
 
+use super::chunk::{Chunk, Chunks, Wanted};
 use super::link::Link;
 use super::message::{self, Seal, is_id};
-use super::{HOPS_MAX, has_been, new_id};
+use super::new_id;
+use super::position::{Gaps, Position};
 use crate::budget::Patience;
 use crate::config::{Peer, Relay};
 use crate::outlet::{Ended, Outlet};
 use crate::status::Source;
 
-/// Events that are looked at together.
+/// Events that are looked at together at first; more when few of them are wanted or there.
 const WINDOW: u64 = 4096;
-/// Bytes of events that are held at once; with longer lines fewer are looked at together.
-const CHUNK_BYTES: usize = 8 << 20;
-/// Bytes that another vigie may have on its way or uncommitted before more are sent.
-const UNTOLD_BYTES: u64 = 8 << 20;
+const WINDOW_MAX: u64 = 1 << 17;
+/// Chunks with fewer bytes let the window grow.
+const SMALL_BYTES: usize = 1 << 20;
+/// Frames are written in pieces of so many bytes: what is sent again after a connection broke is less.
+const PIECE_BYTES: usize = 64 << 10;
+/// Bytes that another vigie may have on its way or uncommitted before more are sent: it commits once a
+/// second, and sends come to no rest until then.
+const UNTOLD_BYTES: u64 = 64 << 20;
 /// The position is written down so often.
 const NOTE: Duration = Duration::from_secs(1);
 /// A target that fails is tried again after so long; longer each time.
@@ -31,51 +34,26 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long another vigie may take to say how far it is.
 const ANSWER: Duration = Duration::from_secs(20);
-
-/// How far a relay is, as it stands in the store: key `relay:HOST:PORT`, value `1 ID EVENT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    key: String,
-    /// What the other side knows this relay by.
-    id: String,
-    /// The last event that the other side has; `None` before the first.
-    last: Option<u64>,
-}
-
-impl Position {
-    pub(super) fn find(to: &str, positions: &[(String, Vec<u8>)]) -> Self {
-        let key = format!("relay:{to}");
-        let known = positions.iter().find(|(k, _)| *k == key);
-        let known = known.and_then(|(_, value)| {
-            let (id, last) = std::str::from_utf8(value)
-                .ok()?
-                .strip_prefix("1 ")?
-                .split_once(' ')?;
-            is_id(id).then_some((id.to_owned(), last.parse().ok()?))
-        });
-        let (id, last) = known.map_or_else(|| (new_id(), None), |(id, last)| (id, Some(last)));
-        Self { key, id, last }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        format!("1 {} {}", self.id, self.last.unwrap_or(0)).into_bytes()
-    }
-}
+/// The log hears of events that are lost at most this often.
+const LOST_LOG: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub(super) struct Sender {
     table: Relay,
-    reader: Reader,
+    chunks: Chunks,
     position: Position,
+    /// What was gone where we have been in front of the position.
+    gaps: Gaps,
     own: String,
     outlet: Outlet,
     runtime: Handle,
     source: Arc<Source>,
-    noted: Option<(Instant, u64)>,
-    /// Lines that the store had let go when we last looked.
-    gone: u64,
-    /// Some of what is ahead may be gone.
-    gaps: bool,
+    /// When the position was written down last, and what.
+    noted: Option<(Instant, Vec<u8>)>,
+    /// We have read behind the position since our start: what was gone then is in `gaps`.
+    begun: bool,
+    /// Lost events that the log has not heard of, and when it last did.
+    lost: (u64, Option<Instant>),
     /// The last event of the store at our start, or sent since: the other side can have none behind it.
     high: u64,
 }
@@ -92,24 +70,34 @@ impl<E: std::fmt::Display> From<E> for End {
     }
 }
 
-/// What is sent together.
-#[derive(Default)]
-struct Chunk {
-    upto: u64,
-    /// The last event in it.
-    last: u64,
-    bytes: Vec<u8>,
-    events: u64,
-}
-
 /// How far a sitting is.
 struct Way {
-    /// Everything up to here was sent or is not wanted.
+    /// Everything up to here was sent, or is not wanted, or is gone.
     next: u64,
     /// The last event that was sent.
     sent: u64,
-    /// Bytes of what was sent since the other side had all.
-    untold: u64,
+    /// What the other side is not known to have: the last event of each piece, and its bytes.
+    untold: VecDeque<(u64, u64)>,
+    untold_bytes: u64,
+}
+
+impl Way {
+    /// Takes note of a piece that was written.
+    fn add(&mut self, upto: u64, bytes: usize) {
+        self.sent = upto;
+        self.untold.push_back((upto, bytes as u64));
+        self.untold_bytes += bytes as u64;
+    }
+
+    /// The other side has everything up to an event: how far we are with that.
+    fn has(&mut self, upto: u64) -> u64 {
+        while let Some((_, bytes)) = self.untold.front().filter(|(id, _)| *id <= upto) {
+            self.untold_bytes -= bytes;
+            self.untold.pop_front();
+        }
+        // Nothing behind the last one that was sent was wanted.
+        if upto >= self.sent { self.next } else { upto }
+    }
 }
 
 impl Sender {
@@ -120,17 +108,20 @@ impl Sender {
         own: &str,
         ((outlet, runtime), source): ((Outlet, Handle), Arc<Source>),
     ) -> Self {
+        // Counted since the relay was set up.
+        source.drop_items("evicted", position.evicted);
         Self {
             table,
-            reader,
+            chunks: Chunks::new(reader),
             position,
+            gaps: Gaps::default(),
             own: own.to_owned(),
             outlet,
             runtime,
             source,
             noted: None,
-            gone: 0,
-            gaps: false,
+            begun: false,
+            lost: (0, None),
             high,
         }
     }
@@ -139,14 +130,13 @@ impl Sender {
         let mut retry = RETRY;
         loop {
             let begun = Instant::now();
-            match self.sit() {
-                Err(End::Shutdown) => return,
-                Err(End::Trouble(why)) => self.source.fail(&why),
-                Ok(never) => match never {},
-            }
+            let end = self.sit();
             // What is known to have arrived is not sent again.
-            if self.note(true).is_err() {
-                return;
+            let noted = self.note(true);
+            match end {
+                Err(End::Trouble(why)) if noted.is_ok() => self.source.fail(&why),
+                Err(_) => return self.tell_lost(true),
+                Ok(never) => match never {},
             }
             if begun.elapsed() > RETRY_MAX {
                 retry = RETRY;
@@ -154,7 +144,7 @@ impl Sender {
             let until = Instant::now() + retry;
             while Instant::now() < until {
                 if self.outlet.shutdown.is_cancelled() {
-                    return;
+                    return self.tell_lost(true);
                 }
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -175,46 +165,115 @@ impl Sender {
             self.recognize(has)?;
             peer = who;
         }
-        let (next, sent, untold) = (self.position.last.unwrap_or(next), 0, 0);
-        let mut way = Way { next, sent, untold };
-        let mut size = WINDOW;
-        self.gaps = true;
+        let next = self.position.last.unwrap_or(next);
+        self.look_again(next)?;
+        let mut way = Way {
+            next,
+            sent: 0,
+            untold: VecDeque::new(),
+            untold_bytes: 0,
+        };
+        let mut window = WINDOW;
         loop {
             if self.outlet.shutdown.is_cancelled() {
-                self.note(true)?;
                 return Err(End::Shutdown);
             }
-            let last = self.reader.last_id()?;
+            let last = self.chunks.last_id()?;
             self.show(last, &link)?;
-            if way.untold < UNTOLD_BYTES && way.next < last {
-                let upto = last.min(way.next.saturating_add(size));
-                let chunk = self.chunk(way.next, upto, &peer)?;
-                let Some(chunk) = chunk else {
-                    size = (size / 2).max(1);
+            let mut wait = true;
+            if way.untold_bytes < UNTOLD_BYTES && way.next < last {
+                let upto = last.min(way.next.saturating_add(window));
+                let Some(chunk) = self.chunk(way.next, upto, &peer)? else {
+                    window = (window / 2).max(1);
                     continue;
                 };
-                size = (size * 2).min(WINDOW);
-                if !chunk.bytes.is_empty() {
-                    // Some of it may arrive though the connection breaks.
-                    self.high = self.high.max(chunk.last);
-                    self.write(&mut link, &chunk.bytes, chunk.last)?;
-                    way.sent = chunk.last;
-                    way.untold += chunk.bytes.len() as u64;
-                    self.source
-                        .count(self.outlet.now(), chunk.events, chunk.bytes.len() as u64);
-                } else if self.position.last == Some(way.next) {
-                    // Nothing is on the way, and nothing of this was wanted.
-                    self.position.last = Some(chunk.upto);
+                if chunk.bytes.len() < SMALL_BYTES {
+                    window = (window * 2).min(WINDOW_MAX);
                 }
-                way.next = chunk.upto;
-                self.gaps &= way.next < last;
-                if way.next < last {
-                    self.heed(&mut link, &mut way, false)?;
-                    continue;
+                self.send(&mut link, &mut way, &chunk)?;
+                wait = way.next >= last;
+                if wait {
+                    self.chunks.caught_up();
                 }
             }
-            self.heed(&mut link, &mut way, true)?;
+            self.heed(&mut link, &mut way, wait)?;
         }
+    }
+
+    fn chunk(&mut self, after: u64, upto: u64, peer: &str) -> Result<Option<Chunk>, End> {
+        let seal = (self.table.peer == Peer::Vigie).then_some(Seal {
+            relay: &self.position.id,
+        });
+        let wanted = Wanted {
+            filter: self.table.query.filter(),
+            seal,
+            own: &self.own,
+            peer,
+        };
+        Ok(self.chunks.read(&wanted, after, upto)?)
+    }
+
+    fn send(&mut self, link: &mut Link, way: &mut Way, chunk: &Chunk) -> Result<(), End> {
+        for (bytes, upto, events) in chunk.pieces(PIECE_BYTES) {
+            // Some of it may arrive though the connection breaks.
+            self.high = self.high.max(upto);
+            self.write(link, bytes, upto)?;
+            way.add(upto, bytes.len());
+            self.source
+                .count(self.outlet.now(), events, bytes.len() as u64);
+        }
+        for gap in &chunk.gaps {
+            self.gaps.push(*gap);
+        }
+        way.next = chunk.upto;
+        self.source.drop_items("damaged", chunk.damaged);
+        self.source.drop_items("loop", chunk.hops);
+        self.source.drop_items("fields", chunk.fields);
+        if way.untold.is_empty() {
+            // Nothing is on the way, and nothing of this was wanted.
+            self.advance(way.next);
+        }
+        Ok(())
+    }
+
+    /// The other side has everything up to an event, as far as there is anything.
+    fn advance(&mut self, upto: u64) {
+        self.position.last = self.position.last.max(Some(upto));
+        let passed = self.gaps.pass(self.position.last.unwrap_or(0));
+        self.lose(passed);
+    }
+
+    /// Counts events that the store let go before they were sent.
+    fn lose(&mut self, events: u64) {
+        self.position.evicted = self.position.evicted.saturating_add(events);
+        self.lost.0 = self.lost.0.saturating_add(events);
+        self.source.drop_items("evicted", events);
+    }
+
+    fn tell_lost(&mut self, now: bool) {
+        let due = self.lost.1.is_none_or(|at| at.elapsed() >= LOST_LOG);
+        if self.lost.0 > 0 && (now || due) {
+            tracing::warn!(
+                source = self.source.name(),
+                "{} events were let go by the store (budget, log_retention) before they were sent; \
+                 {} in all",
+                self.lost.0,
+                self.position.evicted
+            );
+            self.lost = (0, Some(Instant::now()));
+        }
+    }
+
+    /// What is behind the position is read anew. What was gone of a chunk that has arrived in part is
+    /// counted up to there.
+    fn look_again(&mut self, position: u64) -> Result<(), End> {
+        if let Some(gap) = self.gaps.forget(position) {
+            let missing = self.chunks.missing(gap.after, position)?;
+            self.lose(missing.map_or(0, |m| m.events.min(gap.events)));
+        }
+        self.begun = true;
+        self.chunks.begin();
+        Ok(())
     }
 
     /// Goes on where another vigie says that it is.
@@ -229,13 +288,19 @@ impl Sender {
             return Err("the store is an earlier one than what was sent; begins anew".into());
         }
         // It has what it says, though we may not have heard of it.
-        self.position.last = self.position.last.max(Some(has));
+        let before = self.position.last.unwrap_or(has);
+        if has > before && !self.begun {
+            // Sent before our start: what was gone then still is.
+            let missing = self.chunks.missing(before, has)?;
+            self.lose(missing.map_or(0, |m| m.events));
+        }
+        self.advance(has);
         Ok(())
     }
 
     /// Where to go on; what is known at the first time of all.
     fn begin(&mut self) -> Result<u64, End> {
-        let last = self.reader.last_id()?;
+        let last = self.chunks.last_id()?;
         // A store that was put back from a copy has fewer events than were sent.
         let from = match self.position.last {
             Some(position) => position.min(last),
@@ -265,7 +330,7 @@ impl Sender {
             if self.outlet.shutdown.is_cancelled() {
                 return Err(End::Shutdown);
             }
-            if let Some(answer) = link.read_line()?.as_deref().and_then(acknowledged) {
+            if let Some(answer) = link.read_line(true)?.as_deref().and_then(acknowledged) {
                 return Ok(answer);
             }
         }
@@ -274,47 +339,46 @@ impl Sender {
 
     /// Reads what the other side has to say, and moves the position behind what it has.
     fn heed(&mut self, link: &mut Link, way: &mut Way, wait: bool) -> Result<(), End> {
-        let pending = wait || way.untold >= UNTOLD_BYTES;
-        let said = if pending { link.read_line()? } else { None };
-        let arrived = link.arrived()?;
-        let has = match self.table.peer {
-            Peer::Vigie => said.as_deref().and_then(acknowledged).map(|a| a.0),
-            Peer::Syslog => arrived,
-        };
-        if let Some(has) = has {
-            // Nothing behind the last one that was sent was wanted.
-            let has = if has >= way.sent { way.next } else { has };
-            self.position.last = self.position.last.max(Some(has));
+        let mut has = None;
+        while let Some(line) = link.read_line(wait && has.is_none())? {
+            has = has.max(acknowledged(&line).map(|a| a.0));
         }
-        if self.position.last >= Some(way.next) || self.table.peer == Peer::Syslog {
-            way.untold = 0;
+        let arrived = link.arrived()?;
+        if self.table.peer == Peer::Syslog {
+            has = arrived;
+        }
+        if let Some(has) = has {
+            let upto = way.has(has);
+            self.advance(upto);
         }
         self.note(false)
     }
 
     /// Writes the position down, at most each second unless `now`.
     fn note(&mut self, now: bool) -> Result<(), End> {
-        let Some(last) = self.position.last else {
+        if self.position.last.is_none() {
             return Ok(());
-        };
-        let due = self
-            .noted
-            .is_none_or(|(at, noted)| noted != last && (now || at.elapsed() >= NOTE));
-        if !due {
+        }
+        let at = self.noted.as_ref().map(|noted| noted.0);
+        if at.is_some_and(|at| !now && at.elapsed() < NOTE) {
+            return Ok(());
+        }
+        let value = self.position.encode();
+        if self.noted.as_ref().is_some_and(|noted| noted.1 == value) {
             return Ok(());
         }
         let batch = Batch {
-            positions: vec![(self.position.key.clone(), Some(self.position.encode()))],
+            positions: vec![(self.position.key.clone(), Some(value.clone()))],
             ..Batch::default()
         };
-        self.noted = Some((Instant::now(), last));
+        self.noted = Some((Instant::now(), value));
         let sent = self
             .runtime
             .block_on(self.outlet.send(Patience::Waits, batch));
         sent.map_err(|Ended| End::Shutdown)
     }
 
-    fn show(&self, last: u64, link: &Link) -> Result<(), End> {
+    fn show(&mut self, last: u64, link: &Link) -> Result<(), End> {
         let behind = last.saturating_sub(self.position.last.unwrap_or(0));
         self.source.set_lag(link.on_the_way()?);
         match behind {
@@ -323,98 +387,9 @@ impl Sender {
                 .source
                 .work(&format!("{} thousand events behind", n / 1000)),
         }
+        self.tell_lost(false);
         Ok(())
     }
-
-    /// The frames of the events behind `after` up to `upto`, in the order of their arrival; `None` when
-    /// they are too large together.
-    fn chunk(&mut self, after: u64, upto: u64, peer: &str) -> Result<Option<Chunk>, End> {
-        self.count_gone(after, upto)?;
-        let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
-        let (mut bytes, mut hops, mut fields) = (0, 0, 0);
-        let seal = (self.table.peer == Peer::Vigie).then_some(Seal {
-            relay: &self.position.id,
-        });
-        let single = upto - after <= 1;
-        let mut scan = Scan::new(Timestamp::MIN, Timestamp::MAX, self.table.query.filter());
-        (scan.order, scan.after, scan.upto) = (Order::OldestFirst, after, upto);
-        let stats = self.reader.scan(&scan, &mut |event| {
-            let been = via(event);
-            if been.split(' ').count() >= HOPS_MAX || has_been(&been, &self.own) {
-                hops += 1;
-                return ControlFlow::Continue(());
-            }
-            if !peer.is_empty() && has_been(&been, peer) {
-                return ControlFlow::Continue(());
-            }
-            let been = format!("{been} {}", self.own);
-            let mut frame = Vec::new();
-            fields += message::write(&mut frame, event, been.trim_start(), seal);
-            bytes += frame.len();
-            found.push((event.id, frame));
-            match bytes > CHUNK_BYTES && !single {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })?;
-        if bytes > CHUNK_BYTES && !single {
-            return Ok(None);
-        }
-        if stats.incomplete.is_some() {
-            // A damaged block: what is in it is lost to us too, as `vigie verify` tells.
-            self.source.drop_items("damaged", 1);
-        }
-        self.source.drop_items("loop", hops);
-        self.source.drop_items("fields", fields);
-        found.sort_unstable_by_key(|f| f.0);
-        Ok(Some(Chunk {
-            upto,
-            last: found.last().map_or(upto, |f| f.0),
-            events: found.len() as u64,
-            bytes: found.into_iter().flat_map(|f| f.1).collect(),
-        }))
-    }
-
-    /// Counts what the store let go before it was sent. Only when it did let something go.
-    fn count_gone(&mut self, after: u64, upto: u64) -> Result<(), End> {
-        let gone = self.reader.events_evicted()? + self.reader.events_expired()?;
-        self.gaps |= gone != self.gone;
-        self.gone = gone;
-        if !self.gaps || gone == 0 {
-            return Ok(());
-        }
-        let mut scan = Scan::new(Timestamp::MIN, Timestamp::MAX, &Filter::All);
-        (scan.after, scan.upto) = (after, upto);
-        let by = GroupBy {
-            fields: &[],
-            step: None,
-            max_groups: 1,
-        };
-        let there: u64 = self
-            .reader
-            .count_by(&scan, &by)?
-            .groups
-            .iter()
-            .map(|g| g.count)
-            .sum();
-        self.source
-            .drop_items("evicted", (upto - after).saturating_sub(there));
-        Ok(())
-    }
-}
-
-/// Where an event has been, by its origin or by its structured data.
-fn via(event: &Event) -> String {
-    let in_data = format!("{}.via", message::ELEMENT);
-    let found = event.field("via").or_else(|| event.field(&in_data));
-    found.map_or_else(String::new, |via| {
-        let ids = String::from_utf8_lossy(&via).into_owned();
-        // Anything else of that name is not ours.
-        match ids.split(' ').all(is_id) {
-            true => ids,
-            false => String::new(),
-        }
-    })
 }
 
 /// `vigie-ack N ID`.

@@ -13,6 +13,9 @@ use crate::{Options, Result};
 /// Counts the rows that the budget pushed out.
 const EVICTED_ROWS: &str = "evicted rows";
 
+/// The highest number of a line that went.
+const LAST_NUMBER: &str = "last number";
+
 /// What events may occupy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -162,8 +165,14 @@ impl Room {
     }
 }
 
-/// Deletes a block.
+/// Deletes a block. The number of its last line is never given again: whoever forwards lines goes by
+/// numbers, also when the newest line of all was the first to go.
 pub(super) fn delete(tx: &Transaction<'_>, id: i64) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO ev_meta SELECT ?1, last_seq FROM ev_block WHERE id = ?2
+         ON CONFLICT(key) DO UPDATE SET value = max(value, excluded.value)",
+    )?
+    .execute((LAST_NUMBER, id))?;
     tx.prepare_cached("DELETE FROM ev_block WHERE id = ?1")?
         .execute([id])?;
     let first = id * SEGMENTS_MAX;
@@ -180,4 +189,13 @@ pub(super) fn evicted_rows(conn: &Connection) -> Result<u64> {
     let mut stmt = conn.prepare_cached("SELECT value FROM ev_meta WHERE key = ?1")?;
     let rows: Option<i64> = stmt.query_row([EVICTED_ROWS], |r| r.get(0)).optional()?;
     Ok(rows.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+}
+
+/// The highest number that a line of a block has or had.
+pub(super) fn last_number(conn: &Connection) -> Result<i64> {
+    let mut stmt = conn.prepare_cached(
+        "SELECT max(coalesce((SELECT max(last_seq) FROM ev_block), 0),
+                    coalesce((SELECT value FROM ev_meta WHERE key = ?1), 0))",
+    )?;
+    Ok(stmt.query_row([LAST_NUMBER], |r| r.get(0))?)
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction};
 use vigie_parsers::Timestamp;
 
 use super::compact;
-use super::evict::{Limits, Room};
+use super::evict::{self, Limits, Room};
 use super::keep::{self, LogRetention};
 use super::open::{Line, OpenBlock};
 use super::rebuild::StreamName;
@@ -69,7 +69,7 @@ impl Ingest {
             index: HashMap::default(),
             next_stream: 1 + max("SELECT coalesce(max(id), 0) FROM ev_stream")?,
             next_block: 1 + max("SELECT coalesce(max(id), 0) FROM ev_block")?,
-            next_seq: 1 + max("SELECT coalesce(max(last_seq), 0) FROM ev_block")?,
+            next_seq: 1 + evict::last_number(conn)?,
             pending_bytes: 0,
             limits: Limits::new(options),
             pattern_room: patterns::Room::of_budget(options.budget_bytes),

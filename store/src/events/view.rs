@@ -113,13 +113,10 @@ impl View {
         stats
     }
 
-    /// The number of the line that arrived last; 0 if there is none.
+    /// The number of the line that arrived last, though it may have gone again; 0 if none ever came.
     pub(crate) fn last_id(&self, conn: &Connection) -> Result<u64> {
         let snapshot = self.snapshot(conn)?;
-        let sealed: i64 =
-            conn.query_row("SELECT ifnull(max(last_seq), 0) FROM ev_block", [], |r| {
-                r.get(0)
-            })?;
+        let sealed = evict::last_number(conn)?;
         let open = snapshot.open.iter().map(|o| o.table.rows.seqs.last());
         let last = open.flatten().copied().fold(sealed, i64::max);
         Ok(last.cast_unsigned())

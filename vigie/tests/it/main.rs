@@ -27,6 +27,7 @@ mod patterns;
 mod peers;
 mod questions;
 mod relay;
+mod relay_losses;
 mod reload;
 mod repair;
 mod status;
