@@ -542,6 +542,29 @@ fn lines_go_by_age_and_by_what_their_source_may_occupy() {
     assert_eq!(reader.events_evicted().expect("a count"), 0);
 }
 
+#[test]
+fn blocks_of_other_units_stay_closed() {
+    let dir = TempDir::new().expect("a directory");
+    let mut writer = writer(dir.path());
+    for (n, unit) in ["nginx", "sshd", "cron"].into_iter().enumerate() {
+        let line = |i: i64| Row {
+            time: NOW.0 + i64::try_from(n).expect("few") * 1000 + i,
+            source: format!("s{n}"),
+            line: format!("{{\"msg\":\"job {i}\",\"_SYSTEMD_UNIT\":\"{unit}.service\"}}")
+                .into_bytes(),
+        };
+        writer.apply(batch(&(0..50).map(line).collect::<Vec<_>>()));
+    }
+    writer.seal_events();
+    writer.commit(NOW).expect("a commit");
+    let query = vigie_query::log::Query::parse("unit:sshd.service").expect("a query");
+    let all = Scan::new(Timestamp::MIN, Timestamp::MAX, &query.filter);
+    let (rows, stats) = scan(dir.path(), &all, usize::MAX);
+    assert_eq!(rows.len(), 50);
+    assert_eq!((stats.blocks, stats.blocks_read), (3, 1));
+    assert!(rows.iter().all(|r| r.source == "s1"));
+}
+
 /// The last lines of all may be of a time that is too old: their numbers are not those of others later.
 #[test]
 fn numbers_of_lines_that_went_are_not_given_again() {

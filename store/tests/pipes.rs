@@ -23,6 +23,10 @@ const FILTERS: &[&str] = &[
     "source=s1 level!=err",
     "/[a-c]+ took [0-9]+ms/",
     "not (format=json or format=combined)",
+    "unit:a.service",
+    "unit=b* -unit:c",
+    "unit:* app:op*",
+    "unit!=o.service",
 ];
 
 const PIPES: &[&str] = &[
@@ -43,6 +47,8 @@ const PIPES: &[&str] = &[
     "| tail 6",
     "| head 6",
     "| uniq app",
+    "| top unit",
+    "| count by unit, level",
     "| rate 1h by app",
     "| where status>=500 | count by path",
     "| parse \"took <n>ms\" | max n, count by app",

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use vigie_parsers::{Event, Facility, Field, Kind, Severity, Span};
 
-use super::field::{FieldKind, FieldName};
+use super::field::{FieldKind, FieldName, UNIT_FIELDS};
 use super::filter::{Filter, Test, address};
 use super::{number, pattern, text};
 
@@ -102,6 +102,7 @@ impl Subject for Event {
             FieldKind::Message => Some(message(self)),
             FieldKind::Pattern => Some(Cow::Owned(pattern(self))),
             FieldKind::Bot => self.bot(),
+            FieldKind::Unit => UNIT_FIELDS.iter().find_map(|name| self.field(name)),
             FieldKind::Known(field) => match known_span(self, field) {
                 Some(span) => Some(span.value(&self.line)),
                 None => of_origin(self, name.as_str()),

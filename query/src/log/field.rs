@@ -25,6 +25,8 @@ pub enum FieldKind {
     Pattern,
     /// `bot`: the name of a client that says it is a program.
     Bot,
+    /// `unit`: what systemd calls the service, by the first of [`UNIT_FIELDS`] that is there.
+    Unit,
     /// A field of the vocabulary, in the line or of the origin.
     Known(Field),
     /// A name that lines or origins bring.
@@ -49,7 +51,12 @@ const BUILT_IN: &[(&str, FieldKind)] = &[
     ("message", FieldKind::Message),
     ("pattern", FieldKind::Pattern),
     ("bot", FieldKind::Bot),
+    ("unit", FieldKind::Unit),
 ];
+
+/// Where `unit` is found: what the message itself is about, what the manager says that its entry is about,
+/// who wrote the entry.
+pub const UNIT_FIELDS: [&str; 3] = ["unit", "UNIT", "_SYSTEMD_UNIT"];
 
 /// Names that origins give, so that a slip of the finger is noticed.
 const OF_ORIGINS: &[&str] = &["file", "image", "peer", "project", "service"];

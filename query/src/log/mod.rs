@@ -30,7 +30,7 @@ mod value;
 pub use clock::Clock;
 pub use eval::{Subject, message};
 pub use extract::{Capture, Extracted};
-pub use field::{FieldKind, FieldName, LevelSet, known_fields};
+pub use field::{FieldKind, FieldName, LevelSet, UNIT_FIELDS, known_fields};
 pub use filter::{Cidr, Compare, Exact, Filter, Number, Test};
 pub use groups::{GROUP_VALUE_MAX, Groups};
 pub use memory::Memory;

@@ -120,7 +120,9 @@ fn of_filter(filter: &Filter) -> Option<Vec<String>> {
         Filter::Or(any) => union(any.iter().map(of_filter)),
         Filter::Text(pattern) => of_text(pattern),
         Filter::Field { name, test } => match name.kind() {
-            FieldKind::Message | FieldKind::Known(_) | FieldKind::Other => of_test(test),
+            FieldKind::Message | FieldKind::Unit | FieldKind::Known(_) | FieldKind::Other => {
+                of_test(test)
+            }
             _ => None,
         },
         Filter::All | Filter::Not(_) | Filter::TextRegex(_) => None,

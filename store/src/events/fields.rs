@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use foldhash::HashMap;
 use vigie_parsers::{Field, Kind, Severity};
-use vigie_query::log::{FieldKind, FieldName, LevelSet, Test};
+use vigie_query::log::{FieldKind, FieldName, LevelSet, Test, UNIT_FIELDS};
 
 use super::Fault;
 use super::column::{Column, NUMBER, Strings, append_number};
@@ -128,12 +128,40 @@ pub(super) fn read(block: &dyn Block, name: &FieldName) -> Result<Option<FieldVa
         FieldKind::Other if Field::from_name(name.as_str()).is_none() => {
             columns(block, name.as_str(), &mut values)?;
         }
+        FieldKind::Unit => first_of(block, &UNIT_FIELDS, &mut values)?,
         FieldKind::Level => level(block, &mut values)?,
         FieldKind::Source => constant(block, block.place().source.as_bytes(), &mut values),
         FieldKind::Format => constant(block, block.place().format.as_bytes(), &mut values),
         _ => return Ok(None),
     }
     Ok(Some(values))
+}
+
+/// The first of some fields that a row has.
+fn first_of(block: &dyn Block, names: &[&str], values: &mut FieldValues) -> Result<(), Fault> {
+    for (n, name) in names.iter().enumerate() {
+        if n == 0 {
+            columns(block, name, values)?;
+            continue;
+        }
+        if !values.codes.contains(&ABSENT) {
+            break;
+        }
+        let mut next = FieldValues::default();
+        next.add(b"");
+        columns(block, name, &mut next)?;
+        let places = values.extend(&next.values);
+        for (code, &other) in values.codes.iter_mut().zip(&next.codes) {
+            *code = match other {
+                _ if *code != ABSENT => continue,
+                ABSENT | UNKNOWN => other,
+                other => *places.get(other as usize).ok_or(Fault::Damaged)?,
+            };
+        }
+        values.unknown |= next.unknown;
+        values.loose_numbers |= next.loose_numbers;
+    }
+    Ok(())
 }
 
 fn constant(block: &dyn Block, value: &[u8], values: &mut FieldValues) {

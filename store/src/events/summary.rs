@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use vigie_parsers::{Field, Kind};
-use vigie_query::log::{FieldKind, FieldName, Filter, Test, TextPattern};
+use vigie_query::log::{FieldKind, FieldName, Filter, Test, TextPattern, UNIT_FIELDS};
 
 use super::codec::{Bytes, put_bytes, put_uint};
 use super::column::{Column, NUMBER, append_number};
@@ -166,6 +166,9 @@ impl Summary<'_> {
                     .any(|s| levels.has(s))
             }
             FieldKind::Known(_) => self.columns(name.as_str(), test) != Some(Verdict::No),
+            FieldKind::Unit => UNIT_FIELDS
+                .iter()
+                .any(|name| self.columns(name, test) != Some(Verdict::No)),
             FieldKind::Other if Field::from_name(name.as_str()).is_none() => {
                 self.columns(name.as_str(), test) != Some(Verdict::No)
             }
@@ -265,7 +268,10 @@ pub(super) fn words_allow<E>(
         }
         Filter::Text(pattern) => pattern_allowed(pattern, key, holds),
         Filter::Field { name, test } => {
-            let of_line = matches!(name.kind(), FieldKind::Known(_) | FieldKind::Other);
+            let of_line = matches!(
+                name.kind(),
+                FieldKind::Unit | FieldKind::Known(_) | FieldKind::Other
+            );
             match test {
                 Test::Text(pattern) if of_line => pattern_allowed(pattern, key, holds),
                 Test::Exact(exact) if of_line && exact.number().is_none() => {

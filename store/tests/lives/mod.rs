@@ -27,9 +27,10 @@ pub(crate) fn event(
     let mut record = Record::default();
     let format = detector.parse(&mut cx, line, &mut record);
     record.time = None;
-    let fields = match source.ends_with('1') {
-        true => vec![("app".to_owned(), "one".to_owned())],
-        false => Vec::new(),
+    let fields = match source.as_bytes().last() {
+        Some(b'1') => vec![("app".to_owned(), "one".to_owned())],
+        Some(b'2') => vec![("_SYSTEMD_UNIT".to_owned(), "o.service".to_owned())],
+        _ => Vec::new(),
     };
     Event {
         id: 0,
@@ -79,6 +80,10 @@ pub(crate) fn line() -> impl Strategy<Value = (u8, i64, String)> {
         }),
         "(open|close) [a-b]{1,2}(\\\\\")?( [0-9]{1,3})?".prop_map(|text| {
             format!("{{\"time\":\"2026-11-21T10:00:00Z\",\"level\":\"warn\",\"app\":\"{}\",\"msg\":\"{text}\"}}", &text[..2])
+        }),
+        ("[ab]", prop::collection::vec(("unit|UNIT|_SYSTEMD_UNIT", "[a-c](\\\\u0041)?"), 0..3)).prop_map(|(text, units)| {
+            let units: String = units.iter().map(|(n, v)| format!(",\"{n}\":\"{v}.service\"")).collect();
+            format!("{{\"time\":\"2026-11-21T10:00:00Z\",\"app\":\"open\",\"msg\":\"{text}\"{units}}}")
         }),
         "[a-c0-9 _.:/-]{0,20}",
         "([0-9a-f]{1,8} ){60,70}",

@@ -81,6 +81,26 @@ fn text() {
 }
 
 #[test]
+fn units() {
+    let lines = [
+        /* 0 */ "-1s - j | {>}done {_SYSTEMD_UNIT:nginx.service}",
+        /* 1 */ "-1s - j | Started {UNIT:nginx.service} {_SYSTEMD_UNIT:init.scope}",
+        /* 2 */
+        "-1s - s | {unit:nginx.service}: Failed {UNIT:x.service} {_SYSTEMD_UNIT:init.scope}",
+        /* 3 */ "-1s - d _SYSTEMD_UNIT=docker.service | nginx.service",
+        /* 4 */ "-1s - s | nginx.service",
+    ];
+    let check = |filter: &str, expected: &[usize]| {
+        assert_eq!(passing(filter, &lines), expected, "{filter}")
+    };
+    check("unit:nginx.service", &[0, 1, 2]);
+    check("unit=docker*", &[3]);
+    check("unit:init.scope or unit:x.service", &[]);
+    check("_SYSTEMD_UNIT:init.scope", &[1, 2]);
+    check("unit=\"\"", &[4]);
+}
+
+#[test]
 fn fields() {
     let lines = [
         /* 0 */
