@@ -12,11 +12,14 @@ use std::borrow::Cow;
 
 use crate::formats::containers::{self, Wrapped};
 use crate::scan::{find, near};
+use crate::stamp;
 
 /// Lines of one event. The longest stack traces (recursion until the stack is full) have a thousand.
 const LINES_MAX: usize = 1024;
 /// Bytes of a written rule.
 const PATTERN_LEN_MAX: usize = 200;
+/// Lines of an exception's own text before its first frame.
+const MESSAGE_LINES_MAX: u8 = 16;
 
 /// How lines belong together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,20 +146,31 @@ impl Joining {
         let mut len = memchr::memchr(b'\n', bytes)? + 1;
         let first = text(bytes.get(..len)?);
         let mut event = Event::new(self, first);
+        // What belongs to it for certain; of the lines behind that a later one has to tell.
+        let mut sure = len;
         for _ in 1..LINES_MAX {
             if !event.may_go_on() {
-                return Some(First { len, whole: true });
+                break;
             }
             let rest = bytes.get(len..).unwrap_or_default();
             let Some(end) = memchr::memchr(b'\n', rest) else {
-                return Some(First { len, whole: false });
+                return Some(First {
+                    len: sure,
+                    whole: false,
+                });
             };
             if len + end > limit || !event.takes(text(rest.get(..=end)?)) {
                 break;
             }
             len += end + 1;
+            if event.is_sure() {
+                sure = len;
+            }
         }
-        Some(First { len, whole: true })
+        Some(First {
+            len: sure,
+            whole: true,
+        })
     }
 }
 
@@ -186,6 +200,14 @@ enum State {
     Open,
     /// Frames of a stack trace, or other indented lines.
     Frames,
+    /// The line of an exception, whose text may have more lines.
+    Thrown,
+    /// So many such lines: a frame has to follow.
+    Message(u8),
+    /// The function of a frame of Go: its place has to follow.
+    Function,
+    /// The time and the class of java.util.logging: the level and the text have to follow.
+    Util,
     /// In a traceback of Python: its last line is the exception.
     Traceback,
     /// Behind that: another traceback may follow.
@@ -226,6 +248,10 @@ impl<'a> Event<'a> {
 
     fn may_go_on(&self) -> bool {
         self.state != State::Alone || self.cut
+    }
+
+    fn is_sure(&self) -> bool {
+        !matches!(self.state, State::Message(_) | State::Function)
     }
 
     /// Whether the line belongs to the event.
@@ -274,8 +300,15 @@ impl<'a> Event<'a> {
                 let other = line.starts_with(b"# Time:") || line.starts_with(b"# User@Host:");
                 return (!other).then_some(State::Slow);
             }
+            State::Util => {
+                let at = near(line.get(..9).unwrap_or(line), [b':'])?;
+                let word = line.get(..at)?;
+                return (is_level_word(word) || is_util_level(word)).then_some(State::Open);
+            }
+            State::Function => return line.starts_with(b"\t/").then_some(State::Frames),
             State::Traceback => {
-                return Some(match is_indented(line) || line.is_empty() {
+                let goes_on = is_indented(line) || line.is_empty() || line.starts_with(b"> File ");
+                return Some(match goes_on {
                     true => State::Traceback,
                     false => State::Raised,
                 });
@@ -292,13 +325,55 @@ impl<'a> Event<'a> {
                 || line.starts_with(b"The above exception was the direct cause");
             return chained.then_some(State::Raised);
         }
-        if is_indented(line) || is_cause(line) {
+        if let State::Message(n) = state {
+            return message(n, line);
+        }
+        if is_indented(line) {
             return Some(State::Frames);
         }
-        // Behind its frames, Node closes the properties of an error.
-        let closes = state == State::Frames && matches!(line, b"}" | b"]");
-        (closes || is_postgresql_detail(&self.first, line)).then_some(state)
+        if is_cause(line) {
+            return Some(State::Thrown);
+        }
+        let php = line.starts_with(b"Stack trace:") || line.starts_with(b"#0 ");
+        if php || state == State::Frames && line.first() == Some(&b'#') {
+            return Some(State::Frames);
+        }
+        // Behind its frames, Node closes the properties of an error, .NET says where those of another end.
+        let closes = state == State::Frames
+            && (matches!(line, b"}" | b"]") || line.starts_with(b"--- End of "));
+        if closes || is_postgresql_detail(&self.first, line) {
+            return Some(state);
+        }
+        match state {
+            State::Thrown => message(0, line),
+            State::Open | State::Frames if is_function(line) => Some(State::Function),
+            _ => None,
+        }
     }
+}
+
+/// A line behind that of an exception and `n` more lines of its text: more text, or what comes after it.
+fn message(n: u8, line: &[u8]) -> Option<State> {
+    let inside = line.trim_ascii_start();
+    if inside.len() < line.len() && (inside.starts_with(b"at ") || inside.starts_with(b"... ")) {
+        return Some(State::Frames);
+    }
+    if n > 0 && line.starts_with(b"Caused by: ") {
+        return Some(State::Thrown);
+    }
+    let text = !line.is_empty() && n < MESSAGE_LINES_MAX && opening(line) == State::Alone;
+    text.then(|| State::Message(n.saturating_add(1)))
+}
+
+/// `main.main`, `net/http.(*conn).serve`: no blank, and a point.
+fn is_function(line: &[u8]) -> bool {
+    const LEN_MAX: usize = 256;
+    line.len() <= LEN_MAX
+        && line.contains(&b'.')
+        && line.first().is_some_and(u8::is_ascii_alphabetic)
+        && line
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"._/-()*[]{}%~@".contains(b))
 }
 
 /// What an event that begins so may become.
@@ -317,7 +392,23 @@ fn opening(line: &[u8]) -> State {
             _ => State::Open,
         },
         Some(b'[') if line.get(1..).is_some_and(is_dated) => State::Open,
-        _ if is_thrown(line) || is_level(line) => State::Open,
+        // PHP.
+        Some(b'[') => match line.get(1..).and_then(stamp::dashed) {
+            Some(_) => State::Open,
+            None => State::Alone,
+        },
+        // Tomcat, Spark.
+        Some(b'0'..=b'9') => {
+            let found = stamp::dashed(line).or_else(|| stamp::short_slashed(line));
+            let level = found.and_then(|found| line.get(found.len + 1));
+            match level.is_some_and(u8::is_ascii_uppercase) {
+                true => State::Open,
+                false => State::Alone,
+            }
+        }
+        _ if is_thrown(line) => State::Thrown,
+        _ if is_level(line) => State::Open,
+        _ if stamp::twelve_hours(line).is_some() => State::Util,
         _ => State::Alone,
     }
 }
@@ -335,18 +426,36 @@ fn is_dated(line: &[u8]) -> bool {
     match line.get(10) {
         Some(b' ') => digits(11, 2) && line.get(13) == Some(&b':'),
         Some(b'T') => {
+            /// Of the longest fraction and zone, with a bracket.
+            const REST_MAX: usize = 20;
             let rest = line.get(19..).unwrap_or_default();
-            let mut words = rest.split(|&b| b == b' ').skip(1).filter(|w| !w.is_empty());
-            words.next().is_some_and(is_level_word)
+            let head = rest.get(..REST_MAX).unwrap_or(rest);
+            // Elasticsearch's level in brackets behind the time's.
+            if find(head, b"][").is_some() {
+                return true;
+            }
+            let mut words = rest.split(|&b| matches!(b, b' ' | b'\t')).skip(1);
+            words
+                .find(|word| !word.is_empty())
+                .is_some_and(is_level_word)
         }
         _ => false,
     }
 }
 
-/// `ERROR:root:text`, `INFO:     text`, as Python's logging has it.
+/// `ERROR:root:text`, `INFO:     text`, as Python's logging has it, and Cassandra's `INFO  [main] 2026-11-21 …`.
 fn is_level(line: &[u8]) -> bool {
-    let at = near(line.get(..9).unwrap_or(line), [b':']);
-    at.is_some_and(|n| line.get(..n).is_some_and(is_level_word))
+    let Some(n) = near(line.get(..9).unwrap_or(line), [b':', b' ']) else {
+        return false;
+    };
+    let (word, rest) = line.split_at_checked(n).unwrap_or_default();
+    is_level_word(word)
+        && (rest.first() == Some(&b':') || rest.trim_ascii_start().starts_with(b"["))
+}
+
+/// Those that only java.util.logging has.
+fn is_util_level(word: &[u8]) -> bool {
+    matches!(word, b"CONFIG" | b"FINE" | b"FINER" | b"FINEST")
 }
 
 fn is_level_word(word: &[u8]) -> bool {
@@ -380,7 +489,8 @@ fn is_thrown(line: &[u8]) -> bool {
             .split(|b| matches!(b, b':' | b' '))
             .next()
             .unwrap_or_default();
-        let known = name.ends_with(b"Error") || name.ends_with(b"Exception");
+        const ENDS: [&[u8]; 3] = [b"Error", b"Exception", b"Throwable"];
+        let known = ENDS.iter().any(|end| name.ends_with(end));
         known
             && name
                 .iter()

@@ -69,12 +69,12 @@ impl Severity {
         Some(match &*lower {
             b"emerg" | b"emergency" | b"panic" => Severity::Emerg,
             b"alert" => Severity::Alert,
-            b"crit" | b"critical" | b"fatal" | b"severe" => Severity::Crit,
+            b"crit" | b"critical" | b"fatal" | b"ftl" | b"severe" => Severity::Crit,
             b"err" | b"error" => Severity::Err,
-            b"warn" | b"warning" => Severity::Warn,
+            b"warn" | b"warning" | b"wrn" => Severity::Warn,
             b"notice" => Severity::Notice,
-            b"info" | b"information" | b"log" => Severity::Info,
-            b"debug" | b"trace" => Severity::Debug,
+            b"info" | b"information" | b"inf" | b"log" => Severity::Info,
+            b"debug" | b"dbg" | b"trace" | b"trc" => Severity::Debug,
             _ => return None,
         })
     }

@@ -24,6 +24,15 @@ impl Stamp {
         }
     }
 
+    /// The same stamp in `s`, in UTC if its name follows.
+    pub(crate) fn or_utc(mut self, s: &[u8]) -> Self {
+        let name = s.get(self.len..).and_then(|rest| rest.strip_prefix(b" "));
+        if name.is_some_and(|name| utc_name(name).is_some()) {
+            self.offset = Some(0);
+        }
+        self
+    }
+
     /// The point in time; `true` if the zone had to be guessed.
     #[inline]
     pub(crate) fn resolve(self, cx: &mut Context) -> (Timestamp, bool) {
@@ -400,6 +409,54 @@ pub(crate) fn dashed(s: &[u8]) -> Option<Stamp> {
     })
 }
 
+/// Spark's `26/11/21 05:19:12`.
+pub(crate) fn short_slashed(s: &[u8]) -> Option<Stamp> {
+    if s.get(2) != Some(&b'/') || s.get(5) != Some(&b'/') || s.get(8) != Some(&b' ') {
+        return None;
+    }
+    let date = date(2000 + i32::from(two(s, 0)?), two(s, 3)?, two(s, 6)?)?;
+    let (clock, n) = clock(s, 9)?;
+    Some(Stamp {
+        civil: date + clock,
+        offset: None,
+        len: 9 + n,
+    })
+}
+
+/// The `Nov 21, 2026 5:19:12 PM` of java.util.logging.
+pub(crate) fn twelve_hours(s: &[u8]) -> Option<Stamp> {
+    const HOUR_MS: i64 = 3_600_000;
+    let month = month(s, 0)?;
+    if s.get(3) != Some(&b' ') {
+        return None;
+    }
+    let (day, n) = day(s, 4)?;
+    let at = 4 + n;
+    if s.get(at..at + 2) != Some(b", ") || s.get(at + 6) != Some(&b' ') {
+        return None;
+    }
+    let date = date(four(s, at + 2)?, month, day)?;
+    let (clock, n) = clock(s, at + 7)?;
+    let end = at + 7 + n;
+    let afternoon = match s.get(end..end + 3)? {
+        b" AM" => 0,
+        b" PM" => 12 * HOUR_MS,
+        _ => return None,
+    };
+    // 12 AM is midnight, 12 PM noon.
+    let clock = match clock {
+        0..HOUR_MS => return None,
+        c if c < 12 * HOUR_MS => c,
+        c if c < 13 * HOUR_MS => c - 12 * HOUR_MS,
+        _ => return None,
+    };
+    Some(Stamp {
+        civil: date + clock + afternoon,
+        offset: None,
+        len: end + 3,
+    })
+}
+
 /// MariaDB's `261121  5:19:12`.
 pub(crate) fn short_date(s: &[u8]) -> Option<Stamp> {
     if s.get(6) != Some(&b' ') {
@@ -458,6 +515,10 @@ pub(crate) fn epoch(s: &[u8]) -> Option<Stamp> {
 
 /// Any of the stamps that stand alone as a value, as in JSON; all of the slice must be taken.
 pub(crate) fn value(s: &[u8]) -> Option<Stamp> {
+    // Tomcat keeps the brackets of its access logs.
+    if let Some(inside) = s.strip_prefix(b"[").and_then(|s| s.strip_suffix(b"]")) {
+        return clf(inside).filter(|stamp| stamp.len == inside.len());
+    }
     let found = iso(s)
         .or_else(|| epoch(s))
         .or_else(|| clf(s))

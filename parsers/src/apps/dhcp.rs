@@ -16,8 +16,15 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
         s.word();
         s.eat(b' ');
     }
+    if s.eat_all(b"bound to ") {
+        let ip = s.word();
+        pairs::named(out, "action", ip.start - 9..ip.start - 4);
+        out.push(Field::Ip, ip.start, ip.end, Kind::Plain);
+        return true;
+    }
     let action = s.run(|b| b.is_ascii_uppercase());
-    if !s.text(action.clone()).starts_with(b"DHCP") {
+    let name = s.text(action.clone());
+    if name.len() < 7 || !name.starts_with(b"DHCP") {
         return false;
     }
     pairs::named(out, "action", action);
@@ -40,6 +47,15 @@ pub(super) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
         } else if !ip && is_address(text) {
             out.push(Field::Ip, word.start, word.end, Kind::Plain);
             ip = true;
+        } else if text == b"on" {
+            // A client: on its interface, and to whom it speaks is no lease.
+            let mut probe = s;
+            probe.spaces();
+            let next = probe.word();
+            if !is_address(s.text(next.clone())) {
+                pairs::named(out, "interface", next);
+                break;
+            }
         } else if text == b"via" {
             s.spaces();
             let interface = s.run(|b| !matches!(b, b' ' | b':'));

@@ -119,6 +119,11 @@ pub(crate) fn find(app: &[u8]) -> Option<Reader> {
         .map(|(_, reader)| *reader)
 }
 
+/// PAM's lines under the name of any program.
+pub(crate) fn pam(cx: &mut Context, text: &[u8], out: &mut Record) -> bool {
+    pam::message(cx, text, out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -129,8 +129,14 @@ fn head(s: &mut Scan<'_>, out: &mut Record) -> Option<bool> {
     let (last, ip) = (words.get(n - 1)?.1, words.get(first)?);
     push(Field::Ip, ip.0, ip.1);
     if n > first + 1 {
-        let ident = words.get(first + 1)?;
-        push(Field::Ident, ident.0, ident.1);
+        let &(start, end) = words.get(first + 1)?;
+        let text = s.text(start..end);
+        // lighttpd has the host there.
+        if !vhost && near(text, [b'.', b':']).is_some() && near(text, [b'@']).is_none() {
+            push(Field::Vhost, start, start + without_port(text));
+        } else {
+            push(Field::Ident, start, end);
+        }
     }
     if n > first + 2 {
         push(Field::User, words.get(first + 2)?.0, last);

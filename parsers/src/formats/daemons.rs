@@ -1,10 +1,10 @@
 //! Daemons that write a file of their own: `fail2ban`, `bind`, `klog` (Kubernetes), `dmesg`.
 
-use super::{Format, Read};
+use super::{Format, Read, syslog};
 use crate::apps::{dns, fail2ban as jail, kernel};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, minute, stamp};
+use crate::{Context, Facility, Severity, minute, stamp};
 
 /// fail2ban.log.
 pub(super) const FAIL2BAN: Format = Format {
@@ -33,8 +33,8 @@ pub(super) const KLOG: Format = Format {
 /// The kernel's ring buffer as dmesg(1) prints it.
 pub(super) const DMESG: Format = Format {
     name: "dmesg",
-    about: "the kernel's messages as dmesg prints them, seconds since the start in front",
-    starts: |b| b == b'[',
+    about: "the kernel's messages as dmesg prints them, with -T, -x or -r too, and /dev/kmsg",
+    starts: |b| matches!(b, b'[' | b'<') || b.is_ascii_lowercase() || b.is_ascii_digit(),
     sure: true,
     read: Read::Code(dmesg),
 };
@@ -176,20 +176,90 @@ fn structured(mut s: Scan<'_>, out: &mut Record) -> bool {
     true
 }
 
-/// `[   12.345678] text`.
+/// `[   12.345678] text`, with `-T` `[Sat Nov 21 05:19:12 2026] text`, with `-x` `kern  :warn  : ` before it, with
+/// `-r` `<4>`; and `/dev/kmsg` itself.
 fn dmesg(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(line);
-    s.eat(b'[');
+    match s.peek() {
+        Some(b'0'..=b'9') => return kmsg(cx, s, out),
+        Some(b'<') if !syslog::pri(&mut s, out) => return false,
+        Some(b'a'..=b'z') if !decoded(&mut s, out) => return false,
+        _ => {}
+    }
+    if !s.eat(b'[') {
+        return false;
+    }
+    if s.peek().is_some_and(|b| b.is_ascii_uppercase()) {
+        let Some(found) = stamp::asctime(s.rest()) else {
+            return false;
+        };
+        let (time, guessed) = found.resolve(cx);
+        out.set_time(time, s.at(), s.at() + found.len);
+        out.flags.time_guessed |= guessed;
+        s.skip(found.len);
+        // Behind a time Apache's error log has more of them.
+        if !s.eat_all(b"] ") || s.peek() == Some(b'[') {
+            return false;
+        }
+    } else {
+        s.spaces();
+        let seconds = s.digits();
+        if seconds.is_empty() || !s.eat(b'.') {
+            return false;
+        }
+        let fraction = s.digits();
+        if fraction.len() != 6 || !s.eat_all(b"] ") {
+            return false;
+        }
+        out.push_named(&[b"uptime"], seconds.start..fraction.end, Kind::Plain);
+    }
+    out.set_message(s.at(), s.len());
+    out.within(s.at(), |out| kernel::message(cx, s.rest(), out));
+    true
+}
+
+/// `kern  :warn  : `: facility and level, padded.
+fn decoded(s: &mut Scan<'_>, out: &mut Record) -> bool {
+    let facility = s.run(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let name = s.text(facility);
+    let number = Facility::NAMES.iter().position(|n| n.as_bytes() == name);
     s.spaces();
-    let seconds = s.digits();
-    if seconds.is_empty() || !s.eat(b'.') {
+    if number.is_none() || !s.eat(b':') {
         return false;
     }
-    let fraction = s.digits();
-    if fraction.len() != 6 || !s.eat_all(b"] ") {
+    let level = s.run(|b| b.is_ascii_lowercase());
+    let Some(severity) = Severity::from_word(s.text(level.clone())) else {
+        return false;
+    };
+    out.facility = number.and_then(|n| Facility::from_number(u8::try_from(n).ok()?));
+    out.worsen(Some(severity));
+    out.push(Field::Level, level.start, level.end, Kind::Plain);
+    s.spaces();
+    s.eat_all(b": ")
+}
+
+/// `4,417,47072015064,-;text`: PRI, a number, microseconds since the start, flags.
+fn kmsg(cx: &mut Context, mut s: Scan<'_>, out: &mut Record) -> bool {
+    let pri = s.digits();
+    let number = crate::scan::number(s.text(pri.clone())).and_then(|n| u8::try_from(n).ok());
+    let Some(number) = number.filter(|&n| n <= 191 && s.eat(b',')) else {
+        return false;
+    };
+    let sequence = s.digits();
+    if sequence.is_empty() || !s.eat(b',') {
         return false;
     }
-    out.push_named(&[b"uptime"], seconds.start..fraction.end, Kind::Plain);
+    let uptime = s.digits();
+    if uptime.is_empty() || !s.eat(b',') {
+        return false;
+    }
+    let flags = s.run(|b| b != b';' && b > b' ');
+    if flags.is_empty() || !s.eat(b';') {
+        return false;
+    }
+    syslog::set_pri(number, out);
+    out.push(Field::Pri, pri.start, pri.end, Kind::Plain);
+    out.push_named(&[b"uptime"], uptime, Kind::Micros);
     out.set_message(s.at(), s.len());
     out.within(s.at(), |out| kernel::message(cx, s.rest(), out));
     true

@@ -39,6 +39,7 @@ const TIME: &[&str] = &[
     "time_local",
     "time_iso8601",
     "msec",
+    "record.time.timestamp",
 ];
 const LEVEL: &[&str] = &[
     "level",
@@ -47,10 +48,23 @@ const LEVEL: &[&str] = &[
     "log.level",
     "levelname",
     "error_severity",
+    "@level",
+    "@fields.level",
+    "record.level.name",
 ];
-const MESSAGE: &[&str] = &["msg", "message", "log", "event", "text"];
+const MESSAGE: &[&str] = &[
+    "msg",
+    "message",
+    "@message",
+    "record.message",
+    "log",
+    "event",
+    "text",
+];
 const OTHERS: &[(&str, Meaning)] = &[
     ("hostname", Meaning::Host),
+    ("host.name", Meaning::Host),
+    ("host.hostname", Meaning::Host),
     ("status", Meaning::Status),
     ("args", Meaning::Args),
     ("size", Meaning::Size),
@@ -111,12 +125,10 @@ fn meaning(parts: &[&[u8]]) -> Option<Meaning> {
     let table = &*TABLE;
     let &(start, end) = table.places.get(number(parts))?;
     let candidates = table.keys.get(usize::from(start)..usize::from(end))?;
-    let (_, found) = candidates
+    candidates
         .iter()
-        .find(|(key, _)| webkeys::is_joined(key.as_bytes(), parts))?;
-    // Only keys of access logs and `log.level` may lie within objects.
-    let within = matches!(found, Meaning::Web(_)) || parts == [&b"log"[..], b"level"];
-    (within || parts.len() == 1).then_some(*found)
+        .find(|(key, _)| webkeys::is_joined(key.as_bytes(), parts))
+        .map(|(_, found)| *found)
 }
 
 /// Collects the pairs of one line.
@@ -209,7 +221,8 @@ fn time(cx: &mut Context, text: &[u8], at: &Range<usize>, out: &mut Record) -> b
     true
 }
 
-/// A word; syslog's number; pino's and bunyan's 10 (trace) to 60 (fatal).
+/// A word; syslog's number; pino's and bunyan's 10 (trace) to 60 (fatal); winston's, zap's and Loguru's own
+/// words.
 fn severity(text: &[u8]) -> Option<Severity> {
     match text {
         [digit @ b'0'..=b'7'] => Severity::from_number(digit - b'0'),
@@ -217,7 +230,9 @@ fn severity(text: &[u8]) -> Option<Severity> {
         b"30" => Some(Severity::Info),
         b"40" => Some(Severity::Warn),
         b"50" => Some(Severity::Err),
-        b"60" => Some(Severity::Crit),
+        b"60" | b"dpanic" | b"DPANIC" => Some(Severity::Crit),
+        b"http" | b"SUCCESS" => Some(Severity::Info),
+        b"verbose" | b"silly" => Some(Severity::Debug),
         word => Severity::from_word(word),
     }
 }

@@ -41,11 +41,25 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
         }
         let (at, kind) = match s.quoted() {
             Some(at) => (at, Kind::Quoted),
-            None => (s.word(), Kind::Plain),
+            None => (single(&mut s).unwrap_or_else(|| s.word()), Kind::Plain),
         };
         count += 1;
         pairs.add(cx, &[s.text(key)], line, at, kind, out);
     }
     pairs.finish(line.len(), out);
     count >= PAIRS_MIN
+}
+
+/// `'a value'` as Python shows texts, where a blank or the end follows.
+fn single(s: &mut Scan<'_>) -> Option<std::ops::Range<usize>> {
+    let mut probe = *s;
+    if !probe.eat(b'\'') {
+        return None;
+    }
+    let inside = probe.run(|b| b != b'\'');
+    if !probe.eat(b'\'') || !matches!(probe.peek(), None | Some(b' ')) {
+        return None;
+    }
+    *s = probe;
+    Some(inside)
 }

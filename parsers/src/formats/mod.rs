@@ -28,6 +28,7 @@ mod raw;
 mod redis;
 mod rfc3164;
 mod rfc5424;
+mod squid;
 mod syslog;
 mod webkeys;
 pub(crate) mod within;
@@ -82,6 +83,7 @@ pub const FORMATS: &[&Format] = &[
     &access::VHOST_COMBINED,
     &access::COMMON,
     &access::WERKZEUG,
+    &squid::FORMAT,
     &haproxy::FORMAT,
     &errorlog::NGINX,
     &errorlog::APACHE,

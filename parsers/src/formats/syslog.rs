@@ -50,6 +50,7 @@ pub(super) fn inner(cx: &mut Context, app: &[u8], text: &[u8], at: usize, out: &
     let read = match apps::find(app) {
         Some(read) => read,
         None if text.first() == Some(&b'{') => json::message,
+        None if text.starts_with(b"pam_") => apps::pam,
         None => return,
     };
     let mark = out.mark();

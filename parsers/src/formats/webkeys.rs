@@ -16,6 +16,8 @@ pub(super) enum Role {
     Plain(Field),
     /// A number of something that is shown in seconds.
     Scaled(Field, Kind),
+    /// A number of seconds with an `s` behind it.
+    Seconds(Field),
     Vhost,
     /// `METHOD target HTTP/x`.
     Request,
@@ -28,7 +30,7 @@ pub(super) enum Role {
     Client,
 }
 
-use Role::{Client, First, Plain, Request, Scaled, Status, Target, Vhost};
+use Role::{Client, First, Plain, Request, Scaled, Seconds, Status, Target, Vhost};
 
 pub(super) const KEYS: &[(&str, Role)] = &[
     // nginx' variables under their own names.
@@ -123,6 +125,10 @@ pub(super) const KEYS: &[(&str, Role)] = &[
     ("httpRequest.userAgent", Plain(Field::Agent)),
     ("httpRequest.remoteIp", Plain(Field::Ip)),
     ("httpRequest.referer", Plain(Field::Referer)),
+    ("httpRequest.latency", Seconds(Field::Duration)),
+    // Tomcat's.
+    ("requestHeaders.User-Agent", Plain(Field::Agent)),
+    ("requestHeaders.Referer", Plain(Field::Referer)),
     // PostgreSQL's jsonlog.
     ("dbname", Plain(Field::Database)),
     ("remote_host", Plain(Field::Ip)),
@@ -137,13 +143,17 @@ pub(super) const KEYS: &[(&str, Role)] = &[
 /// Whether a name is these parts, joined by dots.
 #[inline]
 pub(super) fn is_joined(mut name: &[u8], parts: &[&[u8]]) -> bool {
-    for part in parts {
-        let Some(rest) = name.strip_prefix(*part) else {
+    let (Some((last, before)), true) = (parts.split_last(), !name.is_empty()) else {
+        return false;
+    };
+    for part in before {
+        let rest = name.strip_prefix(*part);
+        let Some(rest) = rest.and_then(|rest| rest.strip_prefix(b".")) else {
             return false;
         };
-        name = rest.strip_prefix(b".").unwrap_or(rest);
+        name = rest;
     }
-    name.is_empty()
+    name == *last
 }
 
 /// What a line has shown of a request.
@@ -179,6 +189,10 @@ impl Web {
             Scaled(field, scaled) => {
                 let number = text.first().is_some_and(u8::is_ascii_digit);
                 out.push(field, at.start, at.end, if number { scaled } else { kind });
+            }
+            Seconds(field) => {
+                let end = at.end - usize::from(text.ends_with(b"s"));
+                out.push(field, at.start, end, Kind::Plain);
             }
             Vhost => {
                 let end = at.start + access::without_port(text);

@@ -42,7 +42,7 @@ fn logins() {
     check(
         "sshd[12]",
         "Failed password for invalid user admin from 2001:db8::9 port 51122 ssh2",
-        "action=Failed auth=password user=admin ip=2001:db8::9 port=51122",
+        "warn action=Failed auth=password user=admin ip=2001:db8::9 port=51122",
     );
     check(
         "sshd[12]",
@@ -246,7 +246,7 @@ fn mail() {
     check(
         "dovecot",
         "imap-login: Login: user=<alice>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, mpid=1, TLS, session=<ab>",
-        "module=imap-login user=alice auth=PLAIN ip=192.0.2.1",
+        "module=imap-login user=alice auth=PLAIN ip=192.0.2.1 session=ab",
     );
 }
 

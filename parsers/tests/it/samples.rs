@@ -50,6 +50,7 @@ fn dump(detector: &mut Detector, line: &[u8], own: &str) -> String {
 
 #[test]
 fn every_format_reads_its_samples_as_recorded() {
+    let mut strange = Vec::new();
     for format in FORMATS {
         let paths = logs(format.name);
         assert!(!paths.is_empty(), "samples/{} has no log", format.name);
@@ -62,10 +63,13 @@ fn every_format_reads_its_samples_as_recorded() {
                 .collect();
             let strangers = text.lines().filter(|l| l.starts_with('(')).count();
             // A log may hold a line of another kind, as the end of a container does.
-            assert!(strangers * 10 <= lines.len(), "{}:\n{text}", path.display());
+            if strangers * 10 > lines.len() {
+                strange.push(path.clone());
+            }
             vigie_testkit::golden(&path.with_extension("golden"), &text);
         }
     }
+    assert!(strange.is_empty(), "read as something else: {strange:?}");
 }
 
 /// A stack as its owner saw it on a terminal, which has cut and wrapped the lines: each of them.

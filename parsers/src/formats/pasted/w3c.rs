@@ -123,9 +123,16 @@ fn column(name: &str) -> Result<Found, Fault> {
         "sc-bytes" => count(Field::Bytes, 1),
         "cs-bytes" => Found::named("bytes_in", Kind::Plain),
         "time-taken" => Found::new(What::TimeTaken, 1, "time_taken"),
-        other => match other.strip_prefix("cs(").and_then(|n| n.strip_suffix(')')) {
-            Some(header) => Found::named(format!("http.{}", apache::key(header)), Kind::Plain),
-            None => Found::named(label, Kind::Plain),
-        },
+        // Tomcat says so.
+        "bytes" => count(Field::Bytes, 1),
+        other => {
+            let header = |of: &str| other.strip_prefix(of).and_then(|n| n.strip_suffix(')'));
+            let name = match (header("cs("), header("sc(")) {
+                (Some(header), _) => format!("http.{}", apache::key(header)),
+                (None, Some(header)) => format!("sent.{}", apache::key(header)),
+                (None, None) => label.trim_matches('_').to_owned(),
+            };
+            Found::named(name, Kind::Plain)
+        }
     })
 }
