@@ -8,6 +8,7 @@ mod fuzz;
 mod joined;
 mod journal;
 mod loose;
+mod pasted;
 mod properties;
 mod samples;
 mod syslog;

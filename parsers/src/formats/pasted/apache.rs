@@ -235,6 +235,11 @@ fn time(
     let prefix = ["begin:", "end:"]
         .iter()
         .find(|p| format.bytes().starts_with(p.as_bytes()));
+    // Where the begin of the request is there too, that is the time.
+    if prefix == Some(&"end:") && begins(text) {
+        builder.piece(Found::named("time_end", Kind::Plain), text, start, end);
+        return Ok(end);
+    }
     let format = format.slice(prefix.map_or(0, |p| p.len()), format.len());
     let what = match format.bytes() {
         b"sec" => What::Clock([Part::Epoch(1)].into()),
@@ -247,4 +252,10 @@ fn time(
     };
     builder.piece(Found::new(what, 1, "time"), text, start, end);
     Ok(end)
+}
+
+/// Whether a definition has the time at which requests begin.
+fn begins(text: &Text) -> bool {
+    let has = |piece: &[u8]| memchr::memmem::find(text.bytes(), piece).is_some();
+    has(b"%{begin:") || has(b"%t")
 }

@@ -159,7 +159,11 @@ impl Builder {
             }
             self.items.drain(n + 1..n + 2 + mark);
             if let Some(Item::Piece { found, .. }) = self.items.get_mut(n) {
-                found.what = What::Target(text);
+                // nginx writes `-` for arguments that are not there, unless it is told to escape otherwise.
+                found.what = match mark == 1 && text == Kind::Quoted {
+                    true => What::DashedTarget(text),
+                    false => What::Target(text),
+                };
             }
         }
     }
@@ -205,7 +209,9 @@ impl Builder {
             ([], Some(Item::Blanks)) => Ok(Extent::Near(b' ')),
             ([], Some(Item::Piece { found: next, .. })) => match next.what {
                 // `$host$request_uri`
-                What::Target(_) | What::Known(Field::Path, _) => Ok(Extent::Near(b'/')),
+                What::Target(_) | What::DashedTarget(_) | What::Known(Field::Path, _) => {
+                    Ok(Extent::Path)
+                }
                 What::Query(_) | What::Mark => Ok(Extent::Near(b'?')),
                 _ => Err("ends nowhere: nothing stands between it and the next"),
             },
@@ -235,7 +241,7 @@ impl What {
             Self::First(_) => &[Field::Ip],
             Self::TimeTaken => &[Field::Duration],
             Self::Request(_) => &[Field::Method, Field::Path, Field::Query, Field::Protocol],
-            Self::Target(_) => &[Field::Path, Field::Query],
+            Self::Target(_) | Self::DashedTarget(_) => &[Field::Path, Field::Query],
             Self::Query(_) => &[Field::Query],
             Self::Clock(_) | Self::Skip | Self::Named(..) | Self::Mark => &[],
         };
@@ -248,6 +254,7 @@ impl What {
             | Self::Named(_, kind)
             | Self::Request(kind)
             | Self::Target(kind)
+            | Self::DashedTarget(kind)
             | Self::Query(kind) => *kind,
             _ => Kind::Plain,
         }

@@ -40,7 +40,8 @@ pub(super) struct Clock {
     hour: Option<u8>,
     afternoon: Option<bool>,
     offset: Option<i64>,
-    epoch_ms: Option<i64>,
+    /// The finest count since 1970, and of how many in a second.
+    epoch: Option<(i64, i64)>,
 }
 
 impl Clock {
@@ -112,7 +113,8 @@ impl Clock {
             Part::Hour if value < 24 => self.hour = narrow(value),
             Part::Minute if value < 60 => self.seconds += value * 60,
             Part::Second if value <= 60 => self.seconds += value.min(59),
-            Part::Epoch(scale) => self.epoch_ms = Some(epoch_ms(value, *scale)),
+            Part::Epoch(scale) if self.epoch.is_some_and(|(_, known)| known >= *scale) => {}
+            Part::Epoch(scale) => self.epoch = Some((epoch_ms(value, *scale), *scale)),
             Part::Fraction => {
                 let cut = u32::try_from(len.saturating_sub(3)).ok()?;
                 let short = u32::try_from(3usize.saturating_sub(len)).ok()?;
@@ -125,8 +127,10 @@ impl Clock {
 
     /// The point in time, as far as it is one.
     pub(super) fn stamp(&self) -> Option<Stamp> {
-        if let Some(ms) = self.epoch_ms {
-            return Some(Stamp::new(ms.checked_add(self.ms)?, Some(0)));
+        if let Some((ms, scale)) = self.epoch {
+            // Only whole seconds have room for a fraction.
+            let fraction = if scale == 1 { self.ms } else { 0 };
+            return Some(Stamp::new(ms.checked_add(fraction)?, Some(0)));
         }
         let mut hour = i64::from(self.hour.unwrap_or(0));
         if let Some(pm) = self.afternoon {

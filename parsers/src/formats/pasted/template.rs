@@ -51,6 +51,8 @@ pub(super) enum Extent {
     List,
     /// At the last colon of the word: an address, of which IPv6 has colons inside.
     LastColon,
+    /// Where a path begins in the word, or the `-` in place of one.
+    Path,
     /// At a blank, or at the closing quote if it begins with a quote.
     Column,
     /// At the end of the line.
@@ -73,6 +75,8 @@ pub(super) enum What {
     Request(Kind),
     /// Path and query.
     Target(Kind),
+    /// The same, with a `-` behind the path in place of a query.
+    DashedTarget(Kind),
     /// A query with or without its `?`.
     Query(Kind),
     /// nginx' `$is_args`: a `?` or nothing.
@@ -215,6 +219,13 @@ impl Extent {
                 let word = rest.iter().position(stop).unwrap_or(rest.len());
                 memchr::memrchr(b':', rest.get(..word)?)?
             }
+            Self::Path => {
+                let stop = |b: &u8| matches!(b, b' ' | b'"' | b'\'' | b'\t');
+                let word = rest.iter().position(stop).unwrap_or(rest.len());
+                let word = rest.get(..word)?;
+                let missing = usize::from(word.ends_with(b"-"));
+                near(word, [b'/']).unwrap_or(word.len() - missing)
+            }
             Self::Column if rest.first() == Some(&b'"') => {
                 let len = column(rest)?;
                 s.skip(len);
@@ -339,6 +350,13 @@ impl What {
                 out.push(Field::Vhost, at.start, end, Kind::Plain);
             }
             Self::Target(kind) => access::split_target(s, at, *kind, out),
+            Self::DashedTarget(kind) => {
+                let dash = near(text, [b'?']).is_none() && text.ends_with(b"-");
+                let at = at.start..at.end - usize::from(dash);
+                if s.text(at.clone()) != b"-" {
+                    access::split_target(s, at, *kind, out);
+                }
+            }
             Self::Query(kind) => {
                 let from = at.start + usize::from(text.first() == Some(&b'?'));
                 out.push(Field::Query, from, at.end.max(from), *kind);
