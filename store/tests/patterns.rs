@@ -6,6 +6,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use vigie_parsers::joining::Joining;
 use vigie_parsers::{Event, Timestamp, formats};
 use vigie_query::log::{self, Clock, Filter, Memory, Query, RunContext};
 use vigie_query::{EventSource, PatternCounts};
@@ -16,7 +17,21 @@ use lives::{NOW, batch, event, live, options, step};
 
 const HOUR: i64 = 3_600_000;
 
-/// Every line of every sample, each file a source, a line each 17 seconds up to now.
+/// The events of several lines.
+fn joined(text: &[u8]) -> Vec<&[u8]> {
+    let (mut rest, mut events) = (text, Vec::new());
+    while let Some(first) = Joining::Auto.first(rest, 64 << 10) {
+        let (event, after) = rest.split_at(first.len);
+        let event = event.trim_ascii_end();
+        if event.contains(&b'\n') {
+            events.push(event);
+        }
+        rest = after;
+    }
+    events
+}
+
+/// Every line of every sample and every event of several lines, each file a source, a line each 17 seconds up to now.
 fn samples() -> Vec<Event> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples");
     let mut files: Vec<_> = std::fs::read_dir(dir)
@@ -35,7 +50,8 @@ fn samples() -> Vec<Event> {
     for (n, file) in files.iter().enumerate() {
         let mut detector = formats::Detector::default();
         let text = std::fs::read(file).expect("a sample");
-        for line in text.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
+        let lines = text.split(|&b| b == b'\n').filter(|l| !l.is_empty());
+        for line in lines.chain(joined(&text)) {
             let time = NOW.0 - 17_000 * i64::try_from(all.len()).expect("few");
             all.push(event(&format!("file:{n}"), time, line, &mut detector));
         }
@@ -79,10 +95,14 @@ fn check(reader: &Reader, events: &[Event], filter: &str) {
         counts.iter().map(line).collect()
     };
     assert_eq!(text(&found_counts), text(&expected));
+    let mut times: BTreeMap<Vec<u8>, (Timestamp, Timestamp)> = BTreeMap::new();
+    for e in events.iter().filter(|e| filter.matches(e)) {
+        let seen = times.entry(log::pattern(e)).or_insert((e.time, e.time));
+        *seen = (seen.0.min(e.time), seen.1.max(e.time));
+    }
     for pattern in &found.patterns {
-        let same = |e: &&Event| filter.matches(e) && log::pattern(e) == pattern.pattern;
-        let times = events.iter().filter(same).map(|e| e.time);
-        let (first, last) = (times.clone().min(), times.max());
+        let seen = times.get(&pattern.pattern);
+        let (first, last) = (seen.map(|s| s.0), seen.map(|s| s.1));
         // Exact to the hour, which is what is kept of old lines.
         assert!(first.is_some_and(|t| t.since_ms(pattern.first) < HOUR && t >= pattern.first));
         assert!(last.is_some_and(|t| t.since_ms(pattern.last).abs() < HOUR));

@@ -38,7 +38,10 @@ pub use parse::{
     MAX_CONDITIONS, MAX_DEPTH, MAX_NEEDLE_LEN, MAX_QUERY_LEN, MAX_REGEX_LEN, MAX_REGEX_SIZE,
 };
 pub use parse_pipe::{MAX_COUNT, MAX_LIST, MAX_PIPES};
-pub use pattern::{Counted, How, MAX_PATTERN, Part, parts as pattern_parts, pattern, pattern_into};
+pub use pattern::{
+    Counted, How, MAX_PATTERN, Part, cut as cut_pattern, parts as pattern_parts, pattern,
+    pattern_into,
+};
 pub use prefilter::{Candidates, Prefilter};
 pub use printable::{printable, printable_json};
 pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};

@@ -4,8 +4,12 @@
 //! else it is the message with [`template`](super::template())'s variables left out, and with them
 //! the values of fields that name somebody or something (`user`, `host`, `path` …).
 //!
+//! Of a message of several lines (a stack trace, what a database adds to an error) it is the first: the
+//! same error with another statement is the same pattern.
+//!
 //! It is made of [`Part`]s, each of which depends on one piece of the line: so a store that keeps
-//! columns finds it without putting the line together again.
+//! columns finds it without putting the line together again. Whoever has put the parts together
+//! [`cut`]s them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -122,7 +126,23 @@ pub fn pattern_into(line: &[u8], record: &Record, out: &mut Vec<u8>) {
         }
         other => other.write(out),
     });
-    out.truncate(MAX_PATTERN);
+    cut(out);
+}
+
+/// Leaves of the parts of a pattern what belongs to it: the first line that is not blank, as far as there is
+/// room.
+pub fn cut(pattern: &mut Vec<u8>) {
+    let blank = pattern
+        .iter()
+        .take_while(|b| b.is_ascii_whitespace())
+        .count();
+    if let Some(end) = memchr::memchr(b'\n', &pattern[blank..]) {
+        let end = blank + end;
+        let end = end - usize::from(pattern[..end].ends_with(b"\r"));
+        pattern.truncate(end);
+        pattern.drain(..blank);
+    }
+    pattern.truncate(MAX_PATTERN);
 }
 
 /// The pieces of a line's pattern, in order.
@@ -164,16 +184,21 @@ fn of_text<'l>(
     place: Range<usize>,
     each: &mut impl FnMut(Part<'l>),
 ) {
-    let mut at = place.start;
+    let (mut at, mut over) = (place.start, false);
     let mut take = |start: u32, end: u32, part: Part<'l>| {
         let (start, end) = (start as usize, end as usize);
         if start < at || end > place.end || start >= end {
             return;
         }
-        if start > at {
-            each(Part::Text(&line[at..start]));
+        if over {
+            return;
         }
-        each(part);
+        if start > at {
+            over = text(&line[at..start], each);
+        }
+        if !over {
+            each(part);
+        }
         at = end;
     };
     let stamp = &record.time_span;
@@ -192,9 +217,18 @@ fn of_text<'l>(
     if stamp_due {
         take(stamp.start, stamp.end, Part::Variable);
     }
-    if at < place.end {
-        each(Part::Text(&line[at..place.end]));
+    if at < place.end && !over {
+        text(&line[at..place.end], each);
     }
+}
+
+/// Text between fields, but what is behind its first line; whether there was more. The rows of a template in a store
+/// have this text in common, so all of them end here: a line feed in a field is for [`cut`].
+fn text<'l>(text: &'l [u8], each: &mut impl FnMut(Part<'l>)) -> bool {
+    let blank = text.iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let end = memchr::memchr(b'\n', &text[blank..]).map(|end| blank + end);
+    each(Part::Text(&text[..end.map_or(text.len(), |end| end + 1)]));
+    end.is_some()
 }
 
 /// Whether a field names somebody or something, or is a number.
@@ -375,5 +409,43 @@ mod tests {
             r#"{"time":"2026-11-21T10:00:00Z","level":"info","msg":"user \"bob\" paid 12"}"#,
             "user \"bob\" paid <*>",
         );
+    }
+
+    #[test]
+    fn of_several_lines_the_first_counts() {
+        let check = |format: &str, line: &str, expected: &str| {
+            let format = formats::find(format).expect("a format");
+            let mut cx = Context::new(Timestamp(0), jiff::tz::TimeZone::UTC);
+            let mut record = Record::default();
+            let taken = format.parse(&mut cx, line.as_bytes(), &mut record);
+            assert!(taken, "{line}");
+            let mut out = Vec::new();
+            pattern_into(line.as_bytes(), &record, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{line}");
+        };
+        let error = "2026-11-21 10:00:00.139 UTC [40] ERROR:  duplicate key value";
+        for more in [
+            "",
+            "\n2026-11-21 10:00:00.139 UTC [40] DETAIL:  Key (id)=(7) already exists.",
+            "\n2026-11-21 10:00:00.139 UTC [40] STATEMENT:  INSERT INTO a\n\tVALUES (1)",
+        ] {
+            check(
+                "postgresql",
+                &format!("{error}{more}"),
+                "duplicate key value",
+            );
+        }
+        check(
+            "java",
+            "2026-11-21 10:00:00.059 [main] ERROR a.b.Shop - order 7 failed\r\na.b.GoneException: x\r\n\tat a.b.C.d(C.java:1)",
+            "order <*> failed",
+        );
+        check(
+            "json",
+            r#"{"msg":"order 7 failed\nTraceback (most recent call last):\n  x"}"#,
+            "order <*> failed",
+        );
+        check("raw", "\n  first\nsecond", "first");
+        check("raw", "\n \n", "\n \n");
     }
 }

@@ -8,7 +8,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 use vigie_parsers::{Event, Kind, Name};
-use vigie_query::log::{self, How, MAX_PATTERN, Part, pattern_parts};
+use vigie_query::log::{self, How, Part, cut_pattern, pattern_parts};
 
 use super::super::Fault;
 use super::super::active::Parse;
@@ -277,7 +277,7 @@ impl Derive<'_> {
                 }
             }
         }
-        out.truncate(MAX_PATTERN);
+        cut_pattern(&mut out);
         Ok(out)
     }
 
@@ -378,7 +378,7 @@ impl Way {
                         }
                     }
                 }
-                text.truncate(MAX_PATTERN);
+                cut_pattern(&mut text);
                 let pattern = found.pattern(key.first().copied().unwrap_or(0), text, row);
                 self.memo.insert(key.into(), pattern);
                 pattern
