@@ -53,6 +53,13 @@ impl std::str::FromStr for Encoding {
     }
 }
 
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = NAMES.iter().find(|(_, encoding)| encoding == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
 impl Encoding {
     /// Bytes of the beginning of a file that [`Self::of`] looks at.
     pub const HEAD_LEN: usize = 4;

@@ -57,7 +57,10 @@ fn lines_are_read_as_their_servers_meant_them() {
             };
             writeln!(golden, "{text}").expect("a string");
         }
-        assert!(read > 40 && missed * 20 <= read, "{missed} of {read}:\n{golden}");
+        assert!(
+            read > 40 && missed * 20 <= read,
+            "{missed} of {read}:\n{golden}"
+        );
         vigie_testkit::golden(&path.with_extension("golden"), &golden);
     }
 }

@@ -101,6 +101,11 @@ impl Lines {
         &self.event.origin
     }
 
+    /// What the characters of the file are.
+    pub(super) fn encoding(&self) -> Option<vigie_parsers::Encoding> {
+        self.text.encoding()
+    }
+
     /// Stamps without a year are of the time around this.
     pub(super) fn set_modified(&mut self, modified: Timestamp) {
         self.context.recv = modified;

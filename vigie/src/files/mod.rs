@@ -8,6 +8,7 @@ mod input;
 mod journal;
 mod lines;
 mod text;
+mod whole;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BinaryHeap, VecDeque};
@@ -31,6 +32,7 @@ pub(crate) use input::Input;
 pub(crate) use lines::LINE_LEN_MAX;
 use lines::Lines;
 pub(crate) use text::Text;
+pub(crate) use whole::{Whole, each_event};
 
 /// Matching events that are held at most to be put in order.
 const HELD_BYTES_MAX: usize = 256 << 20;

@@ -25,6 +25,11 @@ impl Text {
         }
     }
 
+    /// What the characters are, once that is known.
+    pub(super) fn encoding(&self) -> Option<Encoding> {
+        self.encoding
+    }
+
     /// The same file is read again from its beginning.
     pub(super) fn anew(&self) -> Self {
         Self::new(self.given)

@@ -331,3 +331,117 @@ fn explain_shows_what_is_read_and_where_it_fails() {
         assert!(said.contains(part), "{part}: {said}");
     }
 }
+
+/// What `--explain` says of a file of these bytes, and how it ends.
+fn explained(bytes: &[u8], more: &[&str]) -> (String, Option<i32>) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), bytes).unwrap();
+    let mut words = vec!["--file", "a.log", "--explain"];
+    words.extend(more);
+    let out = logs(dir.path(), &words);
+    (text(&out), out.status.code())
+}
+
+#[test]
+fn explain_joins_lines_as_the_daemon_does() {
+    let trace = "2026-11-21 09:46:44,059 [main] ERROR com.example.Shop - order 7 failed\n\
+                 com.example.GoneException: it is gone\nfor good\n\
+                 \tat com.example.Shop.find(Shop.java:7)\n\
+                 Caused by: java.io.IOException: no disk\n\t... 23 more\n\
+                 2026-11-21 09:46:45,000 [main] INFO  com.example.Shop - on\n";
+    let (said, code) = explained(trace.as_bytes(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "a.log: 7 lines, 2 events, 1 kind\n",
+        "  1 event has several lines (--multiline off shows each line by itself)\n",
+        "java: 2 events of 7 lines, the first is line 1\n",
+        "  com.example.GoneException: it is gone\n  for good\n",
+        "    level                err\n",
+        "    module               com.example.Shop\n",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (said, _) = explained(trace.as_bytes(), &["--multiline", "off"]);
+    assert!(said.contains("a.log: 7 lines, 2 kinds\n"), "{said}");
+    assert!(
+        said.contains("java: 2 lines, the first is line 1\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn explain_says_what_is_odd_about_a_file() {
+    let line = "2026-11-21 09:46:44 ERROR disk full";
+    let utf16 = |text: &str| -> Vec<u8> {
+        let marked = format!("\u{feff}{text}");
+        marked.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, format!("{line}\n").as_bytes()).unwrap();
+    let packed = gz.finish().unwrap();
+    let long = format!("{line} {}\n", "x".repeat(200_000));
+    let crlf = format!("{line}\r\n{line}\r\n");
+    let wide = utf16(&format!("{line}\n"));
+    let mixed =
+        format!("{line}\n{{\"level\":\"info\",\"msg\":\"a\"}}\nlevel=info msg=b\n\nplain\n");
+    let cases: [(&[u8], Option<i32>, &[&str]); 9] = [
+        (b"", Some(0), &["a.log: empty\n"]),
+        (b"\n\r\n\n", Some(0), &["a.log: 3 lines, all empty\n"]),
+        (
+            crlf.as_bytes(),
+            Some(0),
+            &[
+                "a.log: 2 lines, 1 kind\n",
+                "    message              disk full\n",
+            ],
+        ),
+        (
+            &wide,
+            Some(0),
+            &["a.log: utf-16le, 1 line, 1 kind\n", "iso: 1 line"],
+        ),
+        (
+            &packed,
+            Some(0),
+            &["a.log: packed, 1 line, 1 kind\n", "iso: 1 line"],
+        ),
+        (
+            packed.get(..packed.len() - 12).unwrap(),
+            Some(1),
+            &["  not all of it could be read: "],
+        ),
+        (
+            long.as_bytes(),
+            Some(0),
+            &["  1 event is longer than 64 KiB: the rest is cut\n"],
+        ),
+        (
+            b"\x7fELF\x02\x01\x01\0\0\0\0\n\0\0\x03",
+            Some(0),
+            &["NUL bytes: this is no text, or its encoding is another (--encoding)\n"],
+        ),
+        (
+            mixed.as_bytes(),
+            Some(0),
+            &[
+                "a.log: 5 lines, 4 kinds, 1 empty\n",
+                "iso: 1",
+                "json: 1",
+                "logfmt: 1",
+                "raw: 1",
+            ],
+        ),
+    ];
+    for (bytes, want, parts) in cases {
+        let (said, code) = explained(bytes, &[]);
+        assert_eq!(code, want, "{said}");
+        for part in parts {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = logs(dir.path(), &["--file", "none.log", "--explain"]);
+    assert_eq!(out.status.code(), Some(2));
+    let why = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(why.contains("none.log"), "{why}");
+}
