@@ -4,6 +4,7 @@
 //! stand at the time of the last line in each slot of [`STEP_MS`]. A count that follows no other has
 //! an increase of 0 one step before it, so that `increase` and `rate` see a single event.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -28,8 +29,8 @@ const QUIET_SLOTS: i64 = 3;
 const VHOSTS_MAX: usize = 200;
 /// The virtual host of a line that names none.
 const VHOST_DEFAULT: &str = "default";
-/// Agents remembered; cleared when there are more.
-const AGENTS_MAX: usize = 4096;
+/// Agents remembered; forgotten all together when there are more. A busy site has some ten thousand a day.
+const AGENTS_MAX: usize = 1 << 15;
 const OTHER: &str = "other";
 const BEYOND_NAME: &str = "vigie_count_beyond_limit_total";
 /// Methods with a series of their own: RFC 9110, PATCH and WebDAV's most usual.
@@ -62,8 +63,9 @@ pub(crate) struct Figures {
     host: String,
     vhost: String,
     vhosts: HashMap<Box<[u8]>, u16>,
-    /// Whether an agent is a robot.
-    agents: HashMap<Box<[u8]>, bool>,
+    /// Whether an agent is a robot, by its hash: that two of some thousands share one of 64 bits, in a
+    /// table that nobody outside knows the key of, does not happen.
+    agents: HashMap<u64, bool>,
     /// The place of each series in `counts`.
     places: HashMap<Key, usize>,
     /// What was counted in `slot`.
@@ -179,10 +181,10 @@ impl Figures {
         line: &[u8],
         record: &mut Record,
     ) {
-        let counts = self.counters.counts.clone();
-        if counts.is_empty() {
+        if self.counters.counts.is_empty() {
             return;
         }
+        let counts = self.counters.counts.clone();
         let mut defined = std::mem::take(&mut self.defined);
         let event = &mut defined.event;
         (event.time, event.recv) = (record.time.unwrap_or(recv), recv);
@@ -280,14 +282,15 @@ impl Figures {
 
     /// Agents are long and few, so each is looked through once.
     fn is_bot(&mut self, agent: &[u8]) -> bool {
-        if let Some(&known) = self.agents.get(agent) {
+        let hash = self.agents.hasher().hash_one(agent);
+        if let Some(&known) = self.agents.get(&hash) {
             return known;
         }
         if self.agents.len() >= AGENTS_MAX {
             self.agents.clear();
         }
         let bot = is_bot(agent);
-        self.agents.insert(agent.into(), bot);
+        self.agents.insert(hash, bot);
         bot
     }
 

@@ -20,6 +20,8 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 pub(crate) struct Lines {
     format: Option<&'static Format>,
     detector: Detector,
+    /// Lines come over a syslog transport.
+    received: bool,
     context: Context,
     anchor: Option<Timestamp>,
     /// Lines without a time are of this one.
@@ -36,6 +38,7 @@ impl Lines {
         Self {
             format: None,
             detector: Detector::default(),
+            received: false,
             context: Context::new(Timestamp(0), zone),
             anchor: None,
             stamp: None,
@@ -48,6 +51,11 @@ impl Lines {
     /// All lines are of this format, or raw.
     pub(crate) fn set_format(&mut self, format: Option<&'static Format>) {
         self.format = format;
+    }
+
+    /// Lines have come over a syslog transport, where PRI, time and host may be missing.
+    pub(crate) fn set_received(&mut self, received: bool) {
+        self.received = received;
     }
 
     /// Takes note of a line that came before, for the columns that it may name.
@@ -126,8 +134,11 @@ impl Lines {
                 return format;
             }
         }
-        self.detector
-            .parse(&mut self.context, line, &mut self.record)
+        let (context, record) = (&mut self.context, &mut self.record);
+        match self.received {
+            true => self.detector.received(context, line, record),
+            false => self.detector.parse(context, line, record),
+        }
     }
 
     /// The figures from the lines since the last time; they must be committed with those.

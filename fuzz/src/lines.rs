@@ -74,7 +74,7 @@ pub(crate) fn detect(data: &[u8]) {
         let mut fresh = Record::default();
         let again = Detector::default().parse(&mut context(), line, &mut fresh);
         assert_eq!((format.name, &record), (again.name, &fresh));
-        formats::syslog_message(&mut cx, line, &mut record);
+        Detector::default().received(&mut cx, line, &mut record);
         sound(&record, line);
     }
 }

@@ -144,6 +144,10 @@ pub struct Span {
     pub kind: Kind,
 }
 
+/// Pieces of one line: above what any format brings, and small enough that looking through those before
+/// one costs nothing. Clients and attackers can repeat a key thousands of times in a line.
+const SPANS_MAX: usize = 512;
+
 /// What happened on the way, beside the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -274,7 +278,12 @@ impl Record {
 
     #[inline]
     fn push_span(&mut self, name: Name, start: usize, end: usize, kind: Kind) {
-        if start < end {
+        if start >= end {
+            return;
+        }
+        if self.fields.len() >= SPANS_MAX {
+            self.flags.fields_dropped = true;
+        } else {
             self.fields.push(Span {
                 start: offset(start.wrapping_add(self.base)),
                 end: offset(end.wrapping_add(self.base)),

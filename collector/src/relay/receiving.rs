@@ -170,6 +170,7 @@ impl Receiver {
         // As the other side read it, though zones and clocks may differ, if it can be one.
         let latest = now.0.saturating_add(AHEAD_MS);
         let time = relayed.time.filter(|t| (0..=latest).contains(&t.0));
+        self.lines.set_received(was_received(&relayed.source));
         let cut = self
             .lines
             .push_known(events, (now, time), &origin, relayed.line);
@@ -258,4 +259,13 @@ impl Receiver {
         }));
         true
     }
+}
+
+/// Whether the lines of a source came over a syslog transport, at whichever vigie they were taken in.
+fn was_received(source: &str) -> bool {
+    let mut first = source;
+    while let Some((_, before)) = first.strip_prefix("relay:").and_then(|s| s.split_once('/')) {
+        first = before;
+    }
+    first.starts_with("syslog:")
 }

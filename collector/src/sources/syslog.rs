@@ -97,7 +97,9 @@ impl Common {
             None => own,
         };
         let zone = zone.map_or_else(TimeZone::system, |z| z.0.clone());
-        Lines::new(&self.outlet.counters, self.source.name(), &self.host, zone)
+        let mut lines = Lines::new(&self.outlet.counters, self.source.name(), &self.host, zone);
+        lines.set_received(true);
+        lines
     }
 
     /// Takes what other vigies forward, if the listener is for them too.

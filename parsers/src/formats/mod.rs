@@ -188,6 +188,40 @@ impl Detector {
 }
 
 impl Detector {
+    /// Reads a message that came over a syslog transport: RFC 5424 or RFC 3164 if it has a PRI. Without
+    /// one it is what it looks like, JSON or an access line, else RFC 3164 at its loosest (no PRI, no time,
+    /// no host). The record is cleared first.
+    pub fn received(
+        &mut self,
+        cx: &mut Context,
+        message: &[u8],
+        out: &mut Record,
+    ) -> &'static Format {
+        let format = self.parse(cx, message, out);
+        let loose = match format.name {
+            "raw" => true,
+            "rfc3164" => message.first() != Some(&b'<'),
+            _ => false,
+        };
+        if !loose {
+            return format;
+        }
+        out.clear();
+        // Some put a byte order mark or a blank in front.
+        let skipped = message.strip_prefix("\u{feff}".as_bytes());
+        let skipped = skipped.unwrap_or(message).trim_ascii_start();
+        let at = message.len() - skipped.len();
+        if at > 0 && skipped.first() == Some(&b'<') {
+            if out.within(at, |out| rfc5424::FORMAT.parse(cx, skipped, out)) {
+                return &rfc5424::FORMAT;
+            }
+            out.inside(at, |out| rfc3164::received(cx, skipped, out));
+        } else {
+            rfc3164::received(cx, message, out);
+        }
+        &rfc3164::FORMAT
+    }
+
     /// Takes note of the columns that a `#Fields:` line names: a file that is read from its middle on
     /// needs the last such line before.
     pub fn heed(&mut self, line: &[u8]) {
@@ -229,22 +263,6 @@ fn detect_within(cx: &mut Context, text: &[u8], at: usize, out: &mut Record) {
             return;
         }
     }
-}
-
-/// Reads a message that came over a syslog transport: RFC 5424 if it is, else RFC 3164 at its loosest
-/// (no PRI, no time, no host). The record is cleared first.
-pub fn syslog_message(cx: &mut Context, line: &[u8], out: &mut Record) -> &'static Format {
-    out.clear();
-    if rfc5424::FORMAT.parse(cx, line, out) {
-        return &rfc5424::FORMAT;
-    }
-    out.clear();
-    if journal::FORMAT.parse(cx, line, out) {
-        return &journal::FORMAT;
-    }
-    out.clear();
-    rfc3164::received(cx, line, out);
-    &rfc3164::FORMAT
 }
 
 /// Whether `byte` is one of `set`.

@@ -84,9 +84,9 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
 }
 
 /// Reads anything that came over a syslog transport, where a line without PRI or time is legal too.
-pub(super) fn received(cx: &mut Context, line: &[u8], out: &mut Record) {
+pub(super) fn received(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     if line.first() == Some(&b'<') && with_pri(cx, line, out) {
-        return;
+        return true;
     }
     syslog::set_pri(PRI_DEFAULT, out);
     out.flags.bad_pri = line.first() == Some(&b'<');
@@ -95,6 +95,7 @@ pub(super) fn received(cx: &mut Context, line: &[u8], out: &mut Record) {
     } else {
         after_pri(cx, Scan::new(line), out);
     }
+    true
 }
 
 fn with_pri(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
@@ -141,25 +142,74 @@ fn after_pri(cx: &mut Context, mut s: Scan<'_>, out: &mut Record) {
         inner(cx, b"", s.rest(), s.at(), out);
         return;
     }
-    let start = s;
     if !time(cx, &mut s, out) {
-        s = start;
-        sequence(&mut s);
-        if !time(cx, &mut s, out) {
-            s = start;
-        }
+        numbered(cx, &mut s, out);
     }
     body(cx, s, out);
 }
 
-/// Cisco's `000123: ` before the time.
-fn sequence(s: &mut Scan<'_>) {
+/// What Cisco's devices put before `%FACILITY-5-MNEMONIC:`: one or two counters (`000123: `), their own name
+/// if they were told to, and a time, or for how long they have been up.
+fn numbered(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) {
     let mut probe = *s;
-    let digits = probe.digits();
-    if (digits.is_empty() || digits.len() <= 10) && probe.eat(b':') {
+    let counted = counter(&mut probe);
+    if counted {
+        counter(&mut probe);
+    }
+    if time(cx, &mut probe, out) {
+        *s = probe;
+        return;
+    }
+    if !counted {
+        return;
+    }
+    if uptime(&mut probe) || probe.peek() == Some(b'%') {
+        *s = probe;
+        return;
+    }
+    let mut named = probe;
+    let name = named.run(|b| class(b) & NAME != 0);
+    let mark = out.mark();
+    if !name.is_empty() && name.len() <= HOST_MAX && named.eat_all(b": ") {
+        out.push(Field::Host, name.start, name.end, Kind::Plain);
+        if time(cx, &mut named, out) || uptime(&mut named) || named.peek() == Some(b'%') {
+            *s = named;
+            return;
+        }
+        out.rewind(mark);
+    }
+}
+
+/// `000123: `, or the colon alone.
+fn counter(s: &mut Scan<'_>) -> bool {
+    let mut probe = *s;
+    let fits = probe.digits().len() <= 10 && probe.eat(b':');
+    if fits && (probe.eat(b' ') || probe.done()) {
         probe.spaces();
         *s = probe;
+        return true;
     }
+    false
+}
+
+/// `00:00:46: `, `3d02h: `, `1y12w: `: since the device began.
+fn uptime(s: &mut Scan<'_>) -> bool {
+    let mut probe = *s;
+    let _ = probe.eat(b'*') || probe.eat(b'.');
+    let word = probe.run(|b| b.is_ascii_digit() || is(b, b":ywdhms"));
+    let fits = probe.text(word).strip_suffix(b":").is_some_and(|word| {
+        let mut parts = word.split(|b| !b.is_ascii_digit());
+        let last = word.last().is_some_and(u8::is_ascii_alphabetic);
+        let numbers = parts
+            .by_ref()
+            .filter(|p| (1..=3).contains(&p.len()))
+            .count();
+        (2..=3).contains(&numbers) && (last || word.contains(&b':'))
+    });
+    if fits && probe.eat(b' ') {
+        *s = probe;
+    }
+    fits
 }
 
 /// The time and what belongs to it; the space behind is stepped over.
@@ -187,7 +237,7 @@ fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
     let mut zone = probe;
     if zone.eat(b' ') {
         let name = zone.run(|b| b.is_ascii_uppercase());
-        if zone.eat(b':') && ZONES.contains(&zone.text(name.clone())) {
+        if ZONES.contains(&zone.text(name.clone())) && (zone.eat(b':') || before_host(zone)) {
             if matches!(zone.text(name), b"UTC" | b"GMT" | b"Z") && guessed {
                 (time, guessed) = in_utc(cx, rest).unwrap_or((time, guessed));
             }
@@ -202,6 +252,15 @@ fn time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
     out.flags.time_guessed = guessed;
     *s = probe;
     true
+}
+
+/// Whether a blank, the name of a host and another blank follow; not the tag of a program, nor a year.
+fn before_host(mut s: Scan<'_>) -> bool {
+    if !s.eat(b' ') {
+        return false;
+    }
+    let name = s.run(|b| class(b) & NAME != 0);
+    !name.is_empty() && !s.text(name).iter().all(u8::is_ascii_digit) && s.peek() == Some(b' ')
 }
 
 /// The same stamp, read in UTC.

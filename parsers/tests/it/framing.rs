@@ -43,6 +43,47 @@ fn both_framings() {
     check(b"", &[]);
 }
 
+/// rsyslog with octet counting and a template without PRI.
+#[test]
+fn counted_messages_need_no_pri() {
+    check(b"5 hello3 you", &["hello", "you"]);
+    check(b"6 hello\n5 there\n", &["hello", "there"]);
+    check(
+        b"5 hello5 <1>ab9 two\nlines3 end",
+        &["hello", "<1>ab", "two\nlines", "end"],
+    );
+    // A text that begins with a number ends where its line does.
+    check(b"20 hello\n<2>next\n", &["20 hello", "<2>next"]);
+    check(b"20 hel\0<2>next\n", &["20 hel", "<2>next"]);
+    check(b"20 hello", &["20 hello"]);
+    check(
+        b"100000 requests served so far\n",
+        &["100000 requests served so far"],
+    );
+}
+
+/// Python's `SysLogHandler` over a stream: a NUL behind each message, which may have lines.
+#[test]
+fn messages_that_end_with_nuls_have_lines() {
+    check(
+        b"<11>first\0<11>Traceback:\n  at x\n  at y\0<11>last\n\0",
+        &["<11>first", "<11>Traceback:\n  at x\n  at y", "<11>last"],
+    );
+    // Another sender behind the same relay ends its own with line feeds.
+    check(
+        b"<11>a\0<11>b\n<11>c\nmore\n<11>d\0",
+        &["<11>a", "<11>b", "<11>c\nmore", "<11>d"],
+    );
+    check(b"text\0of\nlines\n", &["text", "of", "lines"]);
+}
+
+#[test]
+fn a_frame_is_told_as_it_came_too() {
+    let mut got = Vec::new();
+    Framer::new(64).push(b"7 <1>ab\n\0<1>c\r\n", |f| got.push(f.whole.to_vec()));
+    assert_eq!(got, [&b"<1>ab\n\0"[..], b"<1>c\r"]);
+}
+
 #[test]
 fn counts_that_lie() {
     let counts = check(b"3 <1>ab rest\n<2>c\n", &["<1>", "ab rest", "<2>c"]);
@@ -53,6 +94,15 @@ fn counts_that_lie() {
     assert_eq!(counts.bad_counts, 1);
     let counts = check(b"50 <1>a\n", &["<1>a\n"]);
     assert_eq!(counts.short_frames, 1);
+    let counts = check(b"0 <1>a\n5 <2>bc", &["<1>a", "<2>bc"]);
+    assert_eq!(counts.bad_counts, 1);
+    let counts = check(b"5 <1>ab0 0 5 <2>cd", &["<1>ab", "<2>cd"]);
+    assert_eq!(counts.bad_counts, 2);
+    let counts = check(
+        b"5 <1>ab70000 text\n5 <2>cd",
+        &["<1>ab", "70000 text", "<2>cd"],
+    );
+    assert_eq!(counts.bad_counts, 1);
 }
 
 #[test]
@@ -113,6 +163,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
         b"5 <1>ab",
         b"7 <1>",
         b"12 ",
+        b"3 xyz",
+        b"0 ",
+        b"<1>a\0",
         b"300 <1>",
         b" ",
         b"99999999999999",

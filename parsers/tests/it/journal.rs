@@ -252,7 +252,7 @@ fn lines_say_what_the_entries_say() {
         let (line, mut record) = (line.bytes.to_vec(), Record::default());
         let format = formats::Detector::default().parse(&mut context(), &line, &mut record);
         assert_eq!(format.name, "journal");
-        let again = formats::syslog_message(&mut context(), &line, &mut record);
+        let again = formats::Detector::default().received(&mut context(), &line, &mut record);
         assert_eq!(again.name, "journal");
         let mut fields: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
         for span in &record.fields {

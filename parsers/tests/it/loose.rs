@@ -93,7 +93,7 @@ fn theirs(line: &str) -> Reading {
 fn ours(line: &str) -> Reading {
     let mut record = Record::default();
     let bytes = line.as_bytes();
-    formats::syslog_message(&mut context(), bytes, &mut record);
+    formats::Detector::default().received(&mut context(), bytes, &mut record);
     let field = |name| {
         record
             .find(name)

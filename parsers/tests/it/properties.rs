@@ -1,7 +1,7 @@
 //! What holds for every format and any bytes.
 
 use proptest::prelude::*;
-use vigie_parsers::formats::{self, Detector, FORMATS};
+use vigie_parsers::formats::{Detector, FORMATS};
 use vigie_parsers::{Context, Record, Timestamp};
 
 use crate::dump::context;
@@ -111,7 +111,7 @@ proptest! {
             }
         }
         let mut record = Record::default();
-        formats::syslog_message(&mut cx, &line, &mut record);
+        Detector::default().received(&mut cx, &line, &mut record);
         sound(&record, &line);
     }
 

@@ -9,7 +9,7 @@ use crate::dump::{context, fields, message};
 /// One line as it is read from a syslog transport: fields, then the message.
 fn check(line: &str, want_fields: &str, want_message: &str) {
     let mut record = Record::default();
-    formats::syslog_message(&mut context(), line.as_bytes(), &mut record);
+    Detector::default().received(&mut context(), line.as_bytes(), &mut record);
     assert_eq!(fields(&record, line.as_bytes()), want_fields, "{line}");
     assert_eq!(message(&record, line.as_bytes()), want_message, "{line}");
 }
@@ -124,6 +124,76 @@ const RFC3164: &[(&str, &str, &str)] = &[
         "<189>45: *Nov 21 05:11:43.123 UTC: %SYS-5-CONFIG_I: Configured",
         "2026-11-21T05:11:43.123Z notice local7 !guessed pri=189 app=%SYS-5-CONFIG_I",
         "Configured",
+    ),
+    (
+        "<189>45: *Nov 21 05:11:43.123: %SYS-5-CONFIG_I: Configured",
+        "2026-11-21T05:11:43.123Z notice local7 !guessed pri=189 app=%SYS-5-CONFIG_I",
+        "Configured",
+    ),
+    // With its own name (`logging origin-id`), with two counters, with its uptime, with neither.
+    (
+        "<189>45: router1: *Nov 21 05:11:43.123: %SYS-5-CONFIG_I: Configured",
+        "2026-11-21T05:11:43.123Z notice local7 !guessed pri=189 host=router1 app=%SYS-5-CONFIG_I",
+        "Configured",
+    ),
+    (
+        "<189>345: 000046: Nov 21 05:11:43: %SYS-5-CONFIG_I: Configured",
+        "2026-11-21T05:11:43Z notice local7 !guessed pri=189 app=%SYS-5-CONFIG_I",
+        "Configured",
+    ),
+    (
+        "<189>145: 3d02h: %SYS-5-CONFIG_I: Configured",
+        "notice local7 pri=189 app=%SYS-5-CONFIG_I",
+        "Configured",
+    ),
+    (
+        "<187>245: router1: 00:00:46: %LINK-3-UPDOWN: Interface down",
+        "err local7 pri=187 host=router1 app=%LINK-3-UPDOWN",
+        "Interface down",
+    ),
+    (
+        "<189>145: 1y12w: %SYS-5-RESTART: System restarted",
+        "notice local7 pri=189 app=%SYS-5-RESTART",
+        "System restarted",
+    ),
+    (
+        "<189>45: %SYS-5-CONFIG_I: Configured",
+        "notice local7 pri=189 app=%SYS-5-CONFIG_I",
+        "Configured",
+    ),
+    // A zone between the time and the host; a program, or a host, may be called like one.
+    (
+        "<13>Nov 21 05:11:43 UTC web1 a: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "<13>Nov 21 05:11:43 EST a: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=EST app=a",
+        "x",
+    ),
+    (
+        " <13>Nov 21 05:11:43 web1 a: x",
+        "2026-11-21T05:11:43Z notice user !guessed pri=13 host=web1 app=a",
+        "x",
+    ),
+    (
+        "\u{feff}<34>1 2026-11-21T05:11:43Z web1 a 7 - - x",
+        "2026-11-21T05:11:43Z crit auth pri=34 host=web1 app=a pid=7",
+        "x",
+    ),
+    // Without a PRI it is user.notice, unless it is of another format.
+    (
+        "Nov 21 05:11:43 web1 a: x",
+        "2026-11-21T05:11:43Z notice user !guessed host=web1 app=a",
+        "x",
+    ),
+    ("hello", "notice user", "hello"),
+    ("< 13>x", "notice user !bad_pri", "< 13>x"),
+    (
+        "{\"level\":\"error\",\"msg\":\"x\"}",
+        "err level=error msg=x",
+        "x",
     ),
     (
         "<13>Nov 21 05:11:43 2025 web1 a: x",
@@ -245,7 +315,7 @@ fn time(line: &str, recv: &str, zone: &str) -> String {
         TimeZone::get(zone).expect("a zone"),
     );
     let mut record = Record::default();
-    formats::syslog_message(&mut cx, line.as_bytes(), &mut record);
+    Detector::default().received(&mut cx, line.as_bytes(), &mut record);
     jiff::Timestamp::from_millisecond(record.time.expect("a time").0)
         .expect("in range")
         .to_string()
@@ -312,5 +382,22 @@ fn the_year_is_the_nearest_and_the_zone_the_sources() {
         ),
     ] {
         assert_eq!(time(line, recv, zone), want, "{line} at {recv} in {zone}");
+    }
+}
+
+/// What anybody can send costs no more than its length.
+#[test]
+fn a_piece_that_comes_again_and_again_is_read_some_hundred_times() {
+    for line in [
+        format!("<86>sudo: a : {}COMMAND=/bin/id", "PWD=/ ; ".repeat(7000)),
+        format!(
+            "<187>nginx: 2026/11/21 05:11:43 [error] 1#1: *5 x{}",
+            ", client: 192.0.2.1, server: x".repeat(2000)
+        ),
+    ] {
+        let mut record = Record::default();
+        formats::Detector::default().received(&mut context(), line.as_bytes(), &mut record);
+        let count = record.fields.len();
+        assert!((500..=512).contains(&count), "{count}");
     }
 }

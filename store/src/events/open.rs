@@ -337,8 +337,8 @@ impl OpenBlock {
         let again = *seen & bit != 0;
         *seen |= bit;
         if again {
-            let earlier = line.spans[..index].iter().filter(|s| s.name == span.name);
-            return self.column_named(field.as_str().into(), earlier.count(), span.kind);
+            let earlier = earlier(&line.spans[..index], span.name);
+            return self.column_named(field.as_str().into(), earlier, span.kind);
         }
         let column = self.known[field as usize][span.kind as usize];
         if column != UNKNOWN {
@@ -354,12 +354,12 @@ impl OpenBlock {
             return None;
         };
         let name = line.names.get(usize::from(number))?;
-        let earlier = line.spans[..index].iter().filter(|s| s.name == span.name);
+        let earlier = earlier(&line.spans[..index], span.name);
         let name = match Field::from_name(name) {
             Some(_) => format!("{HIDDEN}{name}").into(),
             None => name.clone(),
         };
-        self.column_named(name, earlier.count(), span.kind)
+        self.column_named(name, earlier, span.kind)
     }
 
     /// A column by its name; `None` when there are too many.
@@ -383,4 +383,10 @@ impl OpenBlock {
         self.names.insert(column, number);
         Some(number)
     }
+}
+
+/// How many of the pieces have that name; more than [`NTH_MAX`] is enough to know.
+fn earlier(spans: &[Span], name: Name) -> usize {
+    let same = spans.iter().filter(|s| s.name == name);
+    same.take(usize::from(NTH_MAX) + 1).count()
 }

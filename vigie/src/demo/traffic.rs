@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use vigie_parsers::formats::{self, Detector};
+use vigie_parsers::formats::Detector;
 use vigie_parsers::{Context, Field, Name, Origin, Record, Timestamp};
 use vigie_store::EventBatch;
 
@@ -259,11 +259,10 @@ impl Traffic {
         self.line
             .extend_from_slice(&template.line[template.stamp.end..]);
         self.context.recv = at;
+        let (context, record) = (&mut self.context, &mut self.record);
         let format = match stream.log.source.starts_with("syslog:") {
-            true => formats::syslog_message(&mut self.context, &self.line, &mut self.record),
-            false => self
-                .detector
-                .parse(&mut self.context, &self.line, &mut self.record),
+            true => self.detector.received(context, &self.line, record),
+            false => self.detector.parse(context, &self.line, record),
         };
         batch.push(at, &stream.origin, format.name, &self.line, &self.record);
     }

@@ -348,7 +348,7 @@ impl Connection {
         let mut cut = 0;
         let each = |frame: vigie_parsers::framing::Frame<'_>| {
             if let Some(relays) = relays
-                && relays.take(events, now, frame.line, source)
+                && relays.take(events, now, frame.whole, source)
             {
                 return;
             }

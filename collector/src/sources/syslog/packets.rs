@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use vigie_parsers::Timestamp;
 use vigie_parsers::framing::datagram;
 use vigie_store::{Batch, EventBatch};
@@ -22,8 +22,9 @@ use crate::sockets::Bound;
 const BATCH_BYTES: usize = 256 << 10;
 /// … or this old.
 const BATCH_AGE: Duration = Duration::from_millis(50);
-/// Rest between two looks at a socket that is busy: waking for each message costs more than the
-/// message. With a queue of [`LARGE_QUEUE`] the rest is the first, else the second.
+/// Rest between two looks at a UDP socket that is busy: waking for each message costs more than the
+/// message. With a queue of [`LARGE_QUEUE`] the rest is the first, else the second. (A Unix socket's queue
+/// counts messages, as few as ten, and its senders wait or lose: there is no rest there.)
 const RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(1));
 const LARGE_QUEUE: u32 = 4 << 20;
 /// How often the kernel is asked what it dropped.
@@ -39,7 +40,7 @@ pub(super) struct Packets {
     lines: Vec<Lines>,
     events: EventBatch,
     datagrams: Datagrams,
-    rest: Duration,
+    rest: Option<Duration>,
     drops: u32,
     asked: Option<Instant>,
 }
@@ -47,9 +48,9 @@ pub(super) struct Packets {
 impl Packets {
     /// Of a datagram socket that does not block.
     pub(super) fn new(socket: Bound, common: Common) -> io::Result<Self> {
-        let socket = match socket {
-            Bound::Udp(socket) => OwnedFd::from(socket),
-            Bound::Datagram(socket) => OwnedFd::from(socket),
+        let (socket, may_rest) = match socket {
+            Bound::Udp(socket) => (OwnedFd::from(socket), true),
+            Bound::Datagram(socket) => (OwnedFd::from(socket), false),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
         let queue = datagrams::queue(socket.as_fd()).unwrap_or_default();
@@ -60,11 +61,11 @@ impl Packets {
             events: EventBatch::default(),
             common,
             datagrams: Datagrams::new(),
-            rest: if queue.limit >= LARGE_QUEUE {
+            rest: may_rest.then_some(if queue.limit >= LARGE_QUEUE {
                 RESTS.0
             } else {
                 RESTS.1
-            },
+            }),
             drops: queue.drops,
             asked: None,
         })
@@ -89,7 +90,7 @@ impl Packets {
         let _ = self.take_burst().await;
     }
 
-    /// Takes messages until the socket has been empty for a rest.
+    /// Takes messages until the socket has been empty for a rest, or for the age of a batch.
     async fn take_burst(&mut self) -> Result<(), Ended> {
         let mut begun = Instant::now();
         loop {
@@ -105,10 +106,21 @@ impl Packets {
                 self.flush().await?;
                 begun = Instant::now();
             } else {
-                sleep(self.rest).await;
+                self.rest(BATCH_AGE.saturating_sub(begun.elapsed())).await;
             }
         }
         self.flush().await
+    }
+
+    /// Lets some messages come, for so long at most.
+    async fn rest(&self, most: Duration) {
+        match self.rest {
+            Some(rest) => sleep(rest).await,
+            // An error comes again when the socket is read.
+            None => {
+                let _ = timeout(most, datagrams::readable(self.socket.as_fd())).await;
+            }
+        }
     }
 
     /// Takes what is there, up to a batch; how many messages.

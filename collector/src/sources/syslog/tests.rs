@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -146,6 +147,30 @@ async fn datagrams() {
     assert_eq!((report.items, report.last), (3, Some(Timestamp(1_000_000))));
     assert_eq!(report.source, format!("syslog:{}/udp", l.address));
     assert_eq!(l.stop().await, (vec![], vec![]));
+}
+
+/// A Unix socket's queue is as short as ten messages: nobody may have to wait for a clock.
+#[tokio::test]
+async fn a_full_unix_socket_is_read_at_once() {
+    /// Turns of the runtime in which it has looked at its sockets several times.
+    const TURNS: usize = 500;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut l = Listening::new(Protocol::Datagram, |s| {
+        s.listen = Listen::Path(path.clone())
+    });
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    let mut turns = 0;
+    for _ in 0..2000 {
+        while sender.send_to(b"<13>x", &path).is_err() {
+            turns += 1;
+            assert!(turns < TURNS, "the queue stays full");
+            tokio::task::yield_now().await;
+        }
+        turns = 0;
+    }
+    assert_eq!(l.lines(2000).await.len(), 2000);
 }
 
 #[tokio::test]
