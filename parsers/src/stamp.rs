@@ -409,6 +409,13 @@ pub(crate) fn dashed(s: &[u8]) -> Option<Stamp> {
     })
 }
 
+/// The length of a `05:19:12.123 ` without a date, the blank included.
+pub(crate) fn time_of_day(s: &[u8]) -> Option<usize> {
+    two(s, 0)?;
+    let (_, n) = clock(s, 0)?;
+    (s.get(n) == Some(&b' ')).then_some(n + 1)
+}
+
 /// Spark's `26/11/21 05:19:12`.
 pub(crate) fn short_slashed(s: &[u8]) -> Option<Stamp> {
     if s.get(2) != Some(&b'/') || s.get(5) != Some(&b'/') || s.get(8) != Some(&b' ') {

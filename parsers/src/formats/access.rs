@@ -99,6 +99,32 @@ fn read(cx: &mut Context, line: &[u8], out: &mut Record) -> Option<Shape> {
     })
 }
 
+/// uvicorn's `192.0.2.1:50123 - "GET / HTTP/1.1" 200 OK`; nothing is left behind if it is not that.
+pub(super) fn bare(mut s: Scan<'_>, out: &mut Record) -> bool {
+    let start = s.at();
+    let client = s.word();
+    let ip = without_port(s.text(client.clone()));
+    if ip == client.len() || !s.eat_all(b" - ") {
+        return false;
+    }
+    let Some(request) = s.quoted() else {
+        return false;
+    };
+    if !s.eat(b' ') {
+        return false;
+    }
+    let code = s.digits();
+    if code.len() != 3 || !matches!(s.peek(), None | Some(b' ')) {
+        return false;
+    }
+    out.push(Field::Ip, start, start + ip, Kind::Plain);
+    out.push(Field::Port, start + ip + 1, client.end, Kind::Plain);
+    split_request(&s, request, out);
+    out.worsen(severity(s.text(code.clone())));
+    out.push(Field::Status, code.start, code.end, Kind::Plain);
+    true
+}
+
 /// The words before `[time`; `true` if the first is a virtual host.
 fn head(s: &mut Scan<'_>, out: &mut Record) -> Option<bool> {
     let mut words = [(0usize, 0usize); HEAD_WORDS_MAX];

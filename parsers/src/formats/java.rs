@@ -74,18 +74,23 @@ fn brackets(s: &mut Scan<'_>) -> Option<Range<usize>> {
 /// thread, Spring's `2026-11-21T09:46:44.059Z  INFO 1234 --- [shop] [main] c.e.Shop : text`, Tomcat's
 /// `21-Nov-2026 09:46:44.059 INFO [main] org.apache.Class.method text`, Spark's `26/11/21 09:46:44 INFO Shop: text`.
 fn timed(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let (found, tomcat) = match minute::iso(cx, line).or_else(|| stamp::short_slashed(line)) {
-        Some(found) => (found, false),
-        None => match stamp::dashed(line) {
-            Some(found) => (found, true),
-            None => return false,
-        },
+    let dashed = stamp::dashed(line);
+    let tomcat = dashed.is_some();
+    let found = minute::iso(cx, line)
+        .or_else(|| stamp::short_slashed(line))
+        .or(dashed);
+    let mut s = match (found, stamp::time_of_day(line)) {
+        (Some(found), _) => {
+            set_time(cx, found, 0, out);
+            Scan::from(line, found.len)
+        }
+        // Logback's and Log4j's own pattern has no date; nor then has the event.
+        (None, Some(len)) => Scan::from(line, len - 1),
+        (None, None) => return false,
     };
-    let mut s = Scan::from(line, found.len);
     if !s.eat(b' ') {
         return false;
     }
-    set_time(cx, found, 0, out);
     let (mut levelled, mut thread, mut spring) = (false, false, false);
     for _ in 0..WORDS_MAX {
         s.spaces();

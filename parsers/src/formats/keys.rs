@@ -18,6 +18,10 @@ enum Meaning {
     /// The better, the lower the number: a line may have several.
     Message(usize),
     Host,
+    /// A field under another name.
+    Is(Field),
+    /// MongoDB's level, behind its time.
+    Mongo,
     Status,
     /// nginx' name for a query.
     Args,
@@ -40,6 +44,14 @@ const TIME: &[&str] = &[
     "time_iso8601",
     "msec",
     "record.time.timestamp",
+    "__REALTIME_TIMESTAMP",
+    "t.$date",
+    "@t",
+    "Timestamp",
+    "timeMillis",
+    "instant.epochSecond",
+    "eventTime",
+    "stageTimestamp",
 ];
 const LEVEL: &[&str] = &[
     "level",
@@ -51,12 +63,23 @@ const LEVEL: &[&str] = &[
     "@level",
     "@fields.level",
     "record.level.name",
+    "PRIORITY",
+    "@l",
+    "Level",
+    "LogLevel",
 ];
 const MESSAGE: &[&str] = &[
     "msg",
     "message",
     "@message",
     "record.message",
+    "fields.message",
+    "MESSAGE",
+    "RenderedMessage",
+    "Message",
+    "@m",
+    "@mt",
+    "MessageTemplate",
     "log",
     "event",
     "text",
@@ -64,6 +87,10 @@ const MESSAGE: &[&str] = &[
 const OTHERS: &[(&str, Meaning)] = &[
     ("hostname", Meaning::Host),
     ("host.name", Meaning::Host),
+    ("_HOSTNAME", Meaning::Host),
+    ("SYSLOG_IDENTIFIER", Meaning::Is(Field::App)),
+    ("_PID", Meaning::Is(Field::Pid)),
+    ("s", Meaning::Mongo),
     ("host.hostname", Meaning::Host),
     ("status", Meaning::Status),
     ("args", Meaning::Args),
@@ -137,6 +164,8 @@ pub(super) struct Pairs {
     count: usize,
     message: Option<(usize, Range<usize>)>,
     web: Web,
+    /// The time was MongoDB's.
+    mongo: bool,
 }
 
 impl Pairs {
@@ -160,7 +189,27 @@ impl Pairs {
         };
         let text = line.get(at.clone()).unwrap_or_default();
         let taken = match meaning {
-            Meaning::Time => out.time.is_none() && time(cx, text, &at, out),
+            Meaning::Time => {
+                self.mongo |= matches!(parts, [b"t", b"$date"]);
+                out.time.is_none() && time(cx, text, &at, out)
+            }
+            Meaning::Is(field) => {
+                out.push(field, at.start, at.end, kind);
+                true
+            }
+            Meaning::Mongo if !self.mongo => false,
+            Meaning::Mongo => {
+                out.worsen(match text.first() {
+                    Some(b'F') => Some(Severity::Crit),
+                    Some(b'E') => Some(Severity::Err),
+                    Some(b'W') => Some(Severity::Warn),
+                    Some(b'I') => Some(Severity::Info),
+                    Some(b'D') => Some(Severity::Debug),
+                    _ => None,
+                });
+                out.push(Field::Level, at.start, at.end, kind);
+                true
+            }
             Meaning::Level => {
                 out.worsen(severity(text));
                 out.push(Field::Level, at.start, at.end, kind);
@@ -211,12 +260,14 @@ impl Pairs {
 }
 
 fn time(cx: &mut Context, text: &[u8], at: &Range<usize>, out: &mut Record) -> bool {
+    // Formats of .NET's often end with a blank.
+    let text = text.trim_ascii_end();
     let near = minute::iso(cx, text).filter(|found| found.len == text.len());
     let Some(found) = near.or_else(|| stamp::value(text)) else {
         return false;
     };
     let (time, guessed) = found.resolve(cx);
-    out.set_time(time, at.start, at.end);
+    out.set_time(time, at.start, at.start + text.len());
     out.flags.time_guessed |= guessed;
     true
 }

@@ -10,10 +10,12 @@ mod access;
 mod ansi;
 pub(crate) mod containers;
 mod daemons;
+mod envoy;
 mod errorlog;
 mod explain;
 mod extras;
 mod haproxy;
+mod iso;
 mod java;
 mod journal;
 mod json;
@@ -21,9 +23,10 @@ mod keepalived;
 mod keys;
 mod logfmt;
 mod mysql;
+mod packages;
 mod pasted;
 mod postgresql;
-mod programs;
+mod python;
 mod raw;
 mod redis;
 mod rfc3164;
@@ -85,6 +88,7 @@ pub const FORMATS: &[&Format] = &[
     &access::WERKZEUG,
     &squid::FORMAT,
     &haproxy::FORMAT,
+    &envoy::FORMAT,
     &errorlog::NGINX,
     &errorlog::APACHE,
     &redis::FORMAT,
@@ -100,10 +104,10 @@ pub const FORMATS: &[&Format] = &[
     &rfc3164::FORMAT,
     &keepalived::FORMAT,
     &pasted::W3C,
-    &programs::DPKG,
-    &programs::APT,
-    &programs::PYTHON,
-    &programs::ISO,
+    &packages::DPKG,
+    &packages::APT,
+    &python::FORMAT,
+    &iso::FORMAT,
     &containers::COMPOSE,
     &logfmt::FORMAT,
     &raw::FORMAT,

@@ -116,23 +116,58 @@ fn with_pri(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
 /// since other programs begin their lines so too.
 fn in_file(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let mut s = Scan::new(line);
-    if line.first().is_some_and(u8::is_ascii_alphabetic) {
+    let full = weekday(line);
+    if line.first().is_some_and(u8::is_ascii_alphabetic) && !full {
         return time(cx, &mut s, out) && {
             body(cx, s, out);
             true
         };
     }
-    // `T` and an offset: what relays write.
-    if !matches!(line.get(10), Some(b'T' | b't')) || !time(cx, &mut s, out) {
+    // `T` and an offset: what relays write; seconds since 1970 or a weekday: what journalctl does.
+    let begins = full && full_time(cx, &mut s, out)
+        || matches!(line.get(10), Some(b'T' | b't' | b'.')) && time(cx, &mut s, out);
+    if !begins {
         return false;
     }
     let (rest, mark) = (s, out.mark());
-    let tagged = !out.flags.time_guessed && host(&mut s, out) && tag(&mut s, out).is_some();
+    let sure = (full || !out.flags.time_guessed) && !levelled(s.rest());
+    let tagged = sure && host(&mut s, out) && tag(&mut s, out).is_some();
     out.rewind(mark);
     if tagged {
         body(cx, rest, out);
     }
     tagged
+}
+
+/// `ERROR shop: text`: what stands behind the time is no host. Programs in Rust write so.
+fn levelled(text: &[u8]) -> bool {
+    let word = text.split(|&b| b == b' ').next().unwrap_or_default();
+    word.len() >= 4
+        && word.iter().all(u8::is_ascii_uppercase)
+        && crate::Severity::from_word(word).is_some()
+}
+
+/// `Sat 2026-11-21 05:19:12 UTC` begins so.
+fn weekday(line: &[u8]) -> bool {
+    matches!(line, [_, _, _, b' ', b'1' | b'2', _, _, _, b'-', ..])
+}
+
+/// journalctl's `-o short-full`: the weekday, the time, its zone.
+fn full_time(cx: &mut Context, s: &mut Scan<'_>, out: &mut Record) -> bool {
+    s.skip(4);
+    let Some(found) = stamp::iso(s.rest()) else {
+        return false;
+    };
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, s.at(), s.at() + found.len);
+    out.flags.time_guessed = guessed;
+    s.skip(found.len);
+    if guessed {
+        s.eat(b' ');
+        // The name of a zone, which stays that of the source.
+        s.run(|b| b.is_ascii_uppercase());
+    }
+    s.eat(b' ')
 }
 
 fn after_pri(cx: &mut Context, mut s: Scan<'_>, out: &mut Record) {

@@ -1,5 +1,4 @@
-//! Programs' own lines that begin with a time or a level: `python`, `iso`, and the package tools'
-//! `dpkg` and `apt`.
+//! `iso`: programs' own lines that begin with a time, whatever follows.
 
 use std::ops::Range;
 
@@ -8,127 +7,21 @@ use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
 use crate::{Context, Severity, minute, stamp};
 
-/// Python's logging module, Flask, gunicorn, uvicorn.
-pub(super) const PYTHON: Format = Format {
-    name: "python",
-    about: "Python's logging module, Flask, gunicorn, uvicorn and Loguru",
-    starts: |b| b.is_ascii_digit() || b.is_ascii_uppercase() || b == b'[',
-    sure: false,
-    read: Read::Code(python),
-};
-/// dpkg.log.
-pub(super) const DPKG: Format = Format {
-    name: "dpkg",
-    about: "dpkg's log: what was installed, removed, configured",
-    starts: |b| b.is_ascii_digit(),
-    sure: false,
-    read: Read::Code(dpkg),
-};
-/// apt/history.log.
-pub(super) const APT: Format = Format {
-    name: "apt",
-    about: "apt's history: one stanza of lines for each run",
-    starts: |b| b.is_ascii_uppercase(),
-    sure: false,
-    read: Read::Code(apt),
-};
-/// Everything else that tells the time first.
-pub(super) const ISO: Format = Format {
+/// See the module.
+pub(super) const FORMAT: Format = Format {
     name: "iso",
     about: "any line that begins with a time, with a level or without",
-    starts: |b| b.is_ascii_digit() || b == b'[' || b == 0x1b,
+    starts: |b| b.is_ascii_digit() || matches!(b, b'[' | 0x1b) || b"DIWEFA".contains(&b),
     sure: false,
-    read: Read::Code(iso),
+    read: Read::Code(parse),
 };
 
 /// Words behind the time among which a level is looked for.
 const LEVEL_WORDS: usize = 5;
 
-fn python(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    let mut s = Scan::new(line);
-    if line.first().is_some_and(u8::is_ascii_uppercase) {
-        return level_first(s, out);
-    }
-    let bracket = s.eat(b'[');
-    let Some(found) = minute::iso(cx, s.rest()) else {
-        return false;
-    };
-    let start = s.at();
-    let comma = s.text(start..start + found.len).contains(&b',');
-    s.skip(found.len);
-    let loguru = !bracket && s.rest().starts_with(b" | ");
-    if bracket && !s.eat(b']') || !bracket && !comma && !loguru || !s.eat(b' ') {
-        return false;
-    }
-    let (time, guessed) = found.resolve(cx);
-    out.set_time(time, start, start + found.len);
-    out.flags.time_guessed |= guessed;
-    if loguru {
-        return self::loguru(s, out);
-    }
-    // gunicorn: `[pid] [LEVEL] text`.
-    let mut probe = s;
-    if bracket && probe.eat(b'[') {
-        let pid = probe.digits();
-        if probe.eat_all(b"] ") {
-            out.push(Field::Pid, pid.start, pid.end, Kind::Plain);
-            s = probe;
-        }
-    }
-    level_among(s, out) || bracket && comma
-}
-
-/// `| INFO     | name:function:line - text`.
-fn loguru(mut s: Scan<'_>, out: &mut Record) -> bool {
-    s.eat_all(b"| ");
-    let level = s.word();
-    let severity = match s.text(level.clone()) {
-        b"SUCCESS" => Some(Severity::Info),
-        word => Severity::from_word(word),
-    };
-    s.spaces();
-    if severity.is_none() || !s.eat_all(b"| ") {
-        return false;
-    }
-    let place = s.word();
-    let name = s.text(place.clone()).split(|&b| b == b':').next();
-    let name = name.unwrap_or_default().len();
-    if name == place.len() || !s.eat_all(b" - ") {
-        return false;
-    }
-    out.worsen(severity);
-    out.push(Field::Level, level.start, level.end, Kind::Plain);
-    out.push(Field::Module, place.start, place.start + name, Kind::Plain);
-    out.set_message(s.at(), s.len());
-    true
-}
-
-/// `LEVEL:name:text`, `INFO:     text`.
-fn level_first(mut s: Scan<'_>, out: &mut Record) -> bool {
-    let level = s.run(|b| b.is_ascii_uppercase());
-    let known = matches!(
-        s.text(level.clone()),
-        b"DEBUG" | b"INFO" | b"WARNING" | b"ERROR" | b"CRITICAL"
-    );
-    if !known || !s.eat(b':') {
-        return false;
-    }
-    out.worsen(Severity::from_word(s.text(level.clone())));
-    out.push(Field::Level, level.start, level.end, Kind::Plain);
-    let mut probe = s;
-    let name = probe.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_'));
-    if !name.is_empty() && probe.eat(b':') {
-        out.push(Field::Module, name.start, name.end, Kind::Plain);
-        s = probe;
-    }
-    s.spaces();
-    out.set_message(s.at(), s.len());
-    true
-}
-
 /// Looks for a level among the first words; the message begins behind it (and behind Flask's
 /// `in module:`), or at the first word if there is none.
-fn level_among(s: Scan<'_>, out: &mut Record) -> bool {
+pub(super) fn level_among(s: Scan<'_>, out: &mut Record) -> bool {
     let mut probe = s;
     blanks(&mut probe);
     out.set_message(probe.at(), probe.len());
@@ -219,7 +112,13 @@ fn is_level(name: &[u8], lower: bool) -> bool {
 }
 
 /// A time, in brackets or not, behind a label in brackets or not: Go's log with a prefix, NATS' process.
-fn iso(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    if line.get(1) == Some(&b',') {
+        return ruby(cx, line, out);
+    }
+    if line.get(2) == Some(&b':') {
+        return time_of_day(line, out);
+    }
     let mut s = Scan::new(line);
     s.skip(ansi::leading(line));
     let mut label = None;
@@ -240,6 +139,12 @@ fn iso(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let start = s.at();
     s.skip(found.len);
     s.skip(ansi::leading(s.rest()));
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, start, start + found.len);
+    out.flags.time_guessed |= guessed;
+    if bracket && env_logger(s, out) {
+        return true;
+    }
     if bracket && s.peek() == Some(b' ') {
         // The name of a zone, as PHP has it.
         s.skip(1);
@@ -254,7 +159,6 @@ fn iso(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
         return false;
     }
     s.skip(1);
-    let (time, guessed) = found.resolve(cx);
     match label {
         Some(at) if s.text(at.clone()).iter().all(u8::is_ascii_digit) => {
             out.push(Field::Pid, at.start, at.end, Kind::Plain);
@@ -262,11 +166,69 @@ fn iso(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
         Some(at) => out.push(Field::Module, at.start, at.end, Kind::Plain),
         None => {}
     }
-    out.set_time(time, start, start + found.len);
-    out.flags.time_guessed |= guessed;
     level_among(s, out);
     php(s, out);
     true
+}
+
+/// The rest of env_logger's `[2026-11-21T05:19:12Z INFO  shop::orders] text`.
+fn env_logger(mut s: Scan<'_>, out: &mut Record) -> bool {
+    s.spaces();
+    let level = s.run(|b| b.is_ascii_uppercase());
+    let severity = Severity::from_word(s.text(level.clone()));
+    s.spaces();
+    let module = s.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'.' | b'-'));
+    if severity.is_none() || module.is_empty() || !s.eat_all(b"] ") {
+        return false;
+    }
+    out.worsen(severity);
+    out.push(Field::Level, level.start, level.end, Kind::Plain);
+    out.push(Field::Module, module.start, module.end, Kind::Plain);
+    out.set_message(s.at(), s.len());
+    true
+}
+
+/// Ruby's `I, [2026-11-21T05:19:12.134122 #10492]  INFO -- shop: text`.
+fn ruby(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
+    let mut s = Scan::from(line, 1);
+    if !s.eat_all(b", [") {
+        return false;
+    }
+    let Some(found) = minute::iso(cx, s.rest()) else {
+        return false;
+    };
+    let start = s.at();
+    s.skip(found.len);
+    if !s.eat_all(b" #") {
+        return false;
+    }
+    let pid = s.digits();
+    if pid.is_empty() || !s.eat(b']') {
+        return false;
+    }
+    s.spaces();
+    let level = s.run(|b| b.is_ascii_uppercase());
+    if level.is_empty() || !s.eat_all(b" -- ") {
+        return false;
+    }
+    let program = s.run(|b| b != b':' && b != b'\n');
+    if !s.eat_all(b": ") {
+        return false;
+    }
+    let (time, guessed) = found.resolve(cx);
+    out.set_time(time, start, start + found.len);
+    out.flags.time_guessed |= guessed;
+    out.push(Field::Pid, pid.start, pid.end, Kind::Plain);
+    out.worsen(Severity::from_word(s.text(level.clone())));
+    out.push(Field::Level, level.start, level.end, Kind::Plain);
+    out.push(Field::Module, program.start, program.end, Kind::Plain);
+    out.set_message(s.at(), s.len());
+    true
+}
+
+/// `05:19:12.123 [info] text`: of what day it was the line says nothing, so its time is that of its arrival.
+fn time_of_day(line: &[u8], out: &mut Record) -> bool {
+    stamp::time_of_day(line).is_some_and(|len| level_among(Scan::from(line, len), out))
 }
 
 /// Bytes of a label before the time.
@@ -313,95 +275,4 @@ fn php(mut s: Scan<'_>, out: &mut Record) {
     out.push(Field::Level, word.start, word.end, Kind::Plain);
     s.spaces();
     out.set_message(s.at(), s.len());
-}
-
-fn dpkg(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    const ACTIONS: &[&[u8]] = &[
-        b"status",
-        b"install",
-        b"upgrade",
-        b"remove",
-        b"purge",
-        b"configure",
-        b"trigproc",
-        b"startup",
-        b"conffile",
-        b"disappear",
-    ];
-    if line.get(10) != Some(&b' ') {
-        return false;
-    }
-    let Some(found) = minute::iso(cx, line).filter(|f| f.len == 19) else {
-        return false;
-    };
-    let mut s = Scan::from(line, found.len);
-    if !s.eat(b' ') {
-        return false;
-    }
-    let start = s.at();
-    let action = s.word();
-    let what = s.text(action.clone());
-    if !ACTIONS.contains(&what) || !s.eat(b' ') {
-        return false;
-    }
-    let (time, guessed) = found.resolve(cx);
-    out.set_time(time, 0, found.len);
-    out.flags.time_guessed |= guessed;
-    out.set_message(start, s.len());
-    out.push_named(&[b"action"], action, Kind::Plain);
-    if matches!(what, b"startup" | b"conffile") {
-        return true;
-    }
-    if what == b"status" {
-        let state = s.word();
-        out.push_named(&[b"state"], state, Kind::Plain);
-        s.eat(b' ');
-    }
-    let package = s.word();
-    out.push_named(&[b"package"], package, Kind::Plain);
-    s.eat(b' ');
-    let version = s.word();
-    // `install PACKAGE OLD NEW`: the new one counts.
-    let version = if s.eat(b' ') && s.text(s.at()..s.len()) != b"<none>" {
-        s.word()
-    } else {
-        version
-    };
-    out.push_named(&[b"version"], version, Kind::Plain);
-    true
-}
-
-fn apt(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    const KEYS: &[&[u8]] = &[
-        b"Start-Date",
-        b"End-Date",
-        b"Commandline",
-        b"Requested-By",
-        b"Install",
-        b"Upgrade",
-        b"Remove",
-        b"Purge",
-        b"Reinstall",
-        b"Downgrade",
-        b"Error",
-    ];
-    let mut s = Scan::new(line);
-    let key = s.run(|b| b.is_ascii_alphabetic() || b == b'-');
-    let name = s.text(key.clone());
-    if !KEYS.contains(&name) || !s.eat_all(b": ") {
-        return false;
-    }
-    out.set_message(0, line.len());
-    if name.ends_with(b"-Date") {
-        let Some(found) = minute::iso(cx, s.rest()) else {
-            return false;
-        };
-        let (time, guessed) = found.resolve(cx);
-        out.set_time(time, s.at(), s.at() + found.len);
-        out.flags.time_guessed |= guessed;
-    } else if name == b"Error" {
-        out.worsen(Some(Severity::Err));
-    }
-    out.push_named(&[b"action"], key, Kind::Plain);
-    true
 }
