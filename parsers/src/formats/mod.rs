@@ -25,7 +25,7 @@ mod logfmt;
 mod mysql;
 mod packages;
 mod pasted;
-mod postgresql;
+pub(crate) mod postgresql;
 mod python;
 mod raw;
 mod redis;

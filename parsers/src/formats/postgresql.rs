@@ -1,15 +1,15 @@
-//! `postgresql`: stderr with the default `log_line_prefix` (`%m [%p] `), users and databases welcome.
+//! `postgresql`: stderr with any usual `log_line_prefix`, and csvlog.
 
 use super::{Format, Read};
 use crate::record::{Field, Kind, Record};
 use crate::scan::Scan;
-use crate::{Context, Severity, minute};
+use crate::{Context, Severity, minute, stamp};
 
 /// See the module.
 pub(super) const FORMAT: Format = Format {
     name: "postgresql",
     about: "PostgreSQL's server log",
-    starts: |b| b.is_ascii_digit(),
+    starts: |b| b.is_ascii_digit() || matches!(b, b'<' | b'['),
     sure: true,
     read: Read::Code(parse),
 };
@@ -114,40 +114,160 @@ fn cell(s: &mut Scan<'_>) -> Option<std::ops::Range<usize>> {
     }
 }
 
-/// Words of the prefix between the process and the level.
-const PREFIX_WORDS_MAX: usize = 4;
+/// Bytes of a line in which the level has to come.
+const PREFIX_LEN_MAX: usize = 240;
+/// Words of a prefix that are looked at.
+const PREFIX_WORDS_MAX: usize = 16;
 
+/// Any `log_line_prefix` that begins with a time (`%m`, `%t`, `%n`, in brackets or not) and has the process; what
+/// tells it from other logs is the level with a colon and two blanks behind it.
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-    if line.get(10) != Some(&b' ') {
-        return false;
-    }
-    let Some(found) = minute::iso(cx, line) else {
+    let Some((from, level)) = head(line) else {
         return false;
     };
-    let mut s = Scan::from(line, found.len);
-    if !s.eat(b' ') {
+    let wrapped = usize::from(matches!(line.first(), Some(b'<' | b'[')));
+    let text = line.get(wrapped..).unwrap_or_default();
+    let Some(found) = minute::iso(cx, text).or_else(|| stamp::epoch(text)) else {
         return false;
-    }
-    // The name of a zone other than UTC: the source's zone is meant.
-    let zone = s.run(|b| b.is_ascii_uppercase() || matches!(b, b'+' | b'-' | b'0'..=b'9'));
-    if !zone.is_empty() && !s.eat(b' ') {
-        return false;
-    }
-    if !s.eat(b'[') {
-        return false;
-    }
-    let pid = s.digits();
-    if s.eat(b'-') {
-        s.digits();
-    }
-    if pid.is_empty() || !s.eat_all(b"] ") {
-        return false;
-    }
+    };
     let (time, guessed) = found.resolve(cx);
-    out.set_time(time, 0, found.len);
+    let (start, end) = (wrapped, wrapped + found.len);
+    if !prefix(&Scan::from(line, from), level.start, out) {
+        return false;
+    }
+    out.set_time(time, start, end);
     out.flags.time_guessed |= guessed;
-    out.push(Field::Pid, pid.start, pid.end, Kind::Plain);
-    level(s, out)
+    out.worsen(severity(line.get(level.clone()).unwrap_or_default()));
+    out.push(Field::Level, level.start, level.end, Kind::Plain);
+    out.set_message(level.end + 3, line.len());
+    true
+}
+
+/// The process that a line is of, if it has a prefix of PostgreSQL's.
+pub(crate) fn process(line: &[u8]) -> Option<&[u8]> {
+    let (from, level) = head(line)?;
+    let s = Scan::from(line, from);
+    let mut words = words(s, level.start);
+    let at = words.find_map(|word| pid(&s, &word))?;
+    line.get(at)
+}
+
+/// Where the prefix goes on behind its time, and the level.
+fn head(line: &[u8]) -> Option<(usize, std::ops::Range<usize>)> {
+    let wrapped = usize::from(matches!(line.first()?, b'<' | b'['));
+    if !line.get(wrapped)?.is_ascii_digit() {
+        return None;
+    }
+    // `2026-11-21 05:19:12` or `1795295412.767`
+    let text = line.get(wrapped..)?;
+    let dated = text.get(4) == Some(&b'-') && text.get(10) == Some(&b' ');
+    let from = match (dated, text.get(10)) {
+        (true, _) => wrapped + 19,
+        (false, Some(b'.')) => wrapped + 10,
+        _ => return None,
+    };
+    let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+    let head = line.get(..end.min(PREFIX_LEN_MAX)).unwrap_or_default();
+    let mut at = from;
+    while let Some(n) = memchr::memmem::find(head.get(at..)?, b":  ") {
+        let colon = at + n;
+        let before = head.get(from..colon)?;
+        let letters = before
+            .iter()
+            .rev()
+            .take_while(|b| b.is_ascii_alphanumeric());
+        let start = colon - letters.count();
+        if severity(head.get(start..colon)?).is_some() {
+            return Some((from, start..colon));
+        }
+        at = colon + 1;
+    }
+    None
+}
+
+/// The words of a prefix, parted by blanks, commas and colons.
+fn words(s: Scan<'_>, end: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<'_> {
+    let mut at = s.at();
+    let between = |b: u8| matches!(b, b' ' | b',' | b':' | b'>' | b'\t');
+    std::iter::from_fn(move || {
+        let mut probe = Scan::from(s.line(), at);
+        probe.run(between);
+        let word = probe.run(|b| !between(b));
+        at = word.end.min(end);
+        (word.start < end && !word.is_empty()).then(|| word.start..word.end.min(end))
+    })
+    .take(PREFIX_WORDS_MAX)
+}
+
+/// `[12]`, `[12-3]` or a bare number.
+fn pid(s: &Scan<'_>, word: &std::ops::Range<usize>) -> Option<std::ops::Range<usize>> {
+    let open = usize::from(s.text(word.clone()).first() == Some(&b'['));
+    let mut probe = Scan::from(s.line(), word.start + open);
+    let at = probe.digits();
+    let whole = match (open, probe.peek()) {
+        (1, Some(b'-' | b']')) => true,
+        (0, _) => at.end == word.end && at.len() > 1,
+        _ => false,
+    };
+    (whole && !at.is_empty()).then_some(at)
+}
+
+/// What the words of a prefix say; `false` if none of them is a process.
+fn prefix(s: &Scan<'_>, end: usize, out: &mut Record) -> bool {
+    let mut known = false;
+    for word in words(*s, end) {
+        let text = s.text(word.clone());
+        // The fraction of the time, its zone.
+        if text.first() == Some(&b'.') {
+            continue;
+        }
+        if let Some(at) = pid(s, &word).filter(|_| !known) {
+            out.push(Field::Pid, at.start, at.end, Kind::Plain);
+            known = true;
+        } else if let Some(n) = memchr::memchr(b'=', text) {
+            let at = word.start + n + 1..word.end;
+            match text.get(..n).unwrap_or_default() {
+                b"user" => out.push(Field::User, at.start, at.end, Kind::Plain),
+                b"db" | b"database" => out.push(Field::Database, at.start, at.end, Kind::Plain),
+                b"app" => out.push(Field::App, at.start, at.end, Kind::Plain),
+                b"client" | b"host" if !s.text(at.clone()).starts_with(b"[") => {
+                    remote(s, at, out);
+                }
+                _ => {}
+            }
+        } else if let Some(n) = memchr::memchr(b'@', text) {
+            out.push(Field::User, word.start, word.start + n, Kind::Plain);
+            out.push(Field::Database, word.start + n + 1, word.end, Kind::Plain);
+        } else if text.ends_with(b")") || text.iter().filter(|&&b| b == b'.').count() == 3 {
+            remote(s, word, out);
+        } else if known && text.len() == 5 && text != b"00000" && is_sqlstate(text) {
+            out.push(Field::Code, word.start, word.end, Kind::Plain);
+        }
+    }
+    known
+}
+
+/// `42P01`: digits and capital letters, a digit first.
+fn is_sqlstate(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_digit)
+        && text
+            .iter()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+}
+
+/// `192.0.2.1(5123)` or an address alone.
+fn remote(s: &Scan<'_>, at: std::ops::Range<usize>, out: &mut Record) {
+    let mut probe = Scan::from(s.line(), at.start);
+    let ip = probe.run(|b| b != b'(' && b != b' ' && b != b',');
+    let ip = ip.start..ip.end.min(at.end);
+    let text = s.text(ip.clone());
+    if std::str::from_utf8(text).is_ok_and(|t| t.parse::<std::net::IpAddr>().is_ok()) {
+        out.push(Field::Ip, ip.start, ip.end, Kind::Plain);
+        if probe.eat(b'(') {
+            let port = probe.digits();
+            out.push(Field::Port, port.start, port.end, Kind::Plain);
+        }
+    }
 }
 
 /// The same within syslog: `[5-1] LOG:  text`.
@@ -162,9 +282,12 @@ pub(crate) fn message(_cx: &mut Context, text: &[u8], out: &mut Record) -> bool 
     level(s, out)
 }
 
+/// Words of the prefix within syslog, where the process is syslog's.
+const SYSLOG_WORDS_MAX: usize = 4;
+
 /// `user@database LEVEL:  text`, the level within the first words.
 fn level(mut s: Scan<'_>, out: &mut Record) -> bool {
-    for _ in 0..PREFIX_WORDS_MAX {
+    for _ in 0..SYSLOG_WORDS_MAX {
         s.spaces();
         let word = s.word();
         let text = s.text(word.clone());

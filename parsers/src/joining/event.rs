@@ -8,6 +8,7 @@ use super::line::{
     is_postgresql_detail, is_thrown, is_util_level, odd_quotes,
 };
 use crate::formats::containers::{self, Wrapped};
+use crate::formats::postgresql;
 use crate::scan::{find, near};
 use crate::stamp;
 
@@ -229,6 +230,8 @@ fn opening(line: &[u8]) -> State {
             _ => State::Open,
         },
         Some(b'[') if line.get(1..).is_some_and(is_dated) => State::Open,
+        Some(b'<') if line.get(1..).is_some_and(is_dated) => State::Open,
+        Some(b'0'..=b'9') if postgresql::process(line).is_some() => State::Open,
         // PHP.
         Some(b'[') => match line.get(1..).and_then(stamp::dashed) {
             Some(_) => State::Open,

@@ -1,5 +1,6 @@
 //! What a single line looks like to the rules of [`super::event`].
 
+use crate::formats::postgresql;
 use crate::scan::{find, near};
 
 /// `2026-11-21 05:19:12` or with `T` as Spring has it: then a level follows, for with a host it is syslog.
@@ -115,30 +116,18 @@ pub(super) fn odd_quotes(line: &[u8]) -> bool {
 /// `… [40] DETAIL:  text` behind `… [40] ERROR:  text` of the same process.
 pub(super) fn is_postgresql_detail(first: &[u8], line: &[u8]) -> bool {
     const FURTHER: [&[u8]; 6] = [
-        b"DETAIL: ",
-        b"HINT: ",
-        b"CONTEXT: ",
-        b"STATEMENT: ",
-        b"QUERY: ",
-        b"LOCATION: ",
+        b"DETAIL:  ",
+        b"HINT:  ",
+        b"CONTEXT:  ",
+        b"STATEMENT:  ",
+        b"QUERY:  ",
+        b"LOCATION:  ",
     ];
     /// Behind the time, the process and what else a prefix has.
-    const PREFIX_LEN_MAX: usize = 160;
-    if !is_dated(line) {
-        return false;
-    }
+    const PREFIX_LEN_MAX: usize = 240;
     let head = line.get(..PREFIX_LEN_MAX).unwrap_or(line);
-    let Some(at) = FURTHER.iter().filter_map(|f| find(head, f)).min() else {
-        return false;
-    };
-    let process = |line: &'_ [u8], end: usize| -> Option<(usize, usize)> {
-        let head = line.get(..end)?;
-        let open = memchr::memchr(b'[', head)?;
-        Some((open, open + memchr::memchr(b']', head.get(open..)?)?))
-    };
-    let ours = process(first, first.len()).and_then(|(a, b)| first.get(a..b));
-    let theirs = process(line, at).and_then(|(a, b)| line.get(a..b));
-    ours.is_some() && ours == theirs
+    FURTHER.iter().any(|word| find(head, word).is_some())
+        && postgresql::process(first).is_some_and(|ours| postgresql::process(line) == Some(ours))
 }
 
 /// `main.main`, `net/http.(*conn).serve`: no blank, and a point.
