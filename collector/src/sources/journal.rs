@@ -16,6 +16,7 @@ use crate::status::Status;
 use followed::Wanted;
 use follower::{Follower, Plan};
 
+mod copies;
 mod file;
 mod followed;
 mod follower;

@@ -150,6 +150,45 @@ fn each_entry_once_through_rotation_vacuuming_and_kill_9() {
 }
 
 #[test]
+fn a_copy_that_sorts_first_hides_nothing_of_the_live_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(journald) = Journald::start(dir.path()) else {
+        return;
+    };
+    let send = |from: u64, to: u64| {
+        for seq in from..to {
+            journald.send(&format!("seq={seq}"), "");
+        }
+    };
+    let arrive = |to: u64| {
+        eventually("all entries are stored", || {
+            (sequence(dir.path()).len() as u64 >= to).then_some(())
+        });
+        assert_eq!(sequence(dir.path()), (0..to).collect::<Vec<_>>());
+    };
+    send(0, 50);
+    let daemon = Daemon::start(dir.path(), &config(dir.path()));
+    arrive(50);
+    daemon.kill();
+    let is_live = |p: &PathBuf| p.ends_with("system.journal");
+    let live = journald.files().into_iter().find(is_live).unwrap();
+    let copy = live.with_file_name("a-copy.journal");
+    std::fs::copy(&live, &copy).unwrap();
+    let daemon = Daemon::start(dir.path(), &config(dir.path()));
+    send(50, 100);
+    arrive(100);
+    std::fs::copy(&live, &copy).unwrap();
+    daemon.kill();
+    send(100, 150);
+    let daemon = Daemon::start(dir.path(), &config(dir.path()));
+    arrive(150);
+    std::fs::remove_file(&copy).unwrap();
+    send(150, 200);
+    arrive(200);
+    assert!(daemon.terminate().success());
+}
+
+#[test]
 fn an_import_takes_each_entry_once() {
     let dir = tempfile::tempdir().unwrap();
     let Some(journald) = Journald::start(dir.path()) else {

@@ -48,6 +48,9 @@ pub(super) struct Follower {
     /// Files that are not followed: done, or not found yet.
     pub(super) positions: BTreeMap<FileId, Position>,
     pub(super) files: BTreeMap<FileId, Followed>,
+    /// The last numbers of files that were read to their end since the start: damage may hide their
+    /// entries, so that a position does not reach them.
+    pub(super) ended: BTreeMap<FileId, u64>,
     pub(super) folders: Vec<Folder>,
     pub(super) counters: Counters,
     pub(super) status: Status,
@@ -125,6 +128,7 @@ impl Follower {
             met: met.collect(),
             positions: known.map(|p| (p.file, p)).collect(),
             files: BTreeMap::new(),
+            ended: BTreeMap::new(),
             folders: Vec::new(),
             counters,
             status,
@@ -303,6 +307,7 @@ impl Follower {
             if file.gone && !file.position.is_volatile() {
                 self.touched.insert(id, None);
             } else {
+                self.ended.insert(id, file.journal.header().seqnums.1);
                 self.touched.insert(id, Some(file.position.encode()));
                 self.positions.insert(id, file.position);
             }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use vigie_parsers::journal::{Damage, Error, LineWriter};
 use vigie_parsers::{Origin, Timestamp, formats};
 
-use super::file::{self, JournalFile};
+use super::copies::Copy;
+use super::file;
 use super::followed::{Followed, folder};
 use super::follower::{FILES_MAX, Folder, Follower};
 use super::position::{FileId, Position};
@@ -21,18 +21,30 @@ const GONE_MAX: usize = 16;
 impl Follower {
     /// Looks for files: new ones, others under new names, and those that are gone.
     pub(super) fn scan(&mut self, now: Timestamp) {
-        let mut present = BTreeSet::new();
         let mut listed = BTreeSet::new();
-        let mut found = Vec::new();
         let open: BTreeMap<_, _> = self.files.iter().map(|(id, f)| (f.inode, *id)).collect();
+        let mut names: BTreeMap<FileId, Vec<PathBuf>> = BTreeMap::new();
+        let mut others: BTreeMap<FileId, Copy> = BTreeMap::new();
         for path in self.list(&mut listed) {
             let known = file::inode(&path).and_then(|inode| open.get(&inode));
-            match known {
-                Some(&id) => {
-                    present.insert(id);
-                    self.rename(id, path);
-                }
-                None => self.meet(path, &mut present, &mut found),
+            if let Some(&id) = known {
+                names.entry(id).or_default().push(path);
+            } else if let Some(copy) = self.open(path)
+                && others.get(&copy.id()).is_none_or(|o| copy.is_better(o))
+            {
+                others.insert(copy.id(), copy);
+            }
+        }
+        let present: BTreeSet<FileId> = names.keys().chain(others.keys()).copied().collect();
+        for (id, paths) in &names {
+            self.rename(*id, paths);
+        }
+        let mut found = Vec::new();
+        for (id, copy) in others {
+            if self.files.contains_key(&id) {
+                self.prefer(copy, names.contains_key(&id));
+            } else {
+                found.extend(self.meet(copy));
             }
         }
         self.count_vacuumed(&present, &found);
@@ -63,13 +75,14 @@ impl Follower {
         self.forget_gone(&present, &listed);
     }
 
-    /// A file has another name than before.
-    fn rename(&mut self, id: FileId, path: PathBuf) {
-        let place = self.place(&folder(&path));
+    /// A file has these names now, perhaps others than before.
+    fn rename(&mut self, id: FileId, paths: &[PathBuf]) {
+        let Some(path) = paths.first() else { return };
+        let place = self.place(&folder(path));
         if let Some(file) = self.files.get_mut(&id)
-            && file.position.path != path
+            && !paths.contains(&file.position.path)
         {
-            file.position.path = path;
+            file.position.path.clone_from(path);
             file.place = place;
             file.moved = true;
         }
@@ -107,48 +120,6 @@ impl Follower {
         files
     }
 
-    /// Opens a file that is not followed under this name.
-    fn meet(&mut self, path: PathBuf, present: &mut BTreeSet<FileId>, found: &mut Vec<Followed>) {
-        let inode = file::inode(&path).unwrap_or_default();
-        let place = self.place(&folder(&path));
-        let journal = match JournalFile::open(&path) {
-            Ok(journal) => journal,
-            // It was renamed or removed just now.
-            Err(Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => return,
-            // It is being made.
-            Err(Error::Empty) => return,
-            Err(e) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let why = match &e {
-                    Error::Io(e) => refused(e),
-                    e => e.to_string(),
-                };
-                self.source(place).fail(&format!("{name}: {why}"));
-                return;
-            }
-        };
-        let (id, seqnum_id) = (journal.header().file_id, journal.header().seqnum_id);
-        // A second copy of a file brings nothing.
-        let again = self.files.contains_key(&id) || found.iter().any(|f| f.id() == id);
-        if !present.insert(id) || again || self.positions.get(&id).is_some_and(|p| p.done) {
-            return;
-        }
-        let known = self.positions.get(&id).cloned();
-        let mut position = known.unwrap_or_else(|| Position::new(id, seqnum_id, &path));
-        position.path = path;
-        found.push(Followed {
-            journal,
-            writer: LineWriter::default(),
-            pending: None,
-            position,
-            moved: false,
-            gone: false,
-            inode,
-            place,
-            damage: Damage::default(),
-        });
-    }
-
     /// Begins or goes on with a file.
     fn follow(&mut self, mut file: Followed, now: Timestamp) {
         let id = file.id();
@@ -176,7 +147,7 @@ impl Follower {
     }
 
     /// The number of a folder, new or known.
-    fn place(&mut self, path: &Path) -> usize {
+    pub(super) fn place(&mut self, path: &Path) -> usize {
         if let Some(known) = self.folders.iter().position(|f| f.path == path) {
             return known;
         }
@@ -259,13 +230,14 @@ impl Follower {
         let forget: Vec<FileId> = gone.iter().take(forget).map(|p| p.file).collect();
         for id in forget {
             self.positions.remove(&id);
+            self.ended.remove(&id);
             self.touched.insert(id, None);
         }
     }
 }
 
 /// Why a file or a folder was refused, and what helps.
-fn refused(e: &std::io::Error) -> String {
+pub(super) fn refused(e: &std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::PermissionDenied => {
             format!("{e}: the user of vigie must be in the group systemd-journal")

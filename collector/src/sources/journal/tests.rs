@@ -343,6 +343,93 @@ fn entries_are_kept_or_left_out_by_their_fields() {
 }
 
 #[test]
+fn the_copy_that_goes_on_is_read() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let live = format!("{A}/system.journal");
+    let copy = world.path(&format!("{A}/a-copy.journal"));
+    // The copy sorts first and has fewer entries, as many, or loses its name; the power may go between.
+    for restart in [false, true] {
+        let end = |world: &mut World| {
+            if restart {
+                world.crash();
+            }
+        };
+        world.write(&live, "a", 0..10);
+        fs::copy(world.path(&live), &copy).unwrap();
+        world.poll(9);
+        end(&mut world);
+        world.write(&live, "a", 10..20);
+        world.poll(9);
+        assert_eq!(world.numbers("a"), (0..20).collect::<Vec<_>>(), "{restart}");
+        // A copy takes the place of the file, and the file goes on under another name.
+        end(&mut world);
+        fs::copy(world.path(&live), &copy).unwrap();
+        world.write(&live, "a", 20..30);
+        world.poll(1);
+        end(&mut world);
+        let other = format!("{A}/other.journal");
+        fs::rename(world.path(&live), world.path(&other)).unwrap();
+        fs::rename(&copy, world.path(&live)).unwrap();
+        world.write(&other, "a", 30..40);
+        world.poll(9);
+        assert_eq!(world.numbers("a"), (0..40).collect::<Vec<_>>(), "{restart}");
+        // The file is gone, with entries that only it had; the copy that stays brings nothing.
+        end(&mut world);
+        fs::remove_file(world.path(&other)).unwrap();
+        world.poll(9);
+        world.poll(9);
+        end(&mut world);
+        world.poll(9);
+        assert_eq!(world.numbers("a"), (0..40).collect::<Vec<_>>(), "{restart}");
+        fs::remove_dir_all(world.path(A)).unwrap();
+        world.crash();
+        world.seen.clear();
+        world.positions.clear();
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_read_to_its_end_though_a_copy_stays() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let live = format!("{A}/system.journal");
+    world.write(&live, "a", 0..10);
+    world.poll(9);
+    fs::copy(world.path(&live), world.path(&format!("{A}/b.journal"))).unwrap();
+    world.write(&live, "a", 10..20);
+    fs::remove_file(world.path(&live)).unwrap();
+    for _ in 0..3 {
+        world.poll(9);
+    }
+    assert_eq!(world.numbers("a"), (0..20).collect::<Vec<_>>());
+    world.crash();
+    world.poll(9);
+    assert_eq!(world.numbers("a"), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_copy_that_was_put_aside_does_not_end_the_file_it_was_made_of() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let live = format!("{A}/system.journal");
+    world.write(&live, "a", 0..10);
+    let aside = world.path(&format!("{A}/a.journal~"));
+    fs::rename(world.path(&live), &aside).unwrap();
+    world.poll(9);
+    world.crash();
+    world.poll(9);
+    fs::copy(&aside, world.path(&live)).unwrap();
+    world.poll(9);
+    world.write(&live, "a", 10..20);
+    world.poll(9);
+    assert_eq!(world.numbers("a"), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_is_no_journal_is_said_and_does_no_harm() {
     let Some(mut world) = World::new() else {
         return;
