@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol as Transport, Socket, Type};
 
 use crate::config::{Listen, Protocol, Syslog};
+use crate::inherited::Inherited;
+use crate::overlap;
 use crate::tls::{ServerTls, TlsError};
 
 /// What the kernel is asked to hold for a UDP listener: a burst of some 10,000 messages, which it
@@ -20,81 +22,6 @@ const UDP_BUFFER_BYTES: usize = 16 << 20;
 const BACKLOG: i32 = 256;
 /// Every program of the machine may log, as with `/dev/log`.
 const SOCKET_MODE: u32 = 0o666;
-
-/// Sockets that whoever started the process has opened for it.
-#[derive(Debug, Default)]
-pub struct Inherited {
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
-    datagram: Vec<UnixDatagram>,
-    stream: Vec<UnixListener>,
-}
-
-impl Inherited {
-    /// Those of `LISTEN_FDS` (sd_listen_fds(3)), if they are for this process. Others than listening
-    /// and datagram sockets are left alone.
-    #[must_use]
-    pub fn from_env() -> Self {
-        let mut passed = listenfd::ListenFd::from_env();
-        let mut all = Self::default();
-        for i in 0..passed.len() {
-            // A descriptor of another kind than asked for stays where it is.
-            if let Ok(Some(socket)) = passed.take_tcp_listener(i) {
-                all.tcp.push(socket);
-            } else if let Ok(Some(socket)) = passed.take_udp_socket(i) {
-                all.udp.push(socket);
-            } else if let Ok(Some(socket)) = passed.take_unix_datagram(i) {
-                all.datagram.push(socket);
-            } else if let Ok(Some(socket)) = passed.take_unix_listener(i) {
-                all.stream.push(socket);
-            } else {
-                tracing::warn!("socket {i} that was passed is of no kind that is used here");
-            }
-        }
-        all
-    }
-
-    /// The one that listens at this address, if it was passed.
-    pub fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        take(&mut self.tcp, |s| s.local_addr().ok() == Some(address))
-    }
-
-    fn udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
-        take(&mut self.udp, |s| s.local_addr().ok() == Some(address))
-    }
-
-    fn datagram(&mut self, path: &Path) -> Option<UnixDatagram> {
-        let at = |s: &UnixDatagram| Some(s.local_addr().ok()?.as_pathname()?.to_owned());
-        take(&mut self.datagram, |s| at(s).as_deref() == Some(path))
-    }
-
-    fn stream(&mut self, path: &Path) -> Option<UnixListener> {
-        let at = |s: &UnixListener| Some(s.local_addr().ok()?.as_pathname()?.to_owned());
-        take(&mut self.stream, |s| at(s).as_deref() == Some(path))
-    }
-
-    /// Where those that nobody asked for listen. They would take what nobody reads.
-    #[must_use]
-    pub fn unused(&self) -> Vec<String> {
-        let ip = |a: io::Result<SocketAddr>| a.map_or_else(|e| e.to_string(), |a| a.to_string());
-        let local = |a: io::Result<std::os::unix::net::SocketAddr>| match a {
-            Ok(a) => a
-                .as_pathname()
-                .map_or_else(|| "without a name".to_owned(), |p| p.display().to_string()),
-            Err(e) => e.to_string(),
-        };
-        let udp = self.udp.iter().map(|s| ip(s.local_addr()));
-        let tcp = self.tcp.iter().map(|s| ip(s.local_addr()));
-        let datagram = self.datagram.iter().map(|s| local(s.local_addr()));
-        let stream = self.stream.iter().map(|s| local(s.local_addr()));
-        udp.chain(tcp).chain(datagram).chain(stream).collect()
-    }
-}
-
-fn take<T>(all: &mut Vec<T>, wanted: impl Fn(&T) -> bool) -> Option<T> {
-    let i = all.iter().position(wanted)?;
-    Some(all.swap_remove(i))
-}
 
 /// All listeners.
 #[derive(Debug, Default)]
@@ -128,15 +55,39 @@ pub(crate) enum Bound {
 pub enum BindError {
     /// The address or the path is not to be had.
     #[error(
-        "syslog cannot listen on {at} ({protocol}): {source}; choose another place in [[syslog]], or stop whoever has it"
+        "syslog cannot listen on {at} ({protocol}): {why}; choose another place in [[syslog]], or stop whoever has it"
     )]
     Socket {
         /// Where.
         at: Listen,
         /// How.
         protocol: &'static str,
-        /// Why not.
-        source: io::Error,
+        /// Why not. No source: the text has it.
+        why: io::Error,
+    },
+    /// Two tables want the same.
+    #[error(
+        "two tables [[syslog]] clash: listen = \"{first}\" takes what comes to listen = \"{second}\" ({protocol}); leave one of them away, or give it another port"
+    )]
+    Clash {
+        /// The one that has it.
+        first: Listen,
+        /// The one that cannot have it.
+        second: Listen,
+        /// By which protocol.
+        protocol: &'static str,
+    },
+    /// A socket that was passed takes what a table wants.
+    #[error(
+        "syslog cannot listen on {at} ({protocol}): the socket {passed} that was passed takes it; write listen = \"{passed}\" in [[syslog]], or change the socket unit"
+    )]
+    Passed {
+        /// Where.
+        at: Listen,
+        /// By which protocol.
+        protocol: &'static str,
+        /// Where the passed one listens.
+        passed: SocketAddr,
     },
     /// Certificate or key cannot be used.
     #[error("syslog.tls: {0}")]
@@ -149,13 +100,62 @@ impl Sockets {
     /// # Errors
     /// Names the first listener that could not be made.
     pub fn bind(tables: &[Syslog], inherited: &mut Inherited) -> Result<Self, BindError> {
-        let mut syslog = Vec::new();
-        for table in tables {
-            for &protocol in &table.protocols {
-                syslog.push(listener(table, protocol, inherited)?);
-            }
+        let mut sockets = Self::default();
+        for (table, protocol) in each(tables) {
+            sockets.add((table, protocol), tables, inherited)?;
         }
-        Ok(Self { syslog })
+        Ok(sockets)
+    }
+
+    /// Binds as much as can be, and tells of the rest: which tables stand in each other's way shows only
+    /// when all are bound at once.
+    #[must_use]
+    pub fn try_all(tables: &[Syslog]) -> (Self, Vec<BindError>) {
+        let (mut sockets, mut errors) = (Self::default(), Vec::new());
+        for one in each(tables) {
+            errors.extend(sockets.add(one, tables, &mut Inherited::default()).err());
+        }
+        (sockets, errors)
+    }
+
+    fn add(
+        &mut self,
+        (table, protocol): (&Syslog, Protocol),
+        tables: &[Syslog],
+        inherited: &mut Inherited,
+    ) -> Result<(), BindError> {
+        let error = match listener((table, protocol), tables, inherited) {
+            Ok(listener) => {
+                self.syslog.push(listener);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let BindError::Socket { at, why, .. } = &error else {
+            return Err(error);
+        };
+        if why.kind() != io::ErrorKind::AddrInUse {
+            return Err(error);
+        }
+        let (at, protocol_name) = (at.clone(), protocol.name());
+        let stands = |l: &&Listener| {
+            overlap::is_same_transport(l.protocol, protocol) && overlap::takes(&l.at, &at)
+        };
+        if let Some(first) = self.syslog.iter().find(stands) {
+            return Err(BindError::Clash {
+                first: first.config.listen.clone(),
+                second: at,
+                protocol: protocol_name,
+            });
+        }
+        match inherited.in_the_way(&at, protocol) {
+            Some(passed) => Err(BindError::Passed {
+                at,
+                protocol: protocol_name,
+                passed,
+            }),
+            None => Err(error),
+        }
     }
 
     /// Where the syslog listeners are, as bound (port 0 chooses one).
@@ -164,20 +164,27 @@ impl Sockets {
     }
 }
 
+/// Each listener that the tables name.
+fn each(tables: &[Syslog]) -> impl Iterator<Item = (&Syslog, Protocol)> {
+    tables
+        .iter()
+        .flat_map(|table| table.protocols.iter().map(move |&p| (table, p)))
+}
+
 fn listener(
-    table: &Syslog,
-    protocol: Protocol,
+    (table, protocol): (&Syslog, Protocol),
+    tables: &[Syslog],
     inherited: &mut Inherited,
 ) -> Result<Listener, BindError> {
     let mut file = None;
     let socket = match &table.listen {
-        Listen::Address(address) => at_address(*address, protocol, inherited),
+        Listen::Address(address) => at_address((*address, protocol), tables, inherited),
         Listen::Path(path) => at_path(path, protocol, inherited, &mut file),
     };
-    let failed = |source| BindError::Socket {
+    let failed = |why| BindError::Socket {
         at: table.listen.clone(),
         protocol: protocol.name(),
-        source,
+        why,
     };
     let mut socket = socket.map_err(failed)?;
     let at = match &socket {
@@ -199,19 +206,23 @@ fn listener(
 }
 
 fn at_address(
-    address: SocketAddr,
-    protocol: Protocol,
+    (address, protocol): (SocketAddr, Protocol),
+    tables: &[Syslog],
     inherited: &mut Inherited,
 ) -> io::Result<Bound> {
+    let dual = overlap::dual(address, protocol, tables);
+    let only_v6 = overlap::is_only_v6(address, protocol, tables);
     match protocol {
         Protocol::Udp => {
-            let socket = inherited.udp(address).map_or_else(|| udp(address), Ok)?;
+            let passed = inherited.udp(address).or_else(|| inherited.dual_udp(dual));
+            let socket = passed.map_or_else(|| udp(address, only_v6), Ok)?;
             enlarge(&socket)?;
             socket.set_nonblocking(true)?;
             Ok(Bound::Udp(socket))
         }
         _ => {
-            let socket = inherited.tcp(address).map_or_else(|| tcp(address), Ok)?;
+            let passed = inherited.tcp(address).or_else(|| inherited.dual_tcp(dual));
+            let socket = passed.map_or_else(|| tcp(address, only_v6), Ok)?;
             socket.set_nonblocking(true)?;
             Ok(Bound::Tcp(socket))
         }
@@ -287,16 +298,14 @@ fn enlarge(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
     Ok(())
 }
 
-fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::DGRAM, Some(Transport::UDP))?;
+fn udp(address: SocketAddr, only_v6: bool) -> io::Result<UdpSocket> {
+    let socket = socket(address, only_v6, (Type::DGRAM, Transport::UDP))?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Transport::TCP))?;
+fn tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
+    let socket = socket(address, only_v6, (Type::STREAM, Transport::TCP))?;
     // A restart does not wait for the connections of the last run.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
@@ -304,9 +313,23 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Not bound yet. `[::]` is for both families whatever `net.ipv6.bindv6only` says, unless `only_v6`.
+fn socket(
+    address: SocketAddr,
+    only_v6: bool,
+    (kind, transport): (Type, Transport),
+) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(transport))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    Ok(socket)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inherited::is_dual;
 
     fn at(path: &Path, protocol: Protocol) -> Syslog {
         Syslog {
@@ -360,5 +383,92 @@ mod tests {
             [(Protocol::Udp, &Listen::Address(address))]
         );
         assert_eq!(inherited.unused().len(), 1, "the other one is named");
+    }
+
+    /// Tables for these addresses with the port of a free one.
+    fn tables(port: u16, hosts: &[&str], protocol: Protocol) -> Vec<Syslog> {
+        let table = |host: &&str| Syslog {
+            listen: Listen::Address(format!("{host}:{port}").parse().unwrap()),
+            protocols: vec![protocol],
+            ..Syslog::default()
+        };
+        hosts.iter().map(table).collect()
+    }
+
+    fn free_port() -> u16 {
+        let socket = TcpListener::bind("[::]:0").unwrap();
+        socket.local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn both_families_may_be_named_and_clashes_are() {
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            for hosts in [
+                &["0.0.0.0", "[::]"][..],
+                &["[::]", "0.0.0.0"],
+                &["[::]"],
+                &["127.0.0.1", "[::1]"],
+                &["0.0.0.0", "[::1]"],
+            ] {
+                let (sockets, errors) = Sockets::try_all(&tables(free_port(), hosts, protocol));
+                assert!(errors.is_empty(), "{hosts:?} {errors:?}");
+                let dual = |l: &Listener| match &l.socket {
+                    Bound::Udp(s) => is_dual(s),
+                    Bound::Tcp(s) => is_dual(s),
+                    _ => false,
+                };
+                let wide = |l: &&Listener| l.at.to_string().starts_with("[::]:") && dual(l);
+                let duals = sockets.syslog.iter().filter(wide).count();
+                assert_eq!(duals, usize::from(*hosts == ["[::]"]), "{hosts:?}");
+            }
+            for (hosts, first, second) in [
+                (["0.0.0.0", "127.0.0.1"], "0.0.0.0", "127.0.0.1"),
+                (["127.0.0.1", "[::]"], "127.0.0.1", "[::]"),
+                (["0.0.0.0", "0.0.0.0"], "0.0.0.0", "0.0.0.0"),
+            ] {
+                let port = free_port();
+                let all = tables(port, &hosts, protocol);
+                let (_, errors) = Sockets::try_all(&all);
+                let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                let expected = format!(
+                    "two tables [[syslog]] clash: listen = \"{first}:{port}\" takes what comes to listen = \"{second}:{port}\""
+                );
+                assert!(
+                    said.len() == 1 && said[0].starts_with(&expected),
+                    "{said:?}"
+                );
+                let bound = Sockets::bind(&all, &mut Inherited::default());
+                assert_eq!(bound.unwrap_err().to_string(), said[0], "run says the same");
+            }
+        }
+    }
+
+    #[test]
+    fn a_passed_socket_for_both_families_is_used_or_named() {
+        let pass = || {
+            let udp = UdpSocket::bind("[::]:0").unwrap();
+            let port = udp.local_addr().unwrap().port();
+            let inherited = Inherited {
+                udp: vec![udp],
+                ..Inherited::default()
+            };
+            (inherited, port)
+        };
+        let (mut inherited, port) = pass();
+        let all = tables(port, &["0.0.0.0"], Protocol::Udp);
+        let sockets = Sockets::bind(&all, &mut inherited).unwrap();
+        let at: Vec<_> = sockets
+            .syslog_listeners()
+            .map(|l| l.1.to_string())
+            .collect();
+        assert_eq!(at, [format!("[::]:{port}")]);
+        assert!(inherited.unused().is_empty());
+        let (mut inherited, port) = pass();
+        let all = tables(port, &["127.0.0.1"], Protocol::Udp);
+        let refused = Sockets::bind(&all, &mut inherited).unwrap_err().to_string();
+        let named = format!(
+            "the socket [::]:{port} that was passed takes it; write listen = \"[::]:{port}\""
+        );
+        assert!(refused.contains(&named), "{refused}");
     }
 }

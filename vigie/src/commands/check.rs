@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use vigie_collector::{Inherited, Sockets};
+use vigie_collector::Sockets;
 
 use super::{Entry, Outcome};
 use crate::config::Config;
@@ -68,15 +68,14 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
 }
 
 /// A port that is taken is trouble; while a daemon runs on this store they are its own, and not tried.
+/// All are bound at once, as `run` does.
 fn ports(config: &Config, findings: &mut Vec<String>) {
+    let (_sockets, errors) = Sockets::try_all(&config.syslog);
+    findings.extend(errors.iter().map(ToString::to_string));
     if let Ok(address) = config.http.listen.parse::<SocketAddr>()
         && let Err(e) = TcpListener::bind(address)
     {
         findings.push(format!("http.listen {address}: {e}"));
-    }
-    for table in &config.syslog {
-        let tried = Sockets::bind(std::slice::from_ref(table), &mut Inherited::default());
-        findings.extend(tried.err().map(|e| e.to_string()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the command line says: help, errors, exit codes.
 
-use crate::daemon::{cli, text, vigie};
+use crate::daemon::{Daemon, cli, free_port, text, vigie};
 
 #[test]
 fn help_is_made_from_the_list_of_commands() {
@@ -62,4 +62,60 @@ fn what_cannot_run_ends_with_2_and_a_hint() {
     .unwrap();
     fails(&["check"], "vigie.toml:2:1: unknown field `bugdet`");
     fails(&["check"], "did you mean `budget`?");
+}
+
+#[test]
+fn check_refuses_the_listeners_that_run_refuses_and_says_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = |hosts: &[&str]| {
+        let mut text = "[http]\nlisten = \"127.0.0.1:0\"\n[host]\nenabled = false\n[journal]\nenabled = false\n\
+                        [known_files]\nenabled = false\n[docker]\nenabled = false\n"
+            .to_owned();
+        for host in hosts {
+            text.push_str(&format!("[[syslog]]\nlisten = \"{host}:{port}\"\n"));
+        }
+        text
+    };
+    for (hosts, clashes) in [
+        (&["0.0.0.0", "[::]"][..], false),
+        (&["[::]", "0.0.0.0"], false),
+        (&["0.0.0.0", "127.0.0.1"], true),
+        (&["[::]", "127.0.0.1"], true),
+    ] {
+        std::fs::write(dir.path().join("vigie.toml"), config(hosts)).unwrap();
+        let out = cli(dir.path(), &["check"]);
+        let said = text(&out);
+        assert_eq!(
+            out.status.code(),
+            Some(i32::from(clashes)),
+            "{hosts:?}: {said}"
+        );
+        let run = Daemon::try_start(dir.path(), &config(hosts), "run");
+        match run {
+            Ok(daemon) => {
+                assert!(!clashes, "{hosts:?}");
+                assert!(daemon.terminate().success());
+            }
+            Err(e) => {
+                let clash = format!(
+                    "two tables [[syslog]] clash: listen = \"{}:{port}\" takes what comes to listen = \"{}:{port}\" (udp)",
+                    hosts[0], hosts[1]
+                );
+                assert!(
+                    clashes && e.contains(&clash) && said.contains(&clash),
+                    "{e}\n{said}"
+                );
+                assert!(!e.contains("in use"), "{e}");
+            }
+        }
+    }
+    // Somebody else has it: the reason stands there once.
+    let other = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::fs::write(dir.path().join("vigie.toml"), config(&["127.0.0.1"])).unwrap();
+    let out = cli(dir.path(), &["run"]);
+    let e = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{e}");
+    assert_eq!(e.matches("Address already in use").count(), 1, "{e}");
+    drop(other);
 }

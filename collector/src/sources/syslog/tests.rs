@@ -13,9 +13,10 @@ use vigie_store::{Batch, Options, Writer};
 use crate::budget::Budget;
 use crate::config::{Config, Listen, Protocol, Syslog};
 use crate::counts::Counters;
+use crate::inherited::Inherited;
 use crate::lines::LINE_LEN_MAX;
 use crate::outlet::Outlet;
-use crate::sockets::{Inherited, Sockets};
+use crate::sockets::Sockets;
 use crate::sources::{Start, Tasks};
 use crate::status::Status;
 
