@@ -13,6 +13,7 @@ mod alive;
 mod budget;
 pub mod config;
 mod counts;
+mod cut;
 mod figures;
 mod inherited;
 mod lines;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -16,9 +16,6 @@ use rustls::{
 };
 
 use crate::config::{PermittedPeer, RelayTls, Tls};
-
-/// How often the files are looked at for a change, when connections come.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Certificate, key or authorities that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +40,6 @@ pub(crate) struct ServerTls {
     table: Tls,
     current: Arc<ServerConfig>,
     stamps: Vec<Option<Stamp>>,
-    looked: Instant,
 }
 
 /// What tells that a file was replaced or rewritten.
@@ -57,22 +53,13 @@ impl ServerTls {
             current: server_config(table)?,
             table: table.clone(),
             stamps,
-            looked: Instant::now(),
         })
     }
 
-    /// What new connections use. When files have changed they are read again; files that do not fit
-    /// together, as in the middle of a renewal, change nothing and are reported once.
+    /// What a new connection uses. When files have changed they are read again; files that do not fit
+    /// together, as in the middle of a renewal, change nothing and are reported once. Three looks at
+    /// files are nothing beside a handshake.
     pub(crate) fn current(&mut self) -> (Arc<ServerConfig>, Option<Reload>) {
-        if self.looked.elapsed() < LOOK {
-            return (Arc::clone(&self.current), None);
-        }
-        self.looked = Instant::now();
-        self.read_again()
-    }
-
-    /// The same without regard to the time of the last look.
-    pub(crate) fn read_again(&mut self) -> (Arc<ServerConfig>, Option<Reload>) {
         let news = self.look();
         (Arc::clone(&self.current), news)
     }
@@ -179,6 +166,14 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(TlsError::new(path, "no certificate in PEM"));
     }
     Ok(all)
+}
+
+/// Why a handshake failed. What we have decided ourselves is no "unexpected error".
+pub(crate) fn reason(e: &std::io::Error) -> String {
+    match e.get_ref().and_then(|e| e.downcast_ref()) {
+        Some(rustls::Error::General(why)) => why.clone(),
+        _ => e.to_string(),
+    }
 }
 
 fn describe(e: &pem::Error) -> String {

@@ -18,6 +18,8 @@ mod connections;
 mod datagrams;
 mod packets;
 mod senders;
+mod shares;
+mod skew;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -42,13 +44,16 @@ fn start(s: &mut Start<'_>) {
         } = listener;
         let name = format!("syslog:{at}/{}", protocol.name());
         let source = s.outlet.status.source(&name);
+        let notes = Arc::<Notes>::default();
+        let mut outlet = s.outlet.clone();
+        outlet.take = skew::watching(outlet.take, Arc::clone(&source), Arc::clone(&notes));
         let common = Common {
             senders: Senders::new(&name, s.host, &config),
             claims: Arc::default(),
-            notes: Arc::default(),
+            notes,
             relays: Arc::clone(s.relays),
             host: s.host.to_owned(),
-            outlet: s.outlet.clone(),
+            outlet,
             source: Arc::clone(&source),
             config,
             _file: file,
@@ -116,14 +121,16 @@ impl Common {
 
 /// What a listener has to tell beside its counters: the last of each kind, shown with its state.
 #[derive(Debug, Default)]
-struct Notes(Mutex<[String; 4]>);
+struct Notes(Mutex<[String; 6]>);
 
 /// Kinds of notes, in the order in which they are shown.
 #[derive(Clone, Copy)]
 enum Note {
     Connections,
+    Crowded,
     Limited,
     Disputed,
+    Clock,
     Refused,
 }
 

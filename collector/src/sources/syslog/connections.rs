@@ -15,15 +15,17 @@ use vigie_parsers::framing::Framer;
 use vigie_store::{Batch, EventBatch};
 
 use super::senders::Sender;
+use super::shares::{Full, Share, Shares};
 use super::streams::Incoming;
 use super::{Claimant, Common, Note};
 use crate::budget::Patience;
+use crate::cut;
 use crate::lines::{self, BATCH_BYTES, LINE_LEN_MAX, Lines};
 use crate::outlet::{Ended, Outlet};
 use crate::relay::{FRAME_EXTRA, Receiver};
 use crate::sockets::Bound;
 use crate::status::Source;
-use crate::tls::{Reload, ServerTls};
+use crate::tls::{self, Reload, ServerTls};
 
 /// Room for what comes in at once; a silent connection holds none of it, so that a thousand cost little.
 const READ_BYTES: usize = 64 << 10;
@@ -35,6 +37,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const TELL: Duration = Duration::from_secs(10);
 /// The longest rest that a rate limit makes at once, so that the end is not missed.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// How TLS begins (RFC 8446, section 5.1): a record of a handshake, of any version since 1996. No message
+/// of syslog begins with such bytes.
+const TLS_HELLO: &[u8] = &[0x16, 0x03];
 /// A refused client is logged so often at most; all are counted.
 const REFUSED_LOG: Duration = Duration::from_secs(60);
 
@@ -43,6 +48,7 @@ pub(super) struct Connections {
     listener: Listener,
     common: Common,
     open: JoinSet<Result<End, Ended>>,
+    shares: Shares,
     logged: Option<Instant>,
 }
 
@@ -61,8 +67,8 @@ enum Accepted {
 /// How a connection ended.
 enum End {
     Closed,
-    /// TLS did not come about, and why.
-    Refused(String),
+    /// It was not taken: the counter, who it was and why.
+    Refused(&'static str, String),
 }
 
 impl Connections {
@@ -78,6 +84,7 @@ impl Connections {
             listener,
             common,
             open: JoinSet::new(),
+            shares: Shares::default(),
             logged: None,
         })
     }
@@ -95,14 +102,18 @@ impl Connections {
                 },
                 Some(ended) = self.open.join_next() => match ended {
                     Ok(Err(Ended)) => break,
-                    Ok(Ok(End::Refused(why))) => self.refused(why),
+                    Ok(Ok(End::Refused(counter, why))) => self.refused(counter, &why),
                     Ok(Ok(End::Closed)) | Err(_) => self.show(),
                 },
                 () = shutdown.cancelled() => break,
             }
         }
         // They see the same signal and hand over what has come.
-        while self.open.join_next().await.is_some() {}
+        while let Some(ended) = self.open.join_next().await {
+            if let Ok(Ok(End::Refused(counter, why))) = ended {
+                self.refused(counter, &why);
+            }
+        }
     }
 
     fn take(&mut self, accepted: Accepted) {
@@ -119,7 +130,18 @@ impl Connections {
             source.drop_items("connection_limit", 1);
             return;
         }
-        let connection = self.connection(peer);
+        let max = self.common.config.connections_max;
+        let share = peer.map(|p| self.shares.take(p.ip(), max));
+        let share = match share.transpose() {
+            Ok(share) => share,
+            Err(full) => return self.crowded(&full),
+        };
+        let mut connection = self.connection(peer);
+        connection.share = share;
+        connection.is_plain_tcp = matches!(
+            (&accepted, &self.listener),
+            (Accepted::Tcp(..), Listener::Tcp(_))
+        );
         match (accepted, &mut self.listener) {
             (Accepted::Unix(stream), _) => {
                 self.open.spawn(connection.run(stream));
@@ -155,6 +177,9 @@ impl Connections {
             source: Arc::clone(&self.common.source),
             idle: self.common.config.idle.0,
             rest: None,
+            share: None,
+            is_plain_tcp: false,
+            is_tls: false,
         }
     }
 
@@ -169,14 +194,29 @@ impl Connections {
         }
     }
 
-    fn refused(&mut self, why: String) {
-        self.common.source.drop_items("tls_refused", 1);
+    fn refused(&mut self, counter: &'static str, why: &str) {
+        self.common.source.drop_items(counter, 1);
+        self.tell(Note::Refused, format!("last refused {why}"));
+    }
+
+    /// A sender has too many connections.
+    fn crowded(&mut self, full: &Full) {
+        self.common.source.drop_items("sender_connections", 1);
+        let Full { sender, open } = full;
+        let max = self.common.config.connections_max;
+        let text = format!(
+            "{sender} has {open} of {max} connections, half of what others leave: more are refused"
+        );
+        self.tell(Note::Crowded, text);
+    }
+
+    /// Shows a note, and logs it now and then.
+    fn tell(&mut self, kind: Note, text: String) {
         if self.logged.is_none_or(|at| at.elapsed() >= REFUSED_LOG) {
             self.logged = Some(Instant::now());
-            tracing::warn!(source = self.common.source.name(), "refused {why}");
+            tracing::warn!(source = self.common.source.name(), "{text}");
         }
-        let note = format!("last refused {why}");
-        self.common.notes.set(Note::Refused, note);
+        self.common.notes.set(kind, text);
         self.show();
     }
 
@@ -222,6 +262,12 @@ struct Connection {
     idle: Duration,
     /// What the rate limit makes it wait before it reads on from where it stopped.
     rest: Option<Duration>,
+    /// The sender's place among all connections.
+    share: Option<Share>,
+    /// Nothing was read yet of a connection that is not of TLS.
+    is_plain_tcp: bool,
+    /// The other side wants TLS where there is none.
+    is_tls: bool,
 }
 
 impl Connection {
@@ -239,10 +285,11 @@ impl Connection {
                 self.read(&mut stream).await?;
                 return self.run(stream).await;
             }
-            Ok(Err(e)) => e.to_string(),
+            Ok(Err(e)) => tls::reason(&e),
             Err(_) => format!("no TLS within {} s", HANDSHAKE.as_secs()),
         };
-        Ok(End::Refused(format!("{}: {why}", self.sender.name)))
+        let why = format!("{}: {why}", self.sender.name);
+        Ok(End::Refused("tls_refused", why))
     }
 
     async fn run(mut self, mut stream: impl Incoming) -> Result<End, Ended> {
@@ -276,6 +323,10 @@ impl Connection {
                 break;
             }
         }
+        if self.is_tls {
+            let why = format!("{}: it speaks TLS, this port does not", self.sender.name);
+            return Ok(End::Refused("tls_on_plain", why));
+        }
         self.take(None);
         self.flush().await?;
         Ok(End::Closed)
@@ -301,6 +352,12 @@ impl Connection {
             buffer.clear();
             match stream.try_read(&mut buffer) {
                 Ok(0) => break true,
+                Ok(_)
+                    if std::mem::take(&mut self.is_plain_tcp) && buffer.starts_with(TLS_HELLO) =>
+                {
+                    self.is_tls = true;
+                    break true;
+                }
                 Ok(_) => self.take(Some(&buffer)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break false,
                 // The sender is gone; what it sent is kept.
@@ -345,14 +402,15 @@ impl Connection {
         let claimant = &mut self.claimant;
         let (relays, source) = (&mut self.relays, &self.source);
         // Only where relays may send longer frames than a line is.
-        let mut cut = 0;
+        let mut too_long = 0;
         let each = |frame: vigie_parsers::framing::Frame<'_>| {
             if let Some(relays) = relays
                 && relays.take(events, now, frame.whole, source)
             {
                 return;
             }
-            cut += u64::from(lines.push(events, now, &sender.origin, frame.line));
+            let origin = cut::origin(&sender.origin, frame.line, frame.truncated);
+            too_long += u64::from(lines.push(events, now, &origin, frame.line));
             claimant.check(lines.host(frame.line), sender);
         };
         match bytes {
@@ -366,7 +424,7 @@ impl Connection {
         self.rest = (!wait.is_zero()).then(|| wait.min(REST_MAX));
         self.source.count(now, frames, read);
         self.source
-            .drop_items("cut", after.oversize - before.oversize + cut);
+            .drop_items("cut", after.oversize - before.oversize + too_long);
         self.source
             .drop_items("short_frame", after.short_frames - before.short_frames);
         self.source

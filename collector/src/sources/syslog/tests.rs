@@ -4,14 +4,16 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use vigie_parsers::Timestamp;
-use vigie_store::{Batch, Options, Writer};
+use vigie_store::{Batch, Options, SourceReport, Writer};
 
 use crate::budget::Budget;
-use crate::config::{Config, Listen, Protocol, Syslog};
+use crate::config::{Config, Listen, Protocol, Syslog, Zone};
 use crate::counts::Counters;
 use crate::inherited::Inherited;
 use crate::lines::LINE_LEN_MAX;
@@ -107,11 +109,16 @@ impl Listening {
         lines
     }
 
-    /// Stops everything; what was handed over at the end.
-    pub(super) async fn stop(mut self) -> (Vec<Vec<u8>>, Vec<(String, u64)>) {
+    /// Stops everything; what the source has to tell.
+    pub(super) async fn end(&mut self) -> SourceReport {
         self.outlet.shutdown.cancel();
         while self.tasks.ended().await.is_some() {}
-        let dropped = self.outlet.status.reports(Timestamp(0)).remove(0).dropped;
+        self.outlet.status.reports(Timestamp(0)).remove(0)
+    }
+
+    /// Stops everything; what was handed over at the end.
+    pub(super) async fn stop(mut self) -> (Vec<Vec<u8>>, Vec<(String, u64)>) {
+        let dropped = self.end().await.dropped;
         drop(self.outlet);
         let mut lines = Vec::new();
         while let Ok(batch) = self.batches.try_recv() {
@@ -302,6 +309,117 @@ async fn connections_beyond_the_limit_are_closed_and_counted() {
     first.write_all(b"<13>two\n").unwrap();
     assert_eq!(text(&l.lines(1).await), ["<13>two"]);
     assert_eq!(l.stop().await.1, [("connection_limit".to_owned(), 1)]);
+}
+
+/// A connection from one of this machine's addresses.
+async fn connect_from(from: &str, to: SocketAddr) -> tokio::net::TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::new(from.parse().unwrap(), 0))
+        .unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_line_that_was_cut_says_so() {
+    let mut l = Listening::new(Protocol::Tcp, |_| {});
+    let mut stream = connect_from("127.0.0.9", l.address).await;
+    let long = format!("<13>{}\n<13>whole\n", "x".repeat(LINE_LEN_MAX));
+    let sent = tokio::spawn(async move { stream.write_all(long.as_bytes()).await });
+    let mut marked = Vec::new();
+    while marked.len() < 2 {
+        let batch = l.batches.recv().await.unwrap();
+        for head in batch.events.heads() {
+            let fields = &batch.events.origin(head).fields;
+            let mark = ("truncated".to_owned(), "true".to_owned());
+            marked.push((batch.events.line(head).len(), fields.contains(&mark)));
+        }
+    }
+    sent.await.unwrap().unwrap();
+    assert_eq!(marked, [(LINE_LEN_MAX, true), (9, false)]);
+}
+
+#[tokio::test]
+async fn one_sender_leaves_room_for_others() {
+    let mut l = Listening::new(Protocol::Tcp, |s| s.connections_max = 4);
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        silent.push(connect_from("127.0.0.9", l.address).await);
+    }
+    let mut third = connect_from("127.0.0.9", l.address).await;
+    let end = third.read(&mut [0; 8]).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let mut other = connect_from("127.0.0.2", l.address).await;
+    other.write_all(b"<13>other\n").await.unwrap();
+    assert_eq!(text(&l.lines(1).await), ["<13>other"]);
+    // What is closed makes room again.
+    silent.pop();
+    let again = async {
+        loop {
+            let mut stream = connect_from("127.0.0.9", l.address).await;
+            let _ = stream.write_all(b"<13>again\n").await;
+            if let Ok(Some(batch)) =
+                tokio::time::timeout(Duration::from_millis(100), l.batches.recv()).await
+            {
+                return batch.events.len();
+            }
+        }
+    };
+    assert_eq!(again.await, 1);
+    let report = l.end().await;
+    let refused = report
+        .dropped
+        .iter()
+        .find(|(why, _)| why == "sender_connections");
+    assert!(refused.is_some_and(|&(_, n)| n >= 1), "{report:?}");
+    let note = "127.0.0.9 has 2 of 4 connections";
+    assert!(report.detail.contains(note), "{}", report.detail);
+}
+
+#[tokio::test]
+async fn tls_on_a_plain_port_is_named_and_brings_nothing() {
+    let mut l = Listening::new(Protocol::Tcp, |_| {});
+    let mut hello = vec![0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
+    hello.extend(b"\n".repeat(500));
+    let mut stream = connect_from("127.0.0.9", l.address).await;
+    stream.write_all(&hello).await.unwrap();
+    let end = stream.read(&mut [0; 8]).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "closed: {end:?}");
+    // Such bytes later are part of a message, whatever they are.
+    let mut other = connect_from("127.0.0.2", l.address).await;
+    other.write_all(b"<13>one\n").await.unwrap();
+    l.lines(1).await;
+    other.write_all(b"\x16\x03two\n").await.unwrap();
+    assert_eq!(text(&l.lines(1).await), ["\u{16}\u{3}two"]);
+    let report = l.end().await;
+    assert_eq!(report.dropped, [("tls_on_plain".to_owned(), 1)]);
+    let note = "last refused 127.0.0.9: it speaks TLS, this port does not";
+    assert!(report.detail.contains(note), "{}", report.detail);
+}
+
+#[tokio::test]
+async fn a_sender_of_another_zone_is_named() {
+    for protocol in [Protocol::Udp, Protocol::Tcp] {
+        let mut l = Listening::new(protocol, |s| s.zone = Some(Zone(jiff::tz::TimeZone::UTC)));
+        // It is 00:16:40.
+        let mut lines = String::new();
+        for _ in 0..3 {
+            lines.push_str("<13>Jan  1 01:16:41 web1 demo: x\n");
+        }
+        if protocol == Protocol::Tcp {
+            let mut stream = connect_from("127.0.0.9", l.address).await;
+            stream.write_all(lines.as_bytes()).await.unwrap();
+        } else {
+            let sender = UdpSocket::bind("127.0.0.9:0").unwrap();
+            for line in lines.lines() {
+                sender.send_to(line.as_bytes(), l.address).unwrap();
+            }
+        }
+        l.lines(3).await;
+        let report = l.end().await;
+        let note = "127.0.0.9 is 3600 s ahead of this clock: set `zone` or `zones`";
+        assert!(report.detail.contains(note), "{}", report.detail);
+    }
 }
 
 #[tokio::test]

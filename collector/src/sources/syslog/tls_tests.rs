@@ -181,9 +181,23 @@ async fn only_permitted_clients_are_let_in() {
         std::fs::copy(stranger.path(&file), authority.path(&file)).unwrap();
     }
     assert!(is_refused(authority.connect(&l, Some("web1.example.org")).await).await);
+    let report = l.end().await;
+    assert_eq!(report.dropped, [("tls_refused".to_owned(), 3)]);
+    assert_eq!(l.stop().await.0, Vec::<Vec<u8>>::new());
+}
+
+#[tokio::test]
+async fn a_refusal_of_our_own_says_why_and_nothing_else() {
+    let authority = Authority::new();
+    authority.sign("other.example.net");
+    let mut tls = authority.server();
+    tls.client_ca = Some(authority.path("ca.pem"));
+    tls.permitted_peers = vec!["*.example.org".parse().unwrap()];
+    let mut l = listening(tls);
+    assert!(is_refused(authority.connect(&l, Some("other.example.net")).await).await);
     assert_eq!(
-        l.stop().await,
-        (vec![], vec![("tls_refused".to_owned(), 3)])
+        l.end().await.detail,
+        "last refused 127.0.0.1: the certificate (other.example.net) is not among permitted_peers"
     );
 }
 
@@ -209,12 +223,12 @@ fn renewed_files_are_taken_up_and_half_renewed_ones_wait() {
     let authority = Authority::new();
     let table = authority.server();
     let mut server = ServerTls::load(&table).unwrap();
-    let first = server.read_again().0;
+    let first = server.current().0;
     let old = std::fs::read(&table.key).unwrap();
     authority.sign("localhost");
     let renewed = std::fs::read(&table.key).unwrap();
     std::fs::write(&table.key, old).unwrap();
-    let (config, news) = server.read_again();
+    let (config, news) = server.current();
     assert!(Arc::ptr_eq(&first, &config), "the pair before stays in use");
     let Some(Reload::Failed(e)) = news else {
         panic!("{news:?}")
@@ -223,10 +237,10 @@ fn renewed_files_are_taken_up_and_half_renewed_ones_wait() {
         e.to_string().ends_with("is not the key of the certificate"),
         "{e}"
     );
-    assert!(server.read_again().1.is_none(), "reported once");
+    assert!(server.current().1.is_none(), "reported once");
     std::fs::remove_file(&table.key).unwrap();
     std::fs::write(&table.key, renewed).unwrap();
-    let (config, news) = server.read_again();
+    let (config, news) = server.current();
     assert!(matches!(news, Some(Reload::Done)), "{news:?}");
     assert!(!Arc::ptr_eq(&first, &config));
 }

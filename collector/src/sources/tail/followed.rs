@@ -14,6 +14,7 @@ use super::content::{Bytes, Content};
 use super::identity::{self, Id, Print, TAIL_LEN};
 use super::position::Position;
 use super::restore::written;
+use crate::cut;
 use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
 use crate::status::Source;
 
@@ -417,7 +418,8 @@ impl Followed {
         let line = unmarked(line);
         if !line.is_empty() {
             progress.items += 1;
-            let cut = self.lines.push(batch, now, &self.origin, line);
+            let origin = cut::origin(&self.origin, line, false);
+            let cut = self.lines.push(batch, now, &origin, line);
             progress.cut += u64::from(cut);
         }
     }
