@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use askama::Template;
 use vigie_parsers::{Event, Severity, Timestamp};
-use vigie_query::log::{FieldName, Filter, printable};
+use vigie_query::log::{AHEAD_MS, FieldName, Filter, printable};
 use vigie_query::{GroupBy, Scan, ScanStats, SourceError};
 
 use super::PageError;
@@ -287,8 +287,10 @@ pub(crate) fn rows(
     ctx: &Context,
     bounds: &Bounds,
 ) -> Result<(Vec<Row>, Option<Cursor>, ScanStats), SourceError> {
-    // The end of a range that is now includes what arrives during this second.
-    let until = before.map_or(range.to.plus_ms(1), |c| c.time.plus_ms(1));
+    // The end of a range that is now includes what arrives during this second, and what comes from senders
+    // whose clocks or zones are ahead of ours.
+    let ahead = if range.is_live() { AHEAD_MS } else { 0 };
+    let until = before.map_or(range.to.plus_ms(1 + ahead), |c| c.time.plus_ms(1));
     let mut scan = Scan::new(range.from, until, filter);
     scan.deadline = Some(bounds.deadline);
     scan.cancel = Some(&bounds.cancel);

@@ -50,6 +50,10 @@ pub struct Format {
     read: Read,
 }
 
+/// The latest time that can be shown in every zone, 9999-12-30T22:00:00.999Z. A later stamp is none and
+/// stays a part of the line, as a damaged one does.
+const TIME_MAX_MS: i64 = 253_402_207_200_999;
+
 /// How a format reads.
 #[derive(Debug)]
 enum Read {
@@ -61,10 +65,14 @@ impl Format {
     /// Describes the line in the (cleared) record; `false` if it is not of this format.
     #[inline]
     pub fn parse(&self, cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
-        match &self.read {
+        let reads = match &self.read {
             Read::Code(read) => read(cx, line, out),
             Read::Template(template) => template.read(cx, line, out).is_ok(),
+        };
+        if out.time.is_some_and(|t| t.0 > TIME_MAX_MS) {
+            (out.time, out.time_span) = (None, 0..0);
         }
+        reads
     }
 
     /// The name without the definition that may follow it: `nginx` for `nginx: $remote_addr …`.

@@ -27,6 +27,17 @@ fn rfc5424_of_the_peers() {
             r#"2026-11-21T05:11:43Z notice user pri=13 host=web1 app=demo msgid=ID47 sd.timeQuality.tzKnown=1 sd.bench@32473.src="a \"q\" ] v""#,
             "hi",
         ),
+        // Later than anything that can be shown: the stamp is none.
+        (
+            "<13>1 9999-12-30T22:00:01Z web1 demo - - - late",
+            "notice user pri=13 host=web1 app=demo",
+            "late",
+        ),
+        (
+            "<13>1 9999-12-30T22:00:00.999Z web1 demo - - - late",
+            "9999-12-30T22:00:00.999Z notice user pri=13 host=web1 app=demo",
+            "late",
+        ),
         (
             "<13>1 - - demo - - - run",
             "notice user pri=13 app=demo",

@@ -6,7 +6,7 @@ use regex::bytes::RegexBuilder;
 
 use super::field::{FieldKind, FieldName, LevelSet};
 use super::filter::{Compare, Filter, Test};
-use super::lex::is_name;
+use super::lex::name_len;
 use super::parse::{MAX_CONDITIONS, MAX_REGEX_LEN, MAX_REGEX_SIZE, Parser, Result};
 use super::value::{Op, Value};
 
@@ -76,8 +76,7 @@ impl Parser<'_> {
             self.quoted()?
         } else {
             let rest = self.rest();
-            let end = rest.find(|c: char| !is_name(c)).unwrap_or(rest.len());
-            let name = rest[..end].trim_end_matches('-');
+            let name = rest[..name_len(rest)].trim_end_matches('-');
             if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
                 return Ok(None);
             }

@@ -152,3 +152,11 @@ impl<'a> Parser<'a> {
 pub(super) fn is_name(c: char) -> bool {
     c.is_alphanumeric() || "_.-".contains(c)
 }
+
+/// How much of the text is a field's name. `@` belongs to those of structured data, whose ids have one
+/// (`sd.meta@32473.x`), and to no other: `root@db1:22` is a text.
+pub(super) fn name_len(text: &str) -> usize {
+    let structured = text.starts_with("sd.");
+    let ends = |c: char| !(is_name(c) || structured && c == '@');
+    text.find(ends).unwrap_or(text.len())
+}

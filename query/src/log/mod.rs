@@ -45,7 +45,7 @@ pub use pattern::{
 pub use prefilter::{Candidates, Prefilter};
 pub use printable::{printable, printable_json};
 pub use query::{Aggregate, ParseError, Pipe, Query, SortKey};
-pub use run::{Cursor, Limits, Outcome, RunContext, RunError, run};
+pub use run::{AHEAD_MS, Cursor, Limits, Outcome, RunContext, RunError, run};
 pub use table::{Cell, Hit, Sink, Table};
 pub use template::{template, template_into};
 pub use text::TextPattern;

@@ -2,7 +2,7 @@
 
 use super::extract::Capture;
 use super::field::{self, FieldName};
-use super::lex::is_name;
+use super::lex::{is_name, name_len};
 use super::number;
 use super::parse::{Parser, Result};
 use super::query::{Aggregate, PERCENTILES, Pipe, SortKey};
@@ -359,7 +359,7 @@ impl Parser<'_> {
     /// A run of the characters of names.
     fn word(&mut self) -> &str {
         let rest = self.rest();
-        let (word, _) = rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()));
+        let (word, _) = rest.split_at(name_len(rest));
         self.at += word.len();
         word
     }

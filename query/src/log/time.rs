@@ -131,6 +131,19 @@ impl Moment {
 }
 
 impl TimeRange {
+    /// Whether it ends now because nothing was said of its end.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Between(_, None) => true,
+            Self::Of(moment) => matches!(
+                moment,
+                Moment::Ago(_) | Moment::Now | Moment::Fixed(_) | Moment::Boot | Moment::Deploy
+            ),
+            Self::All | Self::Between(..) => false,
+        }
+    }
+
     /// Reads a range or a single moment; `None` if it is neither.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

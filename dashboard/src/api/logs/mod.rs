@@ -47,15 +47,16 @@ impl Asked {
             text.map(read).transpose().map_err(Failure::Bad)
         };
         let from = point(["from", "since"])?.unwrap_or(ctx.now.plus_ms(-3_600_000));
-        let to = point(["to", "until"])?.unwrap_or(ctx.now);
-        if to < from {
+        // Without an end the range is open: see `TimeRange::is_open`.
+        let to = point(["to", "until"])?;
+        if to.unwrap_or(ctx.now) < from {
             return Err(Failure::Bad("'to' lies before 'from'".to_owned()));
         }
         Ok(Self {
             query,
             range: TimeRange::Between(
                 Some(Moment::Fixed(from)),
-                Some(Moment::Fixed(to.plus_ms(1))),
+                to.map(|to| Moment::Fixed(to.plus_ms(1))),
             ),
             clock: Clock {
                 boot: boot(ctx.now),

@@ -25,6 +25,10 @@ use crate::{EventSource, GroupBy, Order, Scan, ScanStats, Step};
 pub use context::{Cursor, Limits, Outcome, RunContext, RunError};
 use plan::Chain;
 
+/// A range that nobody has ended goes on so far beyond now: senders whose clocks or zones are ahead of
+/// ours have stamps there. As far as a stamp without a year is believed to lie ahead.
+pub const AHEAD_MS: i64 = 86_400_000;
+
 pub(crate) type Flow = ControlFlow<()>;
 pub(crate) type Out<'o> = dyn FnMut(Item<'_>) -> Flow + 'o;
 
@@ -39,9 +43,14 @@ pub fn run(
     cx: &RunContext<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Outcome, RunError> {
-    let range = query.time.as_ref().unwrap_or(&cx.default_range);
-    let range = range.resolve(&cx.clock).map_err(RunError::Query)?;
+    let asked = query.time.as_ref().unwrap_or(&cx.default_range);
+    let mut range = asked.resolve(&cx.clock).map_err(RunError::Query)?;
     let (filter, pipes) = plan::fold_conditions(query);
+    let now = range.end;
+    let open = asked.is_open() && !pipes.iter().any(plan::divides_time);
+    if open {
+        range.end = now.plus_ms(AHEAD_MS);
+    }
     let budget = Budget::new(&cx.limits);
     let mut runner = Runner {
         source,
@@ -72,6 +81,9 @@ pub fn run(
         budget.cut("only the first of what was sorted are shown");
     }
     answer.close(query);
+    if open {
+        runner.range.end = now;
+    }
     let mut stats = runner.stats;
     if stats.incomplete.is_none() {
         stats.incomplete = budget.incomplete.take().map(str::to_owned);
@@ -285,8 +297,7 @@ impl<'a> Runner<'a> {
 
     /// Finds the ends of what there is, where a pipe divides a range that has none.
     fn measure_range(&mut self, pipes: &[Pipe]) -> Result<(), RunError> {
-        let divides = |p: &Pipe| matches!(p, Pipe::Chart { .. } | Pipe::Rate { .. });
-        if !pipes.iter().any(divides) {
+        if !pipes.iter().any(plan::divides_range) {
             return Ok(());
         }
         let (open_start, open_end) = (

@@ -78,6 +78,16 @@ pub(super) fn streams(pipe: &Pipe) -> bool {
     matches!(pipe, Where(_) | Parse { .. } | Json(_) | Kv(_))
 }
 
+/// Pipes whose answer depends on how long the range is.
+pub(super) fn divides_range(pipe: &Pipe) -> bool {
+    matches!(pipe, Pipe::Chart { .. } | Pipe::Rate { .. })
+}
+
+/// Pipes that divide time up to now.
+pub(super) fn divides_time(pipe: &Pipe) -> bool {
+    divides_range(pipe) || matches!(pipe, Pipe::New { .. } | Pipe::Diff(_))
+}
+
 /// Pipes that look at the source again.
 pub(super) fn is_special(pipe: &Pipe) -> bool {
     matches!(

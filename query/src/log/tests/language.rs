@@ -48,6 +48,7 @@ fn text() {
     check("grösse NAÏVE", &[2]);
     check("naï*", &[2]);
     check("x@y.example a-b", &[2]);
+    check("x@y.example:25", &[]);
     check("a-b", &[2, 3]);
     check("/a-b/", &[2, 3]);
     check("/a-b/c", &[3]);
@@ -181,4 +182,23 @@ fn fields() {
     check("2001:db8::1", &[1]);
     check("status==500", &[0]);
     check("status:>=500", &[0]);
+}
+
+#[test]
+fn names_of_structured_data_have_an_at_sign() {
+    let lines = [
+        "-1s - s | {sd.bench@32473.src:abc} one",
+        "-1s - s | {sd.bench@32473.src:abd} two",
+    ];
+    for (filter, expected) in [
+        ("sd.bench@32473.src=abc", &[0][..]),
+        (r#""sd.bench@32473.src":abd"#, &[1]),
+        ("@1h sd.bench@32473.src:ab*", &[0, 1]),
+        ("-sd.bench@32473.src=abc", &[1]),
+        ("bench@32473.src=abc", &[]),
+    ] {
+        assert_eq!(passing(filter, &lines), expected, "{filter}");
+    }
+    let top = Query::parse("* | top 3 sd.bench@32473.src").unwrap();
+    assert_eq!(Query::parse(&top.to_string()), Ok(top));
 }

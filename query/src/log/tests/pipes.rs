@@ -169,6 +169,35 @@ fn limits_are_told() {
     assert_eq!(outcome.stats.incomplete.as_deref(), Some("cancelled"));
 }
 
+/// What is ahead of our clock is there where nobody has said when to end, and makes no chart longer.
+#[test]
+fn an_open_range_goes_on_beyond_now() {
+    let at = |(ahead_m, host): (i64, &str)| {
+        let mut event = super::event(&format!("-0s info a.log host={host} | x"));
+        event.time = super::NOW.plus_ms(ahead_m * 60_000);
+        event
+    };
+    let source = Memory::new(
+        [(-5, "past"), (59, "ahead"), (25 * 60, "far")]
+            .map(at)
+            .to_vec(),
+    );
+    for (query, expected) in [
+        ("@1h | fields host", "host\nahead\npast"),
+        ("@2h.. | fields host", "host\nahead\npast"),
+        ("@2h..now | fields host", "host\npast"),
+        ("@today | fields host", "host\nahead\npast"),
+        ("@all | fields host", "host\nfar\nahead\npast"),
+        ("@1h | count", "count\n2"),
+    ] {
+        check(&source, query, expected);
+    }
+    let range = |query: &str| answer(&source, query).1.range;
+    for query in ["@1h", "@1h | count", "@1h | chart count every 30m"] {
+        assert_eq!(range(query).end, super::NOW.plus_ms(1), "{query}");
+    }
+}
+
 #[test]
 fn pages_follow_each_other() {
     let source = numbers();
