@@ -6,14 +6,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 mod journal;
 mod receive;
+mod relay;
 mod tail;
 
-/// All of them, or the one that `--only` names: `syslog`, `tail` or `journal`.
+/// All of them, or the one that `--only` names: `syslog`, `tcp` (the part of it), `relay`, `tail` or `journal`.
 pub(super) fn run() -> Result<()> {
     let only: Option<String> = super::option("--only")?;
     let wanted = |name: &str| only.as_deref().is_none_or(|o| o == name);
-    if wanted("syslog") {
-        receive::run()?;
+    if wanted("syslog") || only.as_deref() == Some("tcp") {
+        receive::run(only.as_deref() == Some("tcp"))?;
+    }
+    if wanted("relay") {
+        relay::run()?;
     }
     if wanted("tail") {
         tail::run()?;

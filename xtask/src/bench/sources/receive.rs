@@ -57,8 +57,8 @@ struct Load {
     tcp: bool,
 }
 
-/// A row for each receiver and load.
-pub(super) fn run() -> Result<()> {
+/// A row for each receiver and load; of TCP alone with `tcp_only`.
+pub(super) fn run(tcp_only: bool) -> Result<()> {
     let sustained = |rate: u32| rate * u32::try_from(SUSTAINED.as_secs()).unwrap_or(1);
     let loads = [
         Load {
@@ -91,7 +91,7 @@ pub(super) fn run() -> Result<()> {
         "  {:22} {:10} {:>9} {:>8} {:>12} {:>13} {:>9}",
         "", "", "sent", "lost", "µs a message", "stored/s wall", "RSS MiB"
     );
-    for load in &loads {
+    for load in loads.iter().filter(|load| load.tcp || !tcp_only) {
         for start in [start_vigie, start_rsyslog, start_syslog_ng] {
             let dir = tempfile::tempdir()?;
             let Some(receiver) = start(dir.path(), &vigie)? else {
@@ -118,7 +118,7 @@ fn print(load: &Load, receiver: &Receiver, o: &Outcome) {
     );
 }
 
-fn message(seq: u32) -> String {
+pub(super) fn message(seq: u32) -> String {
     let (second, user) = (seq / 50_000 % 60, seq % 977);
     format!(
         "<{}>1 2026-11-21T05:10:{second:02}.{:06}+00:00 web1 shop {} - - request {seq} of user{user} took {} ms, \
@@ -193,25 +193,22 @@ fn stored(receiver: &Receiver) -> Result<u64> {
             let text = std::fs::read(path).unwrap_or_default();
             Ok(memchr::memchr_iter(b'\n', &text).count() as u64)
         }
-        Stored::Vigie(binary, data) => {
-            let out = Command::new(binary)
-                .args([
-                    "logs",
-                    "app:shop | count",
-                    "--since",
-                    "1970-01-01",
-                    "--format",
-                    "csv",
-                    "--data",
-                ])
-                .arg(data)
-                .output()?;
-            let text = String::from_utf8_lossy(&out.stdout);
-            let last = text.lines().last().unwrap_or_default();
-            let number = last.rsplit(',').next().unwrap_or_default();
-            number.trim().parse().with_context(|| text.into_owned())
-        }
+        Stored::Vigie(binary, data) => ask_count(binary, data),
     }
+}
+
+/// How many messages a store has.
+pub(super) fn ask_count(binary: &Path, data: &Path) -> Result<u64> {
+    let query = ["logs", "app:shop | count", "--since", "1970-01-01"];
+    let out = Command::new(binary)
+        .args(query)
+        .args(["--format", "csv", "--data"])
+        .arg(data)
+        .output()?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let last = text.lines().last().unwrap_or_default();
+    let number = last.rsplit(',').next().unwrap_or_default();
+    number.trim().parse().with_context(|| text.into_owned())
 }
 
 /// Two ports that were free a moment ago.
