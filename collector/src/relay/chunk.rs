@@ -8,12 +8,12 @@ use vigie_query::log::Filter;
 use vigie_query::{EventSource as _, GroupBy, Order, Scan, SourceError};
 use vigie_store::Reader;
 
-use super::message::{self, Seal, VIA_IN_DATA, is_id};
+use super::message::{Frames, Seal, VIA_IN_DATA, is_id};
 use super::position::{Gap, between};
 use super::{HOPS_MAX, has_been};
 
 /// Bytes of frames that are held at once; with longer lines fewer events are looked at together.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 6 << 20;
 
 /// Which events are read, and for whom.
 pub(super) struct Wanted<'a> {
@@ -47,6 +47,9 @@ pub(super) struct Chunk {
 /// Reads the store in chunks.
 pub(super) struct Chunks {
     reader: Reader,
+    frames: Frames,
+    /// The memory of chunks that were sent.
+    spare: Vec<u8>,
     /// Lines that the store had let go when we last looked.
     gone: u64,
     /// Some of what is ahead may be gone.
@@ -66,6 +69,8 @@ impl Chunks {
     pub(super) fn new(reader: Reader) -> Self {
         Self {
             reader,
+            frames: Frames::default(),
+            spare: Vec::new(),
             gone: 0,
             gaps: true,
         }
@@ -76,6 +81,12 @@ impl Chunks {
         self.reader.last_id()
     }
 
+    /// Takes back the memory of a chunk.
+    pub(super) fn give_back(&mut self, mut chunk: Chunk) {
+        chunk.bytes.clear();
+        self.spare = chunk.bytes;
+    }
+
     /// Reading begins behind a position of which we do not know what was let go since.
     pub(super) fn begin(&mut self) {
         self.gaps = true;
@@ -83,6 +94,7 @@ impl Chunks {
 
     /// Everything there is was read: what is let go from now on was.
     pub(super) fn caught_up(&mut self) {
+        self.spare = Vec::new();
         self.gaps = false;
     }
 
@@ -127,28 +139,31 @@ impl Chunks {
     }
 
     fn scan(
-        &self,
+        &mut self,
         wanted: &Wanted<'_>,
         after: u64,
         upto: u64,
     ) -> Result<Option<Found>, SourceError> {
         let mut chunk = Chunk {
             upto,
+            bytes: std::mem::take(&mut self.spare),
             ..Chunk::default()
         };
+        let frames = &mut self.frames;
         let mut there = Vec::new();
         let single = upto - after <= 1;
         let mut scan = Scan::new(Timestamp::MIN, Timestamp::MAX, wanted.filter);
         (scan.order, scan.after, scan.upto) = (Order::OldestFirst, after, upto);
         let stats = self.reader.scan(&scan, &mut |event| {
             there.push(event.id);
-            chunk.take(event, wanted);
+            chunk.take(event, wanted, frames);
             match chunk.bytes.len() > CHUNK_BYTES && !single {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         })?;
         if chunk.bytes.len() > CHUNK_BYTES && !single {
+            self.give_back(chunk);
             return Ok(None);
         }
         there.sort_unstable();
@@ -188,7 +203,7 @@ impl Chunks {
 
 impl Chunk {
     /// Takes an event, unless it has been at the other side or ends here.
-    fn take(&mut self, event: &Event, wanted: &Wanted<'_>) {
+    fn take(&mut self, event: &Event, wanted: &Wanted<'_>, frames: &mut Frames) {
         let been = via(event);
         if !been.is_empty() {
             if been.split(' ').count() >= HOPS_MAX || has_been(&been, wanted.own) {
@@ -203,7 +218,7 @@ impl Chunk {
             true => Cow::Borrowed(wanted.own),
             false => Cow::Owned(format!("{been} {}", wanted.own)),
         };
-        self.fields += message::write(&mut self.bytes, event, &been, wanted.seal);
+        self.fields += frames.write(&mut self.bytes, event, &been, wanted.seal);
         self.ends.push((event.id, self.bytes.len()));
     }
 

@@ -32,13 +32,21 @@ pub(super) struct Link {
     /// Where messages end in them, with the number of their last event.
     ends: VecDeque<(u64, u64)>,
     inbox: Vec<u8>,
+    /// Since when the other side has taken nothing.
+    stuck: Option<Instant>,
 }
+
+/// Asked while the target takes nothing, with for how long it has not and how many bytes are on their way:
+/// whether to go on.
+pub(super) type GoOn<'a> = &'a dyn Fn(Duration, u64) -> bool;
 
 impl Link {
     /// Connects.
     pub(super) fn open(table: &Relay) -> io::Result<Self> {
         let mut last = io::Error::other("the name has no address");
-        for address in table.to.to_socket_addrs()? {
+        let found = table.to.to_socket_addrs();
+        let told = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", table.host()));
+        for address in found.map_err(told)? {
             match TcpStream::connect_timeout(&address, CONNECT) {
                 Ok(stream) => return Self::new(table, stream),
                 Err(e) => last = e,
@@ -70,16 +78,12 @@ impl Link {
             written: 0,
             ends: VecDeque::new(),
             inbox: Vec::new(),
+            stuck: None,
         })
     }
 
     /// Writes messages up to the event of that number; `go_on` is asked while the target takes nothing.
-    pub(super) fn write(
-        &mut self,
-        bytes: &[u8],
-        upto: u64,
-        go_on: &dyn Fn() -> bool,
-    ) -> io::Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8], upto: u64, go_on: GoOn<'_>) -> io::Result<()> {
         match self.tls.take() {
             Some(mut tls) => {
                 let done = self.write_secure(&mut tls, bytes, go_on);
@@ -92,7 +96,7 @@ impl Link {
         Ok(())
     }
 
-    fn write_plain(&mut self, mut bytes: &[u8], go_on: &dyn Fn() -> bool) -> io::Result<()> {
+    fn write_plain(&mut self, mut bytes: &[u8], go_on: GoOn<'_>) -> io::Result<()> {
         while !bytes.is_empty() {
             let n = self.write_some(bytes, go_on)?;
             bytes = bytes.get(n..).unwrap_or_default();
@@ -100,15 +104,22 @@ impl Link {
         Ok(())
     }
 
-    fn write_some(&mut self, bytes: &[u8], go_on: &dyn Fn() -> bool) -> io::Result<usize> {
+    fn write_some(&mut self, bytes: &[u8], go_on: GoOn<'_>) -> io::Result<usize> {
         loop {
             match self.stream.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.written += n as u64;
+                    self.stuck = None;
                     return Ok(n);
                 }
-                Err(e) if is_wait(&e) && go_on() => {}
+                Err(e) if is_wait(&e) => {
+                    let stuck = self.stuck.get_or_insert_with(Instant::now).elapsed();
+                    // The kernel gives up as well, unless the other side goes on saying that it is full.
+                    if stuck > SILENT || !go_on(stuck, self.on_the_way()?) {
+                        return Err(e);
+                    }
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -118,13 +129,13 @@ impl Link {
         &mut self,
         tls: &mut ClientConnection,
         bytes: &[u8],
-        go_on: &dyn Fn() -> bool,
+        go_on: GoOn<'_>,
     ) -> io::Result<()> {
         let until = Instant::now() + CONNECT;
         while tls.is_handshaking() {
             self.flush_secure(tls, go_on)?;
             let waits = tls.is_handshaking() && !self.read_secure(tls)?;
-            if waits && (!go_on() || Instant::now() > until) {
+            if waits && (!go_on(Duration::ZERO, 0) || Instant::now() > until) {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no TLS there"));
             }
         }
@@ -135,11 +146,7 @@ impl Link {
         Ok(())
     }
 
-    fn flush_secure(
-        &mut self,
-        tls: &mut ClientConnection,
-        go_on: &dyn Fn() -> bool,
-    ) -> io::Result<()> {
+    fn flush_secure(&mut self, tls: &mut ClientConnection, go_on: GoOn<'_>) -> io::Result<()> {
         let mut cipher = Vec::new();
         while tls.wants_write() {
             tls.write_tls(&mut cipher)?;
@@ -242,7 +249,8 @@ impl Link {
     }
 }
 
-fn is_wait(e: &io::Error) -> bool {
+/// Whether it only means that nothing happened yet.
+pub(super) fn is_wait(e: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(e.kind(), Interrupted | TimedOut | WouldBlock)
 }

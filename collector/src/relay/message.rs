@@ -6,13 +6,15 @@
 //! [vigie@32473 via="2f… 91…" source="docker:shop-web-1" service="web" …]
 //! ```
 //!
-//! For another vigie it also has `relay` (who forwards), `seq` (the event's number there) and `time`, and
-//! the message is the line as it was received, so that the other side keeps the same line and fields.
+//! For another vigie it begins with `relay` (who forwards), `seq` (the event's number there) and `time`, and
+//! the message is the line as it was received, so that the other side keeps the same line and fields. What
+//! follows these three is the same for all events of an origin, and read once.
 //! 32473 is the number that RFC 5612 reserves for examples: it belongs to nobody else.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use vigie_parsers::{Event, Timestamp};
+use vigie_parsers::{Event, Origin, Timestamp};
 
 /// The name of our element.
 pub(super) const ELEMENT: &str = "vigie@32473";
@@ -26,7 +28,9 @@ const HEADER_LEN_MAX: usize = 600;
 const FIELDS_MAX: usize = 32;
 /// Bytes of one value.
 const VALUE_LEN_MAX: usize = 1024;
-/// Bytes of names in the header, by the standard: host, app, process, message id.
+/// The fields that the header is made of…
+const HEADER: [&str; 5] = ["pri", "host", "app", "pid", "msgid"];
+/// … and bytes of its names, by the standard: host, app, process, message id.
 const NAME_MAX: [usize; 4] = [255, 48, 128, 32];
 /// RFC 5424: user-level messages, notice.
 const FACILITY: u8 = 1;
@@ -41,26 +45,137 @@ pub(super) struct Seal<'a> {
     pub(super) relay: &'a str,
 }
 
-/// Appends the frame of an event. `via` is where it has been, we at last. How many fields of its origin were
-/// left out or cut.
-pub(super) fn write(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) -> u64 {
-    let start = out.len();
-    head(out, event);
-    let lost = element(out, event, via, seal);
-    let own = own_data(event).filter(|_| seal.is_none());
-    if let Some((data, _)) = own
-        && data != b"-"
-    {
-        out.extend_from_slice(without_ours(data));
+/// Writes events as frames; what many have in common is made once.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    /// Everything of a frame in front of the message.
+    head: Vec<u8>,
+    /// The second of the last time, and how it is written without its fraction.
+    second: Option<(i64, String)>,
+    /// The last origin, its parameters, and how many of its fields were left out or cut.
+    origin: Option<(Arc<Origin>, Vec<u8>, u64)>,
+}
+
+impl Frames {
+    /// Appends the frame of an event. `via` is where it has been, we at last. How many fields of its origin
+    /// were left out or cut.
+    pub(super) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        event: &Event,
+        via: &str,
+        seal: Option<Seal<'_>>,
+    ) -> u64 {
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        self.put_head(&mut head, event);
+        let lost = self.put_element(&mut head, event, via, seal);
+        let own = own_data(event).filter(|_| seal.is_none());
+        if let Some((data, _)) = own
+            && data != b"-"
+        {
+            head.extend_from_slice(without_ours(data));
+        }
+        head.push(b' ');
+        let text = match own {
+            Some((_, text)) => text,
+            None if seal.is_none() && &*event.format == "rfc3164" => event.message(),
+            None => &event.line,
+        };
+        put_number(out, (head.len() + text.len()) as u64);
+        out.push(b' ');
+        out.extend_from_slice(&head);
+        out.extend_from_slice(text);
+        self.head = head;
+        lost
     }
-    out.push(b' ');
-    out.extend_from_slice(match own {
-        Some((_, text)) => text,
-        None if seal.is_none() && &*event.format == "rfc3164" => event.message(),
-        None => &event.line,
-    });
-    frame(out, start);
-    lost
+
+    /// `<PRI>1 TIME HOST APP PROCID MSGID `.
+    fn put_head(&mut self, out: &mut Vec<u8>, event: &Event) {
+        let fields = HEADER.map(|name| event.field(name));
+        let [pri, names @ ..] = fields;
+        let number = |text: Cow<'_, [u8]>| std::str::from_utf8(&text).ok()?.parse::<u8>().ok();
+        let facility = pri.and_then(number).filter(|p| *p < 192);
+        let facility = facility.map_or(FACILITY, |pri| pri / 8);
+        let severity = event.severity.map_or(SEVERITY, |s| s as u8);
+        out.push(b'<');
+        put_number(out, u64::from(facility * 8 + severity));
+        out.extend_from_slice(b">1 ");
+        self.put_stamp(out, event.time);
+        for (value, max) in names.into_iter().zip(NAME_MAX) {
+            out.push(b' ');
+            let value = value.unwrap_or_default();
+            let value = value.get(..max).unwrap_or(&value);
+            match value {
+                [] => out.push(b'-'),
+                _ => out.extend(
+                    value
+                        .iter()
+                        .map(|&b| if b.is_ascii_graphic() { b } else { b'_' }),
+                ),
+            }
+        }
+        out.push(b' ');
+    }
+
+    fn put_stamp(&mut self, out: &mut Vec<u8>, time: Timestamp) {
+        let second = time.0.div_euclid(1000);
+        if self.second.as_ref().is_none_or(|known| known.0 != second) {
+            let text = jiff::Timestamp::from_second(second).map_or_else(
+                |_| String::new(),
+                |t| t.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+            );
+            self.second = Some((second, text));
+        }
+        match self.second.as_ref().map_or("", |known| &known.1) {
+            "" => out.push(b'-'),
+            text => {
+                out.extend_from_slice(text.as_bytes());
+                // A leading one keeps the zeros.
+                let start = out.len();
+                put_number(out, 1000 + time.0.rem_euclid(1000).unsigned_abs());
+                if let Some(first) = out.get_mut(start) {
+                    *first = b'.';
+                }
+                out.push(b'Z');
+            }
+        }
+    }
+
+    fn put_element(
+        &mut self,
+        out: &mut Vec<u8>,
+        event: &Event,
+        via: &str,
+        seal: Option<Seal<'_>>,
+    ) -> u64 {
+        out.extend_from_slice(b"[");
+        out.extend_from_slice(ELEMENT.as_bytes());
+        if let Some(seal) = seal {
+            out.extend_from_slice(b" relay=\"");
+            out.extend_from_slice(seal.relay.as_bytes());
+            out.extend_from_slice(b"\" seq=\"");
+            put_number(out, event.id);
+            out.extend_from_slice(b"\" time=\"");
+            // Zones and clocks are ours: any time that is one.
+            put_number(out, u64::try_from(event.time.0).unwrap_or(0));
+            out.push(b'"');
+        }
+        out.extend_from_slice(b" via=\"");
+        out.extend_from_slice(via.as_bytes());
+        out.push(b'"');
+        let known = self.origin.take();
+        let known = known.filter(|(origin, ..)| Arc::ptr_eq(origin, &event.origin));
+        let (origin, parameters, lost) = known.unwrap_or_else(|| {
+            let (mut parameters, mut lost) = (Vec::new(), 0);
+            put_origin(&mut parameters, &event.origin, &mut lost);
+            (Arc::clone(&event.origin), parameters, lost)
+        });
+        out.extend_from_slice(&parameters);
+        out.push(b']');
+        self.origin = Some((origin, parameters, lost));
+        lost
+    }
 }
 
 /// Appends the frame with which a relay begins to speak to another vigie.
@@ -68,71 +183,33 @@ pub(super) fn write_hello(out: &mut Vec<u8>, relay: &str, via: &str) {
     let message = format!(
         "<{HELLO_PRI}>1 - - vigie - - [{ELEMENT} relay=\"{relay}\" hello=\"1\" via=\"{via}\"] relay"
     );
-    let start = out.len();
+    put_number(out, message.len() as u64);
+    out.push(b' ');
     out.extend_from_slice(message.as_bytes());
-    frame(out, start);
 }
 
-/// Puts the count of what stands behind `start` in front of it.
-fn frame(out: &mut Vec<u8>, start: usize) {
-    let count = format!("{} ", out.len() - start);
-    let end = out.len();
-    out.extend_from_slice(count.as_bytes());
-    out.copy_within(start..end, start + count.len());
-    if let Some(place) = out.get_mut(start..start + count.len()) {
-        place.copy_from_slice(count.as_bytes());
-    }
-}
-
-/// `<PRI>1 TIME HOST APP PROCID MSGID `.
-fn head(out: &mut Vec<u8>, event: &Event) {
-    let number = |text: Cow<'_, [u8]>| std::str::from_utf8(&text).ok()?.parse::<u8>().ok();
-    let facility = event.field("pri").and_then(number).filter(|p| *p < 192);
-    let facility = facility.map_or(FACILITY, |pri| pri / 8);
-    let severity = event.severity.map_or(SEVERITY, |s| s as u8);
-    out.extend_from_slice(
-        format!("<{}>1 {}", facility * 8 + severity, stamp(event.time)).as_bytes(),
-    );
-    for (name, max) in ["host", "app", "pid", "msgid"].into_iter().zip(NAME_MAX) {
-        out.push(b' ');
-        let value = event.field(name).unwrap_or_default();
-        let value = value.get(..max).unwrap_or(&value);
-        match value {
-            [] => out.push(b'-'),
-            _ => out.extend(
-                value
-                    .iter()
-                    .map(|&b| if b.is_ascii_graphic() { b } else { b'_' }),
-            ),
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let (mut rest, mut at) = (number, digits.len());
+    while let Some(digit) = at.checked_sub(1).and_then(|n| digits.get_mut(n)) {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        (rest, at) = (rest / 10, at - 1);
+        if rest == 0 {
+            break;
         }
     }
-    out.push(b' ');
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
-fn stamp(time: Timestamp) -> String {
-    match jiff::Timestamp::from_millisecond(time.0) {
-        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
-        Err(_) => "-".to_owned(),
-    }
-}
-
-fn element(out: &mut Vec<u8>, event: &Event, via: &str, seal: Option<Seal<'_>>) -> u64 {
-    out.extend_from_slice(format!("[{ELEMENT} via=\"{via}\"").as_bytes());
-    if let Some(seal) = seal {
-        let (seq, time) = (event.id, event.time.0);
-        let text = format!(" relay=\"{}\" seq=\"{seq}\" time=\"{time}\"", seal.relay);
-        out.extend_from_slice(text.as_bytes());
-    }
-    parameter(out, "source", &event.origin.source);
-    let fields = &event.origin.fields;
-    let mut lost = fields.len().saturating_sub(FIELDS_MAX) as u64;
+fn put_origin(out: &mut Vec<u8>, origin: &Origin, lost: &mut u64) {
+    parameter(out, "source", &origin.source);
+    let fields = &origin.fields;
+    *lost = fields.len().saturating_sub(FIELDS_MAX) as u64;
     for (name, value) in fields.iter().take(FIELDS_MAX) {
         if !["via", "relay", "seq", "time", "source", "hello"].contains(&name.as_str()) {
-            lost += u64::from(!parameter(out, name, value));
+            *lost += u64::from(!parameter(out, name, value));
         }
     }
-    out.push(b']');
-    lost
 }
 
 /// Whether all of it could be written.
@@ -200,18 +277,25 @@ fn data_len(text: &[u8], first: bool) -> Option<usize> {
 /// A message of a relay, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Relayed<'a> {
-    pub(crate) relay: String,
+    pub(crate) relay: &'a str,
     pub(crate) seq: u64,
     pub(crate) hello: bool,
     pub(crate) time: Option<Timestamp>,
-    /// Where it has been.
+    /// What it says of the origin, as it stands.
+    pub(crate) origin: &'a [u8],
+    /// The line as the other vigie keeps it.
+    pub(crate) line: &'a [u8],
+}
+
+/// What a relay says of an origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Where its events have been.
     pub(crate) via: String,
     pub(crate) source: String,
     pub(crate) fields: Vec<(String, String)>,
     /// Fields beyond what one event may have.
     pub(crate) fields_lost: u64,
-    /// The line as the other vigie keeps it.
-    pub(crate) line: &'a [u8],
 }
 
 impl<'a> Relayed<'a> {
@@ -226,30 +310,53 @@ impl<'a> Relayed<'a> {
         }
         let data = message.get(begin + 1..)?;
         let len = data_len(data, false)?;
-        let (mut element, line) = data.split_at_checked(len)?;
-        element = element.get(BEGIN.len() - 1..len.checked_sub(1)?)?;
+        let (element, line) = data.split_at_checked(len)?;
         let mut found = Self {
+            origin: element.get(BEGIN.len() - 1..len.checked_sub(1)?)?,
             line: line.strip_prefix(b" ").unwrap_or(line),
             ..Self::default()
         };
+        while let Some((name, value, rest)) = next_plain(found.origin) {
+            match name {
+                b"relay" => found.relay = value,
+                b"seq" => found.seq = value.parse().ok()?,
+                b"hello" => found.hello = true,
+                b"time" => found.time = value.parse().ok().map(Timestamp),
+                _ => break,
+            }
+            found.origin = rest;
+        }
+        (is_id(found.relay) && (found.hello || found.seq > 0)).then_some(found)
+    }
+}
+
+impl Told {
+    /// Reads what stands in [`Relayed::origin`].
+    pub(crate) fn read(mut element: &[u8]) -> Self {
+        let mut told = Self::default();
         while let Some((name, value, rest)) = next(element) {
             element = rest;
-            let number = || value.parse().ok();
             match name {
-                "relay" => found.relay = value,
-                "seq" => found.seq = number()?,
-                "hello" => found.hello = true,
-                "time" => found.time = value.parse().ok().map(Timestamp),
-                "via" => found.via = value,
-                "source" => found.source = value,
-                name if found.fields.len() < FIELDS_MAX => {
-                    found.fields.push((name.to_owned(), value))
+                "via" => told.via = value,
+                "source" => told.source = value,
+                name if told.fields.len() < FIELDS_MAX => {
+                    told.fields.push((name.to_owned(), value));
                 }
-                _ => found.fields_lost += 1,
+                _ => told.fields_lost += 1,
             }
         }
-        (is_id(&found.relay) && (found.hello || found.seq > 0)).then_some(found)
+        told
     }
+}
+
+/// The next `name="value"`, of those whose values have no escapes, and what is behind it.
+fn next_plain(element: &[u8]) -> Option<(&[u8], &str, &[u8])> {
+    let element = element.trim_ascii_start();
+    let equals = memchr::memchr(b'=', element)?;
+    let text = element.get(equals + 1..)?.strip_prefix(b"\"")?;
+    let end = memchr::memchr(b'"', text)?;
+    let value = std::str::from_utf8(text.get(..end)?).ok()?;
+    Some((element.get(..equals)?, value, text.get(end + 1..)?))
 }
 
 /// The next `name="value"` and what is behind it.
@@ -280,11 +387,9 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
     use vigie_parsers::formats::Detector;
-    use vigie_parsers::{Context, Origin, Record};
+    use vigie_parsers::{Context, Record};
 
     use super::*;
 
@@ -315,7 +420,7 @@ mod tests {
     fn written(event: &Event, seal: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let seal = seal.then_some(Seal { relay: RELAY });
-        write(&mut out, event, "a b", seal);
+        Frames::default().write(&mut out, event, "a b", seal);
         let space = memchr::memchr(b' ', &out).unwrap();
         let len: usize = std::str::from_utf8(&out[..space]).unwrap().parse().unwrap();
         assert_eq!(
@@ -373,7 +478,7 @@ mod tests {
         let long = "y".repeat(VALUE_LEN_MAX + 1);
         let lost = |fields: &[(&str, &str)]| {
             let seal = Some(Seal { relay: RELAY });
-            write(&mut Vec::new(), &event(b"text", fields), "a", seal)
+            Frames::default().write(&mut Vec::new(), &event(b"text", fields), "a", seal)
         };
         assert_eq!(lost(&fields[..FIELDS_MAX]), 0);
         assert_eq!(lost(&fields), 3);
@@ -388,7 +493,8 @@ mod tests {
         let element: String = names.iter().map(|n| format!(" {n}=\"x\"")).collect();
         let text = format!("<13>1 - - - - - [{ELEMENT} relay=\"{RELAY}\" seq=\"1\"{element}] m");
         let relayed = Relayed::read(text.as_bytes()).unwrap();
-        assert_eq!((relayed.fields.len(), relayed.fields_lost), (FIELDS_MAX, 3));
+        let told = Told::read(relayed.origin);
+        assert_eq!((told.fields.len(), told.fields_lost), (FIELDS_MAX, 3));
     }
 
     #[test]
@@ -401,14 +507,12 @@ mod tests {
             (&line[..], 42, false)
         );
         assert_eq!(relayed.time, Some(Timestamp(1_795_237_856_500)));
+        let told = Told::read(relayed.origin);
         assert_eq!(
-            (&*relayed.via, &*relayed.source, &*relayed.relay),
+            (&*told.via, &*told.source, relayed.relay),
             ("a b", "docker:web", RELAY)
         );
-        assert_eq!(
-            relayed.fields,
-            [("service".to_owned(), "q\"]\\é".to_owned())]
-        );
+        assert_eq!(told.fields, [("service".to_owned(), "q\"]\\é".to_owned())]);
         let mut hello = Vec::new();
         write_hello(&mut hello, RELAY, "me");
         let at = memchr::memchr(b'<', &hello).unwrap();
@@ -428,6 +532,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn many_events_are_written_as_each_alone() {
+        let lines: [&[u8]; 4] = [
+            b"<36>Nov 21 05:10:56 web1 sshd[4853]: x",
+            b"plain",
+            b"plain",
+            b"more",
+        ];
+        let mut all: Vec<Event> = lines.iter().map(|l| event(l, &[("k", "v")])).collect();
+        all[2].origin = Arc::clone(&all[1].origin);
+        all[2].time = Timestamp(all[1].time.0 + 7);
+        all[3].time = Timestamp(-1);
+        let (mut together, mut apart) = (Vec::new(), Vec::new());
+        let mut frames = Frames::default();
+        for event in &all {
+            let seal = Some(Seal { relay: RELAY });
+            frames.write(&mut together, event, "a", seal);
+            Frames::default().write(&mut apart, event, "a", seal);
+        }
+        assert_eq!(together, apart);
+        let text = String::from_utf8_lossy(&together);
+        assert!(text.contains(">1 1969-12-31T23:59:59.999Z - "), "{text}");
+    }
+
+    #[test]
+    fn numbers_have_all_their_digits() {
+        for n in [0, 7, 10, 1000, 1_795_240_800_123, u64::MAX] {
+            let mut out = Vec::new();
+            put_number(&mut out, n);
+            assert_eq!(out, n.to_string().into_bytes());
+        }
+    }
+
     proptest! {
         #[test]
         fn there_and_back(
@@ -437,7 +574,7 @@ mod tests {
             let found = written(&event(&line, &[("k", &value)]), true);
             let relayed = Relayed::read(&found).unwrap();
             prop_assert_eq!(relayed.line, &line[..]);
-            prop_assert_eq!(&relayed.fields, &[("k".to_owned(), value)]);
+            prop_assert_eq!(&Told::read(relayed.origin).fields, &[("k".to_owned(), value)]);
         }
 
         #[test]
@@ -445,6 +582,7 @@ mod tests {
             let mut message = b"<13>1 - h a - - [vigie@32473 ".to_vec();
             message.extend_from_slice(&bytes);
             let _ = Relayed::read(&message);
+            let _ = Told::read(&bytes);
             prop_assert!(data_len(&bytes, false).is_none_or(|n| n <= bytes.len()));
         }
     }

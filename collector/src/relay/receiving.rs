@@ -12,7 +12,7 @@ use vigie_parsers::{Origin, Timestamp};
 use vigie_store::{Batch, EventBatch};
 
 use super::has_been;
-use super::message::{Relayed, is_id};
+use super::message::{Relayed, Told, is_id};
 use crate::lines::Lines;
 use crate::status::Source;
 
@@ -34,17 +34,28 @@ const SOURCE_LEN_MAX: usize = 300;
 pub(crate) struct Relays {
     /// This store's id.
     own: String,
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Mutex<BTreeMap<String, Peer>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Peer {
     /// The last event handed to the writer; held by the connection that may go on.
     sent: Arc<tokio::sync::Mutex<u64>>,
     /// The last one that is committed.
     stored: Arc<Stored>,
     /// Asks the connection that holds it to leave.
     leave: CancellationToken,
+}
+
+/// An origin of another vigie's events.
+struct Known {
+    origin: Arc<Origin>,
+    /// They have been here.
+    returns: bool,
+    /// They came over a syslog transport, at whichever vigie.
+    received: bool,
+    /// Fields beyond what one event may have.
+    fields_lost: u64,
 }
 
 /// The right to go on for a relay.
@@ -70,13 +81,13 @@ impl Relays {
         let known = positions.iter().filter_map(|(key, value)| {
             let relay = key.strip_prefix(FROM_PREFIX).filter(|r| is_id(r))?;
             let seq: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
-            let known = Known {
+            let known = Peer {
                 sent: Arc::new(tokio::sync::Mutex::new(seq)),
                 stored: Arc::new(Stored {
                     seq: AtomicU64::new(seq),
                     news: Notify::new(),
                 }),
-                ..Known::default()
+                ..Peer::default()
             };
             Some((relay.to_owned(), known))
         });
@@ -119,7 +130,8 @@ pub(crate) struct Receiver {
     /// The sender, as shown to people.
     peer: String,
     lines: Lines,
-    origins: HashMap<String, Arc<Origin>>,
+    /// By what the other side says of them.
+    origins: HashMap<Vec<u8>, Known>,
     hold: Option<Hold>,
     /// A relay wants to begin.
     asks: Option<String>,
@@ -149,7 +161,7 @@ impl Receiver {
             return false;
         };
         if relayed.hello {
-            self.asks = Some(relayed.relay);
+            self.asks = Some(relayed.relay.to_owned());
             return true;
         }
         let hold = self.hold.as_mut();
@@ -161,45 +173,47 @@ impl Receiver {
             return true;
         }
         *hold.sent = relayed.seq;
-        if has_been(&relayed.via, &self.relays.own) {
+        if !self.origins.contains_key(relayed.origin) {
+            self.learn(relayed.origin);
+        }
+        let Some(known) = self.origins.get(relayed.origin) else {
+            return true;
+        };
+        if known.returns {
             source.drop_items("loop", 1);
             return true;
         }
-        source.drop_items("fields", relayed.fields_lost);
-        let origin = self.origin(&relayed);
+        source.drop_items("fields", known.fields_lost);
         // As the other side read it, though zones and clocks may differ, if it can be one.
         let latest = now.0.saturating_add(AHEAD_MS);
         let time = relayed.time.filter(|t| (0..=latest).contains(&t.0));
-        self.lines.set_received(was_received(&relayed.source));
+        self.lines.set_received(known.received);
         let cut = self
             .lines
-            .push_known(events, (now, time), &origin, relayed.line);
+            .push_known(events, (now, time), &known.origin, relayed.line);
         source.drop_items("cut", u64::from(cut));
         true
     }
 
-    /// The origin of a line, as the other side knows it. The same for the same words.
-    fn origin(&mut self, relayed: &Relayed<'_>) -> Arc<Origin> {
-        let mut key = format!("{}\n{}", relayed.source, relayed.via);
-        for (name, value) in &relayed.fields {
-            key.push('\n');
-            key.push_str(name);
-            key.push('=');
-            key.push_str(value);
-        }
-        if let Some(known) = self.origins.get(&key) {
-            return Arc::clone(known);
-        }
+    /// Reads what the other side says of an origin. The same for the same words.
+    fn learn(&mut self, words: &[u8]) {
         if self.origins.len() >= ORIGINS_MAX {
             self.origins.clear();
         }
-        let source = format!("relay:{}/{}", self.peer, relayed.source);
+        let told = Told::read(words);
+        let received = was_received(&told.source);
+        let source = format!("relay:{}/{}", self.peer, told.source);
         let source = source.chars().take(SOURCE_LEN_MAX).collect();
-        let mut fields = relayed.fields.clone();
-        fields.push(("via".to_owned(), relayed.via.clone()));
-        let origin = Arc::new(Origin { source, fields });
-        self.origins.insert(key, Arc::clone(&origin));
-        origin
+        let returns = has_been(&told.via, &self.relays.own);
+        let mut fields = told.fields;
+        fields.push(("via".to_owned(), told.via));
+        let known = Known {
+            origin: Arc::new(Origin { source, fields }),
+            returns,
+            received,
+            fields_lost: told.fields_lost,
+        };
+        self.origins.insert(words.to_vec(), known);
     }
 
     /// Begins for a relay that asked. `false` when there is no place for it.

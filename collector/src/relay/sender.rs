@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use vigie_store::{Batch, Reader};
 
 use super::chunk::{Chunk, Chunks, Wanted};
-use super::link::Link;
+use super::link::{Link, is_wait};
 use super::message::{self, Seal, is_id};
 use super::new_id;
 use super::position::{Gaps, Position};
@@ -20,8 +20,8 @@ use crate::status::Source;
 /// Events that are looked at together at first; more when few of them are wanted or there.
 const WINDOW: u64 = 4096;
 const WINDOW_MAX: u64 = 1 << 17;
-/// Chunks with fewer bytes let the window grow.
-const SMALL_BYTES: usize = 1 << 20;
+/// Bytes of frames that a window is to bring: each reads the columns of its blocks anew.
+const WINDOW_BYTES: u64 = 3 << 20;
 /// Frames are written in pieces of so many bytes: what is sent again after a connection broke is less.
 const PIECE_BYTES: usize = 64 << 10;
 /// Bytes that another vigie may have on its way or uncommitted before more are sent: it commits once a
@@ -34,6 +34,10 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long another vigie may take to say how far it is.
 const ANSWER: Duration = Duration::from_secs(20);
+/// A target that takes nothing for so long is told of.
+const STUCK_TOLD: Duration = Duration::from_secs(5);
+/// Another vigie that has stored nothing of what it got for so long is asked anew where it is.
+const UNTOLD: Duration = Duration::from_secs(60);
 /// The log hears of events that are lost at most this often.
 const LOST_LOG: Duration = Duration::from_secs(60);
 
@@ -79,11 +83,16 @@ struct Way {
     /// What the other side is not known to have: the last event of each piece, and its bytes.
     untold: VecDeque<(u64, u64)>,
     untold_bytes: u64,
+    /// When the other side last had all, or more than before.
+    heard: Instant,
 }
 
 impl Way {
     /// Takes note of a piece that was written.
     fn add(&mut self, upto: u64, bytes: usize) {
+        if self.untold.is_empty() {
+            self.heard = Instant::now();
+        }
         self.sent = upto;
         self.untold.push_back((upto, bytes as u64));
         self.untold_bytes += bytes as u64;
@@ -94,6 +103,7 @@ impl Way {
         while let Some((_, bytes)) = self.untold.front().filter(|(id, _)| *id <= upto) {
             self.untold_bytes -= bytes;
             self.untold.pop_front();
+            self.heard = Instant::now();
         }
         // Nothing behind the last one that was sent was wanted.
         if upto >= self.sent { self.next } else { upto }
@@ -172,6 +182,7 @@ impl Sender {
             sent: 0,
             untold: VecDeque::new(),
             untold_bytes: 0,
+            heard: Instant::now(),
         };
         let mut window = WINDOW;
         loop {
@@ -187,10 +198,10 @@ impl Sender {
                     window = (window / 2).max(1);
                     continue;
                 };
-                if chunk.bytes.len() < SMALL_BYTES {
-                    window = (window * 2).min(WINDOW_MAX);
-                }
+                let each = chunk.bytes.len() as u64 / (upto - way.next);
+                window = (WINDOW_BYTES / each.max(1)).clamp(1, (window * 2).min(WINDOW_MAX));
                 self.send(&mut link, &mut way, &chunk)?;
+                self.chunks.give_back(chunk);
                 wait = way.next >= last;
                 if wait {
                     self.chunks.caught_up();
@@ -317,9 +328,16 @@ impl Sender {
 
     fn write(&self, link: &mut Link, bytes: &[u8], upto: u64) -> Result<(), End> {
         let shutdown = self.outlet.shutdown.clone();
-        let written = link.write(bytes, upto, &|| !shutdown.is_cancelled());
-        match written {
+        let go_on = |stuck: Duration, on_the_way: u64| {
+            self.source.set_lag(on_the_way);
+            if stuck > STUCK_TOLD {
+                self.source.fail("the target takes nothing");
+            }
+            !shutdown.is_cancelled()
+        };
+        match link.write(bytes, upto, &go_on) {
             Err(_) if shutdown.is_cancelled() => Err(End::Shutdown),
+            Err(e) if is_wait(&e) => Err("the target takes nothing".into()),
             written => Ok(written?),
         }
     }
@@ -339,17 +357,32 @@ impl Sender {
 
     /// Reads what the other side has to say, and moves the position behind what it has.
     fn heed(&mut self, link: &mut Link, way: &mut Way, wait: bool) -> Result<(), End> {
-        let mut has = None;
-        while let Some(line) = link.read_line(wait && has.is_none())? {
-            has = has.max(acknowledged(&line).map(|a| a.0));
+        let (mut has, mut end) = (None, None);
+        loop {
+            match link.read_line(wait && has.is_none()) {
+                Ok(Some(line)) => has = has.max(acknowledged(&line).map(|a| a.0)),
+                Ok(None) => break,
+                Err(e) => {
+                    end = Some(e);
+                    break;
+                }
+            }
         }
-        let arrived = link.arrived()?;
-        if self.table.peer == Peer::Syslog {
-            has = arrived;
+        // Who ends a connection in order has read what its kernel had. Who breaks it has not.
+        let in_order = |e: &std::io::Error| e.kind() == std::io::ErrorKind::UnexpectedEof;
+        if self.table.peer == Peer::Syslog && end.as_ref().is_none_or(in_order) {
+            has = link.arrived()?;
         }
         if let Some(has) = has {
             let upto = way.has(has);
             self.advance(upto);
+        }
+        if let Some(e) = end {
+            return Err(e.into());
+        }
+        if self.table.peer == Peer::Vigie && !way.untold.is_empty() && way.heard.elapsed() > UNTOLD
+        {
+            return Err("the target has stored nothing for a minute".into());
         }
         self.note(false)
     }

@@ -28,6 +28,7 @@ mod peers;
 mod questions;
 mod relay;
 mod relay_losses;
+mod relay_targets;
 mod reload;
 mod repair;
 mod status;

@@ -265,10 +265,10 @@ fn a_renewed_certificate_is_taken_up_by_a_running_daemon() {
 }
 
 /// A receiver of others, ended with the test.
-struct Receiver(Child);
+pub(crate) struct Receiver(Child);
 
 impl Receiver {
-    fn start(mut command: Command, dir: &Path) -> Self {
+    pub(crate) fn start(mut command: Command, dir: &Path) -> Self {
         let log = std::fs::File::create(dir.join("receiver.log")).unwrap();
         command
             .stdin(Stdio::null())
