@@ -144,6 +144,7 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Runs until a signal asks it to end.
     pub(super) fn serve(self, cx: &Context) -> Result<()> {
+        share_memory();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(QUERY_THREADS_MAX)
@@ -293,4 +294,18 @@ fn exit_on_second_signal() {
             std::process::exit(1);
         }
     });
+}
+
+/// Lets all threads allocate from one arena. Batches are filled by one thread and freed by another: with an
+/// arena for each, every one of them keeps what its largest moment needed (58 MiB resident instead of 48 under
+/// a flood over TCP). Small allocations have a cache in each thread all the same.
+fn share_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "the allocator has no safe interface")]
+        // SAFETY: called before any other thread exists; an unknown parameter would be refused.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
+    }
 }
