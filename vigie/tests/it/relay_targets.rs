@@ -150,7 +150,7 @@ fn a_target_that_closes_after_each_message_gets_on() {
     let hasty = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = hasty.local_addr().unwrap();
     let (daemon, address) = sender(dir.path(), &format!("to = \"{to}\""));
-    let mut frame = |seq: usize| {
+    let frame = |seq: usize| {
         hand_over(&address, &numbered(seq, seq + 1));
         let (mut stream, _) = hasty.accept().unwrap();
         let (mut text, mut byte) = (Vec::new(), [0]);
