@@ -50,9 +50,9 @@ pub struct Format {
     read: Read,
 }
 
-/// The latest time that can be shown in every zone, 9999-12-30T22:00:00.999Z. A later stamp is none and
+/// The latest time that can be shown in every zone, 9999-12-30T22:00:00Z. A later stamp is none and
 /// stays a part of the line, as a damaged one does.
-const TIME_MAX_MS: i64 = 253_402_207_200_999;
+const TIME_MAX_MS: i64 = 253_402_207_200_000;
 
 /// How a format reads.
 #[derive(Debug)]

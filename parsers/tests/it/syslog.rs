@@ -34,8 +34,8 @@ fn rfc5424_of_the_peers() {
             "late",
         ),
         (
-            "<13>1 9999-12-30T22:00:00.999Z web1 demo - - - late",
-            "9999-12-30T22:00:00.999Z notice user pri=13 host=web1 app=demo",
+            "<13>1 9999-12-30T22:00:00Z web1 demo - - - late",
+            "9999-12-30T22:00:00Z notice user pri=13 host=web1 app=demo",
             "late",
         ),
         (
