@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Arg, ArgMatches, Command};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vigie_analyzer::{Rules, Watch};
@@ -48,6 +49,7 @@ pub(super) fn listen_flag(command: Command) -> Command {
 }
 
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
+    allow_descriptors();
     let rules = load_rules(&cx.config).map_err(|findings| anyhow!(findings.join("\n")))?;
     let listen = listen(cx, matches)?;
     match &cx.config_path {
@@ -75,6 +77,18 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     };
     daemon.serve(cx)?;
     Ok(Outcome::Fine)
+}
+
+/// Followed files and connections may be more than the 1024 descriptors that a process has unless it asks for
+/// those that it is allowed.
+fn allow_descriptors() {
+    let mut limits = getrlimit(Resource::Nofile);
+    if limits.current != limits.maximum {
+        limits.current = limits.maximum;
+        if let Err(e) = setrlimit(Resource::Nofile, limits) {
+            tracing::warn!("the limit of open files stays low: {e}");
+        }
+    }
 }
 
 /// Where to serve: the flag, else the configuration.

@@ -1,6 +1,7 @@
 //! A source that brings series without end is stopped, counted and named; others go on.
 
 use std::fmt::Write as _;
+use std::process::{Command, Stdio};
 
 use crate::daemon::{Daemon, eventually, text};
 
@@ -56,4 +57,24 @@ fn a_source_gone_wild_is_stopped_and_named() {
     eventually("others are stored", || {
         count("{__name__=~\"vigie_.*\"}").filter(|&n| n > LIMIT)
     });
+}
+
+/// systemd gives a service 1024 descriptors of the half a million it may have.
+#[test]
+fn as_many_files_may_be_open_as_are_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -S -n 64 && exec \"$0\" run \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_vigie"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let config = "syslog = []\n[host]\nenabled = false\n[known_files]\nenabled = false\n";
+    let daemon = Daemon::spawn(dir.path(), config, shell).unwrap();
+    let limits =
+        std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid().as_raw_nonzero())).unwrap();
+    let open = limits.lines().find(|l| l.starts_with("Max open files"));
+    let words: Vec<_> = open.unwrap().split_whitespace().collect();
+    assert_ne!(words[3], "64");
+    assert_eq!(words[3], words[4], "{words:?}");
 }

@@ -27,6 +27,8 @@ const BATCH_AGE: Duration = Duration::from_millis(50);
 /// counts messages, as few as ten, and its senders wait or lose: there is no rest there.)
 const RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(1));
 const LARGE_QUEUE: u32 = 4 << 20;
+/// A Unix socket's queue of less is short; systemd sets 512, the kernel alone 10.
+const SHORT_QUEUE: u32 = 100;
 /// How often the kernel is asked what it dropped.
 const ASK: Duration = Duration::from_secs(1);
 /// Rest after an error of the socket.
@@ -50,7 +52,10 @@ impl Packets {
     pub(super) fn new(socket: Bound, common: Common) -> io::Result<Self> {
         let (socket, may_rest) = match socket {
             Bound::Udp(socket) => (OwnedFd::from(socket), true),
-            Bound::Datagram(socket) => (OwnedFd::from(socket), false),
+            Bound::Datagram(socket) => {
+                warn_of_short_queue(common.source.name());
+                (OwnedFd::from(socket), false)
+            }
             _ => return Err(io::ErrorKind::Unsupported.into()),
         };
         let queue = datagrams::queue(socket.as_fd()).unwrap_or_default();
@@ -211,5 +216,20 @@ impl Packets {
         self.common.source.fail(&format!("the socket failed: {e}"));
         sleep(ERROR_REST).await;
         Ok(())
+    }
+}
+
+/// Senders that do not wait lose what a Unix socket's queue has no room for, and nobody can count it.
+fn warn_of_short_queue(source: &str) {
+    const SETTING: &str = "net.unix.max_dgram_qlen";
+    let path = format!("/proc/sys/{}", SETTING.replace('.', "/"));
+    let messages = std::fs::read_to_string(path).ok();
+    let messages = messages.and_then(|text| text.trim().parse::<u32>().ok());
+    if let Some(messages) = messages.filter(|&n| n < SHORT_QUEUE) {
+        tracing::warn!(
+            source,
+            "its queue holds {messages} messages: programs that do not wait (nginx) lose some in a burst; \
+             `sysctl {SETTING}=512` before the start makes it longer"
+        );
     }
 }
