@@ -19,7 +19,8 @@ pub(super) const BIND: Format = Format {
     name: "bind",
     about: "BIND's log files, queries included",
     starts: |b| b.is_ascii_digit(),
-    sure: true,
+    // Tomcat's lines begin so too.
+    sure: false,
     read: Read::Code(bind),
 };
 /// klog, and glog before it.

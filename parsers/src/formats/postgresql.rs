@@ -120,7 +120,8 @@ const PREFIX_LEN_MAX: usize = 240;
 const PREFIX_WORDS_MAX: usize = 16;
 
 /// Any `log_line_prefix` that begins with a time (`%m`, `%t`, `%n`, in brackets or not) and has the process; what
-/// tells it from other logs is the level with a colon and two blanks behind it.
+/// tells it from other logs is the level with a colon and two blanks behind it, of which what was copied from a
+/// page has lost one.
 fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     let Some((from, level)) = head(line) else {
         return false;
@@ -139,7 +140,8 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     out.flags.time_guessed |= guessed;
     out.worsen(severity(line.get(level.clone()).unwrap_or_default()));
     out.push(Field::Level, level.start, level.end, Kind::Plain);
-    out.set_message(level.end + 3, line.len());
+    let blanks = 1 + usize::from(line.get(level.end + 2) == Some(&b' '));
+    out.set_message(level.end + 1 + blanks, line.len());
     true
 }
 
@@ -169,7 +171,7 @@ fn head(line: &[u8]) -> Option<(usize, std::ops::Range<usize>)> {
     let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
     let head = line.get(..end.min(PREFIX_LEN_MAX)).unwrap_or_default();
     let mut at = from;
-    while let Some(n) = memchr::memmem::find(head.get(at..)?, b":  ") {
+    while let Some(n) = memchr::memmem::find(head.get(at..)?, b": ") {
         let colon = at + n;
         let before = head.get(from..colon)?;
         let letters = before
@@ -177,7 +179,9 @@ fn head(line: &[u8]) -> Option<(usize, std::ops::Range<usize>)> {
             .rev()
             .take_while(|b| b.is_ascii_alphanumeric());
         let start = colon - letters.count();
-        if severity(head.get(start..colon)?).is_some() {
+        let apart = head.get(colon + 2) == Some(&b' ');
+        let behind_pid = head.get(from..start)?.ends_with(b"] ");
+        if (apart || behind_pid) && severity(head.get(start..colon)?).is_some() {
             return Some((from, start..colon));
         }
         at = colon + 1;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Arg, ArgMatches, Command};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vigie_analyzer::{Rules, Watch};
 use vigie_collector::{Collector, Inherited, Setup, Sockets};
@@ -170,6 +170,7 @@ impl Daemon {
     }
 
     async fn watch(self, cx: &Context) -> Result<()> {
+        let mut signals = Signals::take()?;
         let listener = tokio::net::TcpListener::from_std(self.pages)?;
         let clock: Clock = Arc::new(times::now);
         let shutdown = CancellationToken::new();
@@ -219,8 +220,8 @@ impl Daemon {
         // Not under systemd, or an old one: nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         tracing::info!("ready");
-        serve_until_signalled(&mut reload).await?;
-        exit_on_second_signal();
+        signals.reload_until_end(&mut reload).await;
+        signals.exit_on_end();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         tracing::info!("stopping: inputs hand over, then the store commits");
         shutdown.cancel();
@@ -273,41 +274,48 @@ async fn stop_inputs(collector: Collector) {
     }
 }
 
-/// Reads the configuration again at each SIGHUP, until SIGTERM or SIGINT.
-async fn serve_until_signalled(reload: &mut Reload) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut end = std::pin::pin!(signalled());
-    loop {
-        tokio::select! {
-            ended = &mut end => return ended,
-            _ = hangup.recv() => {}
-        }
-        // A terminal that is gone takes the program with it, as ever.
-        if std::io::stderr().is_terminal() {
-            return Ok(());
-        }
-        reload.again();
-    }
+/// The signals that the daemon heeds, from before it says that it is ready.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn signalled() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+impl Signals {
+    fn take() -> Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
-}
 
-/// Whoever asks twice does not want to wait: the store is crash-safe.
-fn exit_on_second_signal() {
-    tokio::spawn(async {
-        if signalled().await.is_ok() {
+    /// Reads the configuration again at each SIGHUP, until SIGTERM or SIGINT.
+    async fn reload_until_end(&mut self, reload: &mut Reload) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
+            }
+            // A terminal that is gone takes the program with it, as ever.
+            if std::io::stderr().is_terminal() {
+                return;
+            }
+            reload.again();
+        }
+    }
+
+    /// Whoever asks twice does not want to wait: the store is crash-safe.
+    fn exit_on_end(mut self) {
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
             std::process::exit(1);
-        }
-    });
+        });
+    }
 }
 
 /// Lets all threads allocate from one arena. Batches are filled by one thread and freed by another: with an

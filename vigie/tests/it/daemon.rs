@@ -83,7 +83,7 @@ impl Daemon {
             said: Vec::new(),
             dir: dir.to_owned(),
         };
-        daemon.wait_for("ready")?;
+        daemon.wait_for("INFO ready")?;
         Ok(daemon)
     }
 
