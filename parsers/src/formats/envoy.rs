@@ -72,8 +72,12 @@ fn next(s: &mut Scan<'_>) -> Range<usize> {
 }
 
 fn named(s: &Scan<'_>, name: &'static str, at: Range<usize>, kind: Kind, out: &mut Record) {
-    if s.text(at.clone()) != b"-" {
-        out.push_own(name, at, kind);
+    if s.text(at.clone()) == b"-" {
+        return;
+    }
+    match name {
+        "termination" => out.push(Field::Termination, at.start, at.end, kind),
+        _ => out.push_own(name, at, kind),
     }
 }
 

@@ -133,7 +133,9 @@ fn parse(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     };
     let (time, guessed) = found.resolve(cx);
     let (start, end) = (wrapped, wrapped + found.len);
-    if !prefix(&Scan::from(line, from), level.start, out) {
+    // A fraction or an offset may be longer than what was stepped over.
+    let from = from.max(end);
+    if level.start < from || !prefix(&Scan::from(line, from), level.start, out) {
         return false;
     }
     out.set_time(time, start, end);

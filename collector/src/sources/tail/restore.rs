@@ -5,7 +5,7 @@
 //! were in is known by its content, the younger ones by the numbers or dates in their names. Where nothing
 //! of a log was read there is no content to know it by: then the times of its pieces tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,9 @@ use crate::rotation;
 
 /// Entries of a directory that are looked at in search of a rotated file.
 const SIBLINGS_MAX: usize = 10_000;
+/// Pieces that are gone when they are opened are looked for so often: one that is being packed gets another name
+/// once.
+const LOOKS: usize = 3;
 
 /// Where a piece stands in the row of its log: how often it was turned away, and when it was last
 /// written to, in ns.
@@ -171,20 +174,26 @@ impl Tailer {
         let Some(group) = self.group_of(path) else {
             return;
         };
-        let mut pieces: Vec<_> = siblings(path)
-            .filter_map(|piece| Some((Rank::of(path, &piece)?, piece)))
-            .collect();
-        // `app.log.1` comes before an `app.log.1.gz` that is not whole yet.
-        pieces.sort_by(|(a, x), (b, y)| a.turn.cmp(&b.turn).then_with(|| x.cmp(y)));
-        pieces.dedup_by_key(|(rank, _)| rank.turn);
-        pieces.retain(|(rank, _)| is_new(rank));
-        for (_, piece) in pieces {
-            if let Err(e) = self.follow_piece(path, group, &piece) {
-                let source = self
-                    .status
-                    .source(&format!("{FILE_PREFIX}{}", path.display()));
-                source.drop_items("unread_piece", 1);
-                tracing::warn!(file = %piece.display(), "was rotated while vigie was stopped, not read: {e}");
+        let mut done = BTreeSet::new();
+        for left in (0..LOOKS).rev() {
+            let mut vanished = false;
+            for (rank, piece) in pieces(path) {
+                if !is_new(&rank) || done.contains(&rank.turn) {
+                    continue;
+                }
+                match self.follow_piece(path, group, &piece) {
+                    // It has just been packed: what it became is whole.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound && left > 0 => {
+                        vanished = true;
+                        continue;
+                    }
+                    Err(e) => self.lose_piece(path, &piece, &e),
+                    Ok(()) => {}
+                }
+                done.insert(rank.turn);
+            }
+            if !vanished {
+                break;
             }
         }
         // From now on each of them has a position, and later pieces are those of the present file.
@@ -195,6 +204,12 @@ impl Tailer {
                     .insert(file.position.id, Some(file.position.encode()));
             }
         }
+    }
+
+    fn lose_piece(&self, log: &Path, piece: &Path, why: &io::Error) {
+        let name = format!("{FILE_PREFIX}{}", log.display());
+        self.status.source(&name).drop_items("unread_piece", 1);
+        tracing::warn!(file = %piece.display(), "was rotated while vigie was stopped, not read: {why}");
     }
 
     /// Where another file has the name of a log now and is followed, later pieces are that one's.
@@ -258,6 +273,17 @@ impl Rank {
             written: written(&metadata),
         })
     }
+}
+
+/// The pieces of a log, the youngest first. Of `app.log.1` and an `app.log.1.gz` that is not whole yet only the
+/// first.
+fn pieces(log: &Path) -> Vec<(Rank, PathBuf)> {
+    let mut pieces: Vec<_> = siblings(log)
+        .filter_map(|piece| Some((Rank::of(log, &piece)?, piece)))
+        .collect();
+    pieces.sort_by(|(a, x), (b, y)| a.turn.cmp(&b.turn).then_with(|| x.cmp(y)));
+    pieces.dedup_by_key(|(rank, _)| rank.turn);
+    pieces
 }
 
 /// When a file was last written to, in ns.
