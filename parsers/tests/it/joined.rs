@@ -2,20 +2,11 @@
 //! around their lines.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vigie_parsers::joining::Joining;
 
-fn logs() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/traces");
-    let entries = std::fs::read_dir(folder).expect("samples");
-    let mut paths: Vec<_> = entries
-        .map(|e| e.expect("a folder can be read").path())
-        .collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "log"));
-    paths.sort();
-    paths
-}
+use crate::samples::logs;
 
 /// The events of a text, each as its lines.
 fn events(text: &str) -> Vec<Vec<&str>> {
@@ -42,7 +33,7 @@ fn recorded_traces_are_one_event_each() {
             )
         },
     ];
-    let logs = logs();
+    let logs = logs("traces");
     assert!(logs.len() >= 4);
     for path in logs {
         let text = std::fs::read_to_string(&path).unwrap();

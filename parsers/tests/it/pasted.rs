@@ -1,23 +1,13 @@
 //! Definitions of servers, and lines that the servers wrote with them: what is read by each.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vigie_parsers::Record;
 use vigie_parsers::formats::{Format, explain, named};
 
 use crate::dump::{context, fields};
-
-fn logs() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/pasted");
-    let entries = std::fs::read_dir(folder).expect("samples");
-    let mut paths: Vec<_> = entries
-        .map(|e| e.expect("a folder can be read").path())
-        .collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "log"));
-    paths.sort();
-    paths
-}
+use crate::samples::logs;
 
 /// What is read, or the column at which the line departs from the definition.
 fn dump(format: &'static Format, line: &[u8]) -> String {
@@ -34,7 +24,7 @@ fn dump(format: &'static Format, line: &[u8]) -> String {
 /// A line that begins with `= ` is a definition; those behind it were written with it.
 #[test]
 fn lines_are_read_as_their_servers_meant_them() {
-    let logs = logs();
+    let logs = logs("pasted");
     assert_eq!(logs.len(), 3);
     for path in logs {
         let bytes = std::fs::read(&path).expect("a sample");

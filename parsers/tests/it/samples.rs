@@ -19,15 +19,14 @@ fn lines(path: &Path) -> Vec<Vec<u8>> {
     lines
 }
 
-/// The logs of a format's folder.
-fn logs(format: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder().join(format)) else {
-        return Vec::new();
-    };
+/// The logs of a folder of samples, at least one.
+pub(crate) fn logs(name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder().join(name)).into_iter().flatten();
     let mut paths: Vec<PathBuf> = entries
         .map(|e| e.expect("a folder can be read").path())
         .filter(|p| p.extension().is_some_and(|e| e == "log"))
         .collect();
+    assert!(!paths.is_empty(), "samples/{name} has no log");
     paths.sort();
     paths
 }
@@ -52,9 +51,7 @@ fn dump(detector: &mut Detector, line: &[u8], own: &str) -> String {
 fn every_format_reads_its_samples_as_recorded() {
     let mut strange = Vec::new();
     for format in FORMATS {
-        let paths = logs(format.name);
-        assert!(!paths.is_empty(), "samples/{} has no log", format.name);
-        for path in paths {
+        for path in logs(format.name) {
             let mut detector = Detector::default();
             let lines = lines(&path);
             let text: String = lines

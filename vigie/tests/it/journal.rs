@@ -1,5 +1,6 @@
 //! A real journald: followed while it rotates and vacuums, and while the daemon is killed.
 
+use std::ops::Range;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,13 @@ impl Journald {
     fn send(&self, message: &str, fields: &str) {
         let text = format!("MESSAGE={message}\nSYSLOG_IDENTIFIER=demo\nPRIORITY=5\n{fields}");
         self.socket.send(text.as_bytes()).unwrap();
+    }
+
+    /// Messages with these numbers.
+    fn count(&self, numbers: Range<u64>) {
+        for seq in numbers {
+            self.send(&format!("seq={seq}"), "");
+        }
     }
 
     /// Puts the file aside and begins another.
@@ -155,18 +163,13 @@ fn a_copy_that_sorts_first_hides_nothing_of_the_live_file() {
     let Some(journald) = Journald::start(dir.path()) else {
         return;
     };
-    let send = |from: u64, to: u64| {
-        for seq in from..to {
-            journald.send(&format!("seq={seq}"), "");
-        }
-    };
     let arrive = |to: u64| {
         eventually("all entries are stored", || {
             (sequence(dir.path()).len() as u64 >= to).then_some(())
         });
         assert_eq!(sequence(dir.path()), (0..to).collect::<Vec<_>>());
     };
-    send(0, 50);
+    journald.count(0..50);
     let daemon = Daemon::start(dir.path(), &config(dir.path()));
     arrive(50);
     daemon.kill();
@@ -175,15 +178,15 @@ fn a_copy_that_sorts_first_hides_nothing_of_the_live_file() {
     let copy = live.with_file_name("a-copy.journal");
     std::fs::copy(&live, &copy).unwrap();
     let daemon = Daemon::start(dir.path(), &config(dir.path()));
-    send(50, 100);
+    journald.count(50..100);
     arrive(100);
     std::fs::copy(&live, &copy).unwrap();
     daemon.kill();
-    send(100, 150);
+    journald.count(100..150);
     let daemon = Daemon::start(dir.path(), &config(dir.path()));
     arrive(150);
     std::fs::remove_file(&copy).unwrap();
-    send(150, 200);
+    journald.count(150..200);
     arrive(200);
     assert!(daemon.terminate().success());
 }
@@ -194,25 +197,20 @@ fn an_import_takes_each_entry_once() {
     let Some(journald) = Journald::start(dir.path()) else {
         return;
     };
-    let send = |from: u64, to: u64| {
-        for seq in from..to {
-            journald.send(&format!("seq={seq}"), "");
-        }
-    };
     let import = || {
         let folder = dir.path().join("log/journal");
         let out = cli(dir.path(), &["import", "logs", folder.to_str().unwrap()]);
         assert!(out.status.success(), "{}", text(&out));
         sequence(dir.path())
     };
-    send(0, 100);
+    journald.count(0..100);
     // What is sent may lie in the socket still; an import takes what there is.
     let first = eventually("all entries are taken", || {
         Some(import()).filter(|n| n.len() >= 100)
     });
     assert_eq!(first, (0..100).collect::<Vec<_>>());
     journald.rotate();
-    send(100, 150);
+    journald.count(100..150);
     let second = eventually("the new entries are taken", || {
         Some(import()).filter(|n| n.len() >= 150)
     });

@@ -98,6 +98,15 @@ impl World {
         self.truncate(from);
     }
 
+    /// As logrotate does it: the copy has the time of the log.
+    fn copy_truncate_with_time(&self, from: &str, to: &str) {
+        let modified = fs::metadata(self.path(from)).unwrap().modified().unwrap();
+        fs::copy(self.path(from), self.path(to)).unwrap();
+        let copy = OpenOptions::new().write(true).open(self.path(to)).unwrap();
+        copy.set_modified(modified).unwrap();
+        self.truncate(from);
+    }
+
     /// As gzip and zstd do it: the time stays that of the plain file.
     fn pack(&self, name: &str, ending: &str) {
         let text = fs::read(self.path(name)).unwrap();
@@ -538,6 +547,25 @@ fn an_unread_log_is_turned_away_while_nobody_looks() {
                 assert_eq!(w.files(), 1, "{what}: the pieces are done");
             }
         }
+    }
+}
+
+#[test]
+fn a_copy_has_the_time_of_lines_that_nobody_has_read() {
+    for commits in 0..4 {
+        let mut w = World::new("app.log");
+        w.append("app.log", "one\n");
+        w.poll();
+        w.stop();
+        w.copy_truncate_with_time("app.log", "app.log.1");
+        w.append("app.log", "two\n");
+        w.poll_with(commits, false);
+        w.stop();
+        w.shift();
+        w.copy_truncate_with_time("app.log", "app.log.1");
+        w.rest();
+        w.lines.sort();
+        assert_eq!(w.lines, ["one", "two"], "{commits} commits");
     }
 }
 
