@@ -2,7 +2,6 @@
 //! around their lines.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use vigie_parsers::joining::Joining;
 

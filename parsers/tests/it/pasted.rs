@@ -1,7 +1,6 @@
 //! Definitions of servers, and lines that the servers wrote with them: what is read by each.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use vigie_parsers::Record;
 use vigie_parsers::formats::{Format, explain, named};

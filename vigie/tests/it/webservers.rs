@@ -264,16 +264,6 @@ fn each_request_once(start: fn(&Path) -> Option<Server>, rotation: Rotation) {
             // Rotations while it runs and while it does not.
             if kill % ROTATE_EVERY == 1 || away && kill % 2 == 0 {
                 reaches(from + STEP / 3);
-                // A second rotation while the first one's pieces are being looked for is another matter: see
-                // docs/operating.md.
-                if daemon.is_some() {
-                    eventually("the log is met again", || {
-                        sequence(dir.path())
-                            .iter()
-                            .any(|n| *n >= from)
-                            .then_some(())
-                    });
-                }
                 rotate(&logrotate, dir.path(), &server, rotation);
             }
             reaches(from + STEP * (kill % 4) / 4);

@@ -78,7 +78,7 @@ impl Print {
 
     /// Whether a file begins as this one did, and at `offset` went on as this one did.
     pub(super) fn matches(&self, file: &impl Bytes, offset: u64) -> io::Result<bool> {
-        Ok(self.has_head(file)? && tail(file, offset)? == self.tail)
+        Ok(self.has_head(file)? && (offset == 0 || tail(file, offset)? == self.tail))
     }
 
     /// Whether it covers enough to believe that another file with it is a copy.

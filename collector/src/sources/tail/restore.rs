@@ -292,12 +292,13 @@ pub(super) fn written(metadata: &Metadata) -> i128 {
 }
 
 /// The time up to which all is known of a log of which nothing is read: of an empty one that of its youngest
-/// piece, which was turned away before or is followed.
+/// piece, which was turned away before or is followed; else just before its last line, for a copy of it has the
+/// same time.
 pub(super) fn known_until(log: &Path, file: &Content) -> Option<i128> {
     let metadata = file.metadata().ok()?;
     let own = written(&metadata);
     if metadata.size() > 0 {
-        return Some(own);
+        return Some(own - 1);
     }
     let pieces = siblings(log).filter_map(|piece| Rank::of(log, &piece));
     Some(pieces.map(|rank| rank.written).fold(own, i128::max))

@@ -550,23 +550,23 @@ fn an_unread_log_is_turned_away_while_nobody_looks() {
     }
 }
 
+/// The log is found emptied and with new lines; before they are read it is emptied once more.
 #[test]
 fn a_copy_has_the_time_of_lines_that_nobody_has_read() {
-    for commits in 0..4 {
-        let mut w = World::new("app.log");
-        w.append("app.log", "one\n");
-        w.poll();
-        w.stop();
-        w.copy_truncate_with_time("app.log", "app.log.1");
-        w.append("app.log", "two\n");
-        w.poll_with(commits, false);
-        w.stop();
-        w.shift();
-        w.copy_truncate_with_time("app.log", "app.log.1");
-        w.rest();
-        w.lines.sort();
-        assert_eq!(w.lines, ["one", "two"], "{commits} commits");
-    }
+    let mut w = World::new("app.log");
+    w.append("app.log", "one\n");
+    w.poll();
+    w.stop();
+    w.copy_truncate_with_time("app.log", "app.log.1");
+    w.append("app.log", "two\n");
+    let mut tailer = w.start();
+    assert!(tailer.restore());
+    w.shift();
+    w.copy_truncate_with_time("app.log", "app.log.1");
+    w.tailer = Some(tailer);
+    w.rest();
+    w.lines.sort();
+    assert_eq!(w.lines, ["one", "two"]);
 }
 
 #[test]
