@@ -5,11 +5,12 @@ use std::io::{self, Read};
 /// The longest of the beginnings below.
 pub const MAGIC_LEN_MAX: usize = 5;
 
-const PACKINGS: [(&[u8], Packing); 4] = [
+const PACKINGS: [(&[u8], Packing); 5] = [
     (b"\x1f\x8b", Packing::Gzip),
     (b"\x28\xb5\x2f\xfd", Packing::Zstd),
     (b"\xfd7zXZ", Packing::Foreign("xz")),
     (b"BZh", Packing::Foreign("bzip2")),
+    (b"\x04\x22\x4d\x18", Packing::Foreign("lz4")),
 ];
 
 /// A way of packing.

@@ -16,8 +16,10 @@ use tailer::{Group, Tailer};
 mod content;
 mod followed;
 mod identity;
+mod meeting;
 mod patterns;
 mod position;
+mod quiet;
 mod restore;
 mod tailer;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::position::Position;
 use super::restore::written;
 use crate::cut;
 use crate::lines::{BATCH_BYTES, LINE_LEN_MAX, Lines};
+use crate::rotation;
 use crate::status::Source;
 
 /// An event that further lines may belong to waits so long for them.
@@ -443,30 +444,25 @@ impl Followed {
         Ok(())
     }
 
-    /// How far another file was read through this one, if that is a copy of it: `None` if it is none,
-    /// `Some(None)` if it cannot be told before this one is read on.
-    pub(super) fn origin_of(&self, copy: &File, size: u64) -> Option<Option<u64>> {
+    /// Whether another file begins with all that was read of this one.
+    pub(super) fn is_whole_in(&self, copy: &File, size: u64) -> bool {
         let Position { offset, print, .. } = self.position;
-        let told =
-            !self.file.is_packed() && print.is_telling() && print.has_head(copy).unwrap_or(false);
-        if !told {
-            return None;
+        let told = !self.file.is_packed() && print.is_telling() && size >= offset;
+        told && print.matches(copy, offset).unwrap_or(false)
+    }
+
+    /// Whether another file has nothing that this one does not begin with, or this one has just changed.
+    pub(super) fn begins_with(&self, copy: &File, size: u64) -> io::Result<bool> {
+        let Position { offset, print, .. } = self.position;
+        if self.file.is_packed() || print.head_len == 0 {
+            return Ok(false);
         }
-        let own = self.file.metadata().ok()?.size();
-        let intact = own >= offset && print.matches(&self.file, offset).unwrap_or(false);
-        if size <= offset {
-            // All of it, unless it went another way.
-            let same = !intact
-                || Print::take(copy, size).ok()?.tail == Print::take(&self.file, size).ok()?.tail;
-            return same.then_some(Some(size));
+        let own = self.file.metadata()?.size();
+        if own < offset || !print.matches(&self.file, offset)? {
+            // The next look at it tells.
+            return Ok(true);
         }
-        if intact && size <= own {
-            return Some(None);
-        }
-        print
-            .matches(copy, offset)
-            .unwrap_or(false)
-            .then_some(Some(offset))
+        Ok(size <= own && Print::take(copy, size)? == Print::take(&self.file, size)?)
     }
 
     /// Whether something stands behind the last line end.
@@ -476,6 +472,18 @@ impl Followed {
             true => !self.file.is_done(offset),
             false => self.file.metadata().is_ok_and(|m| m.size() > offset),
         }
+    }
+
+    /// Whether its name says that it was turned away, or it has lost its name.
+    pub(super) fn is_piece(&self) -> bool {
+        let turn = rotation::turn(&self.position.path, &self.place);
+        !self.wanted || turn.is_some_and(|turn| turn > 0)
+    }
+
+    /// Whether something was not read yet at the last look.
+    pub(super) fn has_unread(&self) -> bool {
+        self.seen
+            .is_some_and(|(size, ..)| size > self.position.offset)
     }
 
     /// Whether a path is empty or another file's. While it cannot be looked at, it is not.

@@ -27,6 +27,8 @@ pub(super) struct Position {
     pub(super) skipping: bool,
     /// Pieces of the log that were turned away after this one have positions of their own.
     pub(super) followed_up: bool,
+    /// It was turned away, read to its end and quiet for long: nothing is lost with it.
+    pub(super) parked: bool,
     /// While nothing of the file is read, only times tell what of its log is: pieces that were last written
     /// to up to this one, in ns as the file system has it.
     pub(super) since: Option<i128>,
@@ -42,6 +44,7 @@ impl Position {
             print: Print::default(),
             skipping: false,
             followed_up: false,
+            parked: false,
             since: None,
         }
     }
@@ -56,7 +59,8 @@ impl Position {
             head,
             tail,
         } = self.print;
-        let flags = u8::from(self.skipping) | u8::from(self.followed_up) << 1;
+        let flags =
+            u8::from(self.skipping) | u8::from(self.followed_up) << 1 | u8::from(self.parked) << 2;
         let since = match self.since {
             Some(ns) => format!("{:x}", u64::try_from(ns).unwrap_or(0)),
             None => "-".to_owned(),
@@ -105,6 +109,7 @@ impl Position {
             },
             skipping: flags & 1 != 0,
             followed_up: flags & 2 != 0,
+            parked: flags & 4 != 0,
             since,
         })
     }
@@ -129,6 +134,7 @@ mod tests {
             },
             skipping: true,
             followed_up: true,
+            parked: since.is_some(),
             since,
         }
     }

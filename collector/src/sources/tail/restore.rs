@@ -48,7 +48,7 @@ impl Tailer {
                 continue;
             };
             let place = self.restore_one(&position, group);
-            if place.is_none() && position.offset > 0 {
+            if place.is_none() && position.offset > 0 && !position.parked {
                 let name = format!("{FILE_PREFIX}{}", position.path.display());
                 self.status.source(&name).drop_items("gone", 1);
             }
@@ -106,55 +106,6 @@ impl Tailer {
         if let Some(rank) = place.and_then(|p| Rank::of(&path, &p)) {
             self.follow_younger(&path, rank);
         }
-    }
-
-    /// Looks beside `place` for a copy of what was read, packed or not, and follows that from where we
-    /// were; where it lies.
-    pub(super) fn adopt_copy(&mut self, old: &Position, place: &Path) -> Option<PathBuf> {
-        let group = self.group_of(&old.path)?;
-        // Nothing was read: any file would do.
-        if old.print.head_len == 0 {
-            return None;
-        }
-        let mut packed = Vec::new();
-        for path in siblings(place).filter(|p| is_family(place, p)) {
-            // What is being packed stands there twice: the plain one is whole.
-            match open(&path) {
-                Ok((content, id)) if content.is_packed() => packed.push((path, content, id)),
-                Ok((content, id)) => {
-                    if self.adopt(old, group, (&path, content, id)) {
-                        return Some(path);
-                    }
-                }
-                Err(_) => {}
-            }
-        }
-        let found = packed
-            .into_iter()
-            .map(|(path, content, id)| (self.adopt(old, group, (&path, content, id)), path))
-            .find(|(adopted, _)| *adopted)?;
-        Some(found.1)
-    }
-
-    /// Follows a file from where we were if it is a copy of what was read.
-    fn adopt(&mut self, old: &Position, group: usize, file: (&Path, Content, Id)) -> bool {
-        let (_, content, id) = &file;
-        if !old.print.has_head(content).unwrap_or(false) {
-            return false;
-        }
-        if let Some(known) = self.files.get(id) {
-            return known.position.path == old.path;
-        }
-        let size = content.metadata().map_or(0, |m| m.size());
-        let offset = if is_whole(old, content) {
-            old.offset
-        } else if !content.is_packed() && size < old.offset {
-            // Copied before we had read all: everything in it is read.
-            size
-        } else {
-            return false;
-        };
-        self.follow_from(old, offset, group, file).is_ok()
     }
 
     /// Follows the pieces of a log that were turned away after the one we were in: all in them is new.
@@ -246,13 +197,13 @@ impl Tailer {
     }
 }
 
-fn open(path: &Path) -> io::Result<(Content, Id)> {
+pub(super) fn open(path: &Path) -> io::Result<(Content, Id)> {
     let (file, metadata) = followed::open(path)?;
     Ok((Content::of(file)?, Id::of(&metadata)))
 }
 
 /// Whether a file still has what was read of it.
-fn is_whole(position: &Position, content: &Content) -> bool {
+pub(super) fn is_whole(position: &Position, content: &Content) -> bool {
     let long = content.is_packed()
         || content
             .metadata()
@@ -266,8 +217,8 @@ fn is_whole(position: &Position, content: &Content) -> bool {
 impl Rank {
     /// Of a piece of the log; `None` if it is none.
     fn of(log: &Path, piece: &Path) -> Option<Self> {
-        let (base, turn) = rotation::base(piece);
-        let metadata = std::fs::metadata(piece).ok().filter(|_| base == log)?;
+        let turn = rotation::turn(log, piece)?;
+        let metadata = std::fs::metadata(piece).ok()?;
         Some(Self {
             turn,
             written: written(&metadata),
@@ -326,7 +277,7 @@ fn find(position: &Position) -> Option<(PathBuf, Content)> {
 }
 
 /// The entries of the directory in which a file lies, itself among them.
-fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+pub(super) fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let dir = path.parent().map(std::fs::read_dir).and_then(Result::ok);
     dir.into_iter()
         .flatten()

@@ -14,15 +14,16 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
 use vigie_parsers::{Origin, Timestamp};
-use vigie_store::{Batch, EventBatch, SampleRow, SourceState};
+use vigie_store::{Batch, EventBatch, SampleRow};
 
 use super::super::watch::{Follow, Sink};
-use super::content::{self, Content};
+use super::content::Content;
 use super::followed::{self, BUFFER_BYTES, Followed, Look, Reading};
 use super::identity::{Id, Print};
+use super::meeting::Undecided;
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX, Position};
-use super::restore::{self, is_family, known_until};
+use super::restore::known_until;
 use crate::counts::Counters;
 use crate::lines::{self, Lines};
 use crate::outlet::Ended;
@@ -32,9 +33,6 @@ use crate::status::Status;
 pub(super) const FILES_MAX: usize = 1000;
 /// One file gives way to the others after so much.
 const SHARE_BYTES: usize = 8 << 20;
-/// A file without a wanted name is closed when nothing came for so long: its writer may take a
-/// while to notice the rotation.
-const QUIET_MS: i64 = 30_000;
 
 /// One table of the configuration: which files, and how to read them.
 pub(super) struct Group {
@@ -53,18 +51,20 @@ pub(super) struct Group {
 pub(super) struct Tailer {
     pub(super) groups: Vec<Group>,
     /// Groups whose files of the first hour were met already.
-    met: BTreeSet<String>,
+    pub(super) met: BTreeSet<String>,
     pub(super) files: BTreeMap<Id, Followed>,
     /// Positions from the store that have not found their files yet.
     pub(super) restored: Vec<Position>,
     /// Paths that cannot be followed, for as long as they are there.
     refused: BTreeSet<PathBuf>,
+    /// Files that may be copies of what we follow.
+    pub(super) undecided: BTreeMap<Id, Undecided>,
     /// Where the figures of the lines are known, and kept in sight.
     counters: Counters,
     pub(super) status: Status,
-    events: EventBatch,
+    pub(super) events: EventBatch,
     /// Figures of files that are closed.
-    rows: Vec<SampleRow>,
+    pub(super) rows: Vec<SampleRow>,
     /// What changed since the last batch; `None` is forgotten.
     pub(super) touched: BTreeMap<Id, Option<Vec<u8>>>,
     marks: Vec<String>,
@@ -126,6 +126,7 @@ impl Tailer {
             files: BTreeMap::new(),
             restored: files.filter_map(|(k, v)| Position::decode(k, v)).collect(),
             refused: BTreeSet::new(),
+            undecided: BTreeMap::new(),
             counters,
             status,
             events: EventBatch::default(),
@@ -201,7 +202,12 @@ impl Tailer {
                 file.quiet_since.get_or_insert(now);
                 return file.is_due(now);
             }
-            Ok(Look::Grown) => file.quiet_since = None,
+            Ok(Look::Grown) => {
+                file.quiet_since = None;
+                if std::mem::take(&mut file.position.parked) {
+                    file.source = self.status.source(&file.origin.source);
+                }
+            }
             Ok(Look::Truncated) => {
                 file.quiet_since = None;
                 self.emptied(id);
@@ -225,14 +231,24 @@ impl Tailer {
             return;
         };
         let (old, place) = (file.position.clone(), file.place.clone());
-        let copied = old.offset == 0 || self.adopt_copy(&old, &place).is_some();
-        if let Some(file) = self.files.get_mut(&id) {
-            if !copied {
-                file.source.drop_items("truncated", 1);
-            }
-            file.restart(known_until(&old.path, &file.file));
-            self.touched.insert(id, Some(file.position.encode()));
+        let copied = old.offset == 0
+            || self.decide_copies_of(&old)
+            || self.adopt_copy(&old, &place).is_some();
+        let Some(file) = self.files.get_mut(&id) else {
+            return;
+        };
+        if file.is_piece() {
+            // Its number or name was given to the next piece: whatever that is, it is met anew.
+            let unread = !copied && file.has_unread();
+            file.source.drop_items("truncated", u64::from(unread));
+            self.forget(id);
+            return;
         }
+        if !copied {
+            file.source.drop_items("truncated", 1);
+        }
+        file.restart(known_until(&old.path, &file.file));
+        self.touched.insert(id, Some(file.position.encode()));
     }
 
     /// A file is empty, but it was not always since we looked: what was written into it may have been copied.
@@ -261,6 +277,7 @@ impl Tailer {
             id,
             offset,
             print: Print::take(&file, offset)?,
+            parked: false,
             ..old.clone()
         };
         self.follow(position, group, place, file);
@@ -348,6 +365,7 @@ impl Tailer {
         wanted: BTreeMap<Id, (PathBuf, usize, i64)>,
         refused: &mut BTreeSet<PathBuf>,
     ) {
+        self.undecided.clear();
         let mut new = Vec::new();
         let mut turned_away = Vec::new();
         for (id, file) in &mut self.files {
@@ -388,100 +406,6 @@ impl Tailer {
             .source(&name)
             .fail(&format!("not followed: {why}"));
         refused.insert(path);
-    }
-
-    /// A file that we do not know.
-    fn meet(&mut self, path: &Path, group: usize) -> io::Result<()> {
-        let (file, metadata) = followed::open(path)?;
-        let id = Id::of(&metadata);
-        if self.files.contains_key(&id) {
-            return Ok(());
-        }
-        if let Some(packing) = content::packing(&file)? {
-            return Err(io::Error::other(format!(
-                "packed with {}; `vigie import logs` takes it in",
-                packing.name()
-            )));
-        }
-        let copy = self
-            .files
-            .values()
-            .filter(|f| is_family(&f.place, path))
-            .find_map(|f| {
-                let origin = f.origin_of(&file, metadata.size())?;
-                Some((f.position.clone(), origin))
-            });
-        let file = Content::of(file)?;
-        match copy {
-            Some((old, Some(offset))) => self.follow_from(&old, offset, group, (path, file, id)),
-            // Not clear yet.
-            Some((_, None)) => Ok(()),
-            None => {
-                let group_of = self.groups.get(group);
-                let first = group_of.filter(|g| !self.met.contains(&g.name));
-                let offset = first.map_or(0, |g| metadata.size().saturating_sub(g.backlog));
-                let given = group_of.and_then(|g| g.reading.encoding);
-                let encoding = followed::encoding_of(&file, given)?.unwrap_or_default();
-                let unit = encoding.unit() as u64;
-                // In the middle of a file: at its next line, which the character before may end.
-                let offset = offset - offset % unit;
-                let position = Position {
-                    skipping: offset > 0,
-                    ..Position::unread(id, path)
-                };
-                let offset = offset.saturating_sub(unit);
-                self.follow_from(&position, offset, group, (path, file, id))
-            }
-        }
-    }
-
-    /// Files without a wanted name that have been quiet for long are done.
-    fn close_quiet(&mut self, now: Timestamp) {
-        let quiet = |f: &Followed| f.quiet_since.is_some_and(|s| now.since_ms(s) >= QUIET_MS);
-        let done: Vec<_> = self
-            .files
-            .iter()
-            .filter(|(_, f)| quiet(f) && (f.file.is_packed() || !f.wanted && self.is_gone(f)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in done {
-            let Some(mut file) = self.files.remove(&id) else {
-                continue;
-            };
-            // A file that cannot be read any more has nothing more to say.
-            let _ = file.read_rest(now, &mut self.events);
-            self.touched.insert(id, None);
-            self.known_by_time(&file);
-            self.rows.extend(file.lines.figures().rows);
-            if !self
-                .files
-                .values()
-                .any(|f| f.origin.source == file.origin.source)
-            {
-                file.source.set(SourceState::Stopped, "the file is gone");
-            }
-        }
-    }
-
-    /// A piece without a position is known to a log of which nothing is read by its time.
-    fn known_by_time(&mut self, piece: &Followed) {
-        let Some(written) = piece.file.metadata().ok().map(|m| restore::written(&m)) else {
-            return;
-        };
-        for (id, file) in &mut self.files {
-            let Position { path, since, .. } = &mut file.position;
-            if *path == piece.position.path && since.is_some_and(|s| s < written) {
-                *since = Some(written);
-                self.touched.insert(*id, Some(file.position.encode()));
-            }
-        }
-    }
-
-    /// Whether no wanted name leads to the file. (That it was not found is not enough: a directory may
-    /// be out of reach for a while.)
-    fn is_gone(&self, file: &Followed) -> bool {
-        let gone = |path: &Path| self.group_of(path).is_none() || file.has_left(path);
-        gone(&file.place) && gone(&file.position.path)
     }
 
     /// Hands over what has come together: lines, the figures from them, and how far files were read.

@@ -3,7 +3,7 @@
 //! `app.log`, `app.log.1`, `app.log.2.gz` and `app.log-20261101.zst` are pieces of one log: their lines
 //! are those of `app.log`, as if it had been followed all the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,17 +64,17 @@ pub(super) fn plan(paths: &[PathBuf], encoding: Option<Encoding>, zone: &TimeZon
             refused.push((path.clone(), e.to_string()));
         }
     }
-    found.sort();
-    found.dedup();
     let mut logs: BTreeMap<PathBuf, Vec<(PathBuf, i64)>> = BTreeMap::new();
     let mut journals = Vec::new();
-    for path in found {
-        let full = std::path::absolute(&path).unwrap_or(path);
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let found: BTreeSet<PathBuf> = found.into_iter().map(absolute).collect();
+    for full in &found {
+        let full = full.clone();
         if JournalFile::open(&full).is_ok() {
             journals.push(full);
             continue;
         }
-        let (base, turn) = rotation::base(&full);
+        let (base, turn) = log_of(&full, &found);
         logs.entry(base).or_default().push((full, turn));
     }
     let mut plan = Plan {
@@ -105,6 +105,17 @@ pub(super) fn plan(paths: &[PathBuf], encoding: Option<Encoding>, zone: &TimeZon
     }
     plan.logs.retain(|log| !log.pieces.is_empty());
     plan
+}
+
+/// The log that a file is a piece of, and how often it was turned away since. `app.1.log` is a piece of `app.log`
+/// if there is one.
+fn log_of(path: &Path, found: &BTreeSet<PathBuf>) -> (PathBuf, i64) {
+    let (base, turn) = rotation::base(path);
+    let is_there = |log: &PathBuf| found.contains(log) || log.exists();
+    match rotation::base_within(path).filter(|(log, _)| turn == 0 && is_there(log)) {
+        Some(within) => within,
+        None => (base, turn),
+    }
 }
 
 fn walk(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -217,5 +228,40 @@ mod tests {
         let day = 86_400_000;
         assert_eq!((times[1] - times[0]) / day, 335, "{times:?}");
         assert!(times[2] - times[1] < 366 * day, "{times:?}");
+    }
+
+    #[test]
+    fn rotated_names_are_one_log() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "x.log",
+            "x.log.0",
+            "x.1.log",
+            "x-20261121.log",
+            "x.log-20261121-101112",
+            "Xorg.0.log",
+            "Xorg.1.log",
+            "catalina.2026-11-21.log",
+        ] {
+            std::fs::write(dir.path().join(name), "a line\n").unwrap();
+        }
+        let found = plan(&[dir.path().to_owned()], None, &TimeZone::UTC);
+        let logs: Vec<_> = found
+            .logs
+            .iter()
+            .map(|log| {
+                let name = log.path.file_name().unwrap().to_str().unwrap();
+                (name, log.pieces.len())
+            })
+            .collect();
+        assert_eq!(
+            logs,
+            [
+                ("Xorg.0.log", 1),
+                ("Xorg.1.log", 1),
+                ("catalina.2026-11-21.log", 1),
+                ("x.log", 5)
+            ]
+        );
     }
 }
