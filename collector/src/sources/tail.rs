@@ -17,6 +17,7 @@ mod content;
 mod followed;
 mod identity;
 mod meeting;
+mod missing;
 mod patterns;
 mod position;
 mod quiet;

@@ -21,6 +21,9 @@ use crate::status::Source;
 
 /// An event that further lines may belong to waits so long for them.
 const HOLD_MS: i64 = 1000;
+/// NULs at the beginning of a line that are no hole but part of it are fewer: what a file system leaves after a
+/// crash is blocks. (A hole at the beginning of a file may be of any length.)
+const HOLE_LEN_MIN: usize = 512;
 /// Read at once.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
 
@@ -46,6 +49,8 @@ pub(super) struct Followed {
     reading: Reading,
     /// How its characters are written, once it has enough of them to tell.
     encoding: Option<Encoding>,
+    /// What was read last are NULs that nobody wrote.
+    in_hole: bool,
     /// Where the last event that is not whole ended, and since when it waits.
     held: Option<(u64, Timestamp)>,
     hold_ms: i64,
@@ -91,15 +96,40 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
         .open(path)?;
     let metadata = file.metadata()?;
-    match refusal(&metadata) {
+    match refusal(&metadata).or_else(|| is_view(&file).then_some("the kernel's, not a file")) {
         None => Ok((file, metadata)),
         Some(why) => Err(io::Error::other(why)),
     }
 }
 
+/// Whether a file is made by the kernel as it is read, so that it has no size to grow: /proc, /sys and below.
+fn is_view(file: &File) -> bool {
+    /// proc, sysfs, debugfs, tracefs, cgroup, cgroup2.
+    const KINDS: [u64; 6] = [
+        0x9fa0,
+        0x6265_6572,
+        0x6462_6720,
+        0x7472_6163,
+        0x0027_e0eb,
+        0x6367_7270,
+    ];
+    let kind = rustix::fs::fstatfs(file)
+        .ok()
+        .and_then(|s| u64::try_from(s.f_type).ok());
+    kind.is_some_and(|kind| KINDS.contains(&kind))
+}
+
 /// Without a byte order mark, which only the first line of a file can begin with.
 fn unmarked(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// NULs at the beginning, in great steps: holes may be of gigabytes.
+fn zeros(bytes: &[u8]) -> usize {
+    let is_zero = |block: &&[u8]| block.iter().fold(0, |all, b| all | b) == 0;
+    let blocks = bytes.chunks_exact(64).take_while(is_zero).count() * 64;
+    let rest = bytes.get(blocks..).unwrap_or_default();
+    blocks + rest.iter().take_while(|&&b| b == 0).count()
 }
 
 /// Why such a file is not followed.
@@ -150,6 +180,7 @@ impl Followed {
             quiet_since: None,
             reading,
             encoding: None,
+            in_hole: false,
             held: None,
             hold_ms: HOLD_MS,
         };
@@ -257,6 +288,7 @@ impl Followed {
         self.position.print = Print::default();
         self.position.print.set_tail(&[]);
         self.position.skipping = false;
+        self.in_hole = false;
         self.encoding = None;
         self.look_again();
     }
@@ -331,7 +363,8 @@ impl Followed {
         if !self.position.skipping {
             let mut text = Vec::new();
             encoding.decode_last(rest, &mut text);
-            self.push(now, batch, &text, &mut progress);
+            let line = self.unmarked_at(0, &text);
+            self.push(now, batch, line, &mut progress);
         }
         self.position.skipping = true;
         self.advance(rest)?;
@@ -374,16 +407,24 @@ impl Followed {
         }
         while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
             // A writer that went on at its old place after a truncation leaves a hole of NULs.
-            let gap = rest.iter().take_while(|&&b| b == 0).count();
-            if gap > 0 {
-                progress.gaps += 1;
+            let gap = zeros(rest);
+            let starts = self.position.offset == 0 && at == 0;
+            if gap > 0 && (starts || self.in_hole || gap >= HOLE_LEN_MIN) {
+                progress.gaps += u64::from(!self.in_hole);
+                self.in_hole = gap == rest.len();
                 at += gap;
                 continue;
+            }
+            self.in_hole = false;
+            // A hole may begin here.
+            if gap == rest.len() && !due {
+                break;
             }
             match self.reading.joining.first(rest, LINE_LEN_MAX) {
                 Some(first) if first.whole || due => {
                     let end = first.len.saturating_sub(1);
-                    self.push(now, batch, rest.get(..end).unwrap_or_default(), progress);
+                    let line = self.unmarked_at(at, rest.get(..end).unwrap_or_default());
+                    self.push(now, batch, line, progress);
                     at += first.len;
                     self.held = None;
                 }
@@ -398,7 +439,8 @@ impl Followed {
                     break;
                 }
                 None if rest.len() > LINE_LEN_MAX => {
-                    self.push(now, batch, rest, progress);
+                    let line = self.unmarked_at(at, rest);
+                    self.push(now, batch, line, progress);
                     self.position.skipping = true;
                     return bytes.len();
                 }
@@ -406,6 +448,14 @@ impl Followed {
             }
         }
         at
+    }
+
+    /// The line that stands `at` bytes behind our offset; the first of the file without its mark.
+    fn unmarked_at<'a>(&self, at: usize, line: &'a [u8]) -> &'a [u8] {
+        match self.position.offset == 0 && at == 0 {
+            true => unmarked(line),
+            false => line,
+        }
     }
 
     fn push(
@@ -416,7 +466,6 @@ impl Followed {
         progress: &mut Progress,
     ) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = unmarked(line);
         if !line.is_empty() {
             progress.items += 1;
             let origin = cut::origin(&self.origin, line, false);

@@ -42,10 +42,23 @@ impl Tailer {
             return Ok(());
         }
         if let Some(packing) = content::packing(&file)? {
+            let log = rotation::base(path).0;
+            if log != path
+                && self
+                    .groups
+                    .get(group)
+                    .is_some_and(|g| g.patterns.matches(&log))
+            {
+                // A pattern as `app.log*` means the log; if what is in here is new, its position tells.
+                return Ok(());
+            }
             return Err(io::Error::other(format!(
                 "packed with {}; `vigie import logs` takes it in",
                 packing.name()
             )));
+        }
+        if self.go_on_in_found(path, group, &file)? {
+            return Ok(());
         }
         let size = metadata.size();
         // Of several that it may come from the one that was read farthest is the last before it.
@@ -114,15 +127,15 @@ impl Tailer {
     /// is a copy of it, and followed. Whether there was one.
     pub(super) fn decide_copies_of(&mut self, original: &Position) -> bool {
         let mut copies = Vec::new();
-        self.undecided.retain(|_, undecided| {
+        self.undecided.retain(|id, undecided| {
             let its = undecided.original == original.id;
             if its {
-                copies.push((undecided.path.clone(), undecided.group));
+                copies.push((*id, undecided.path.clone(), undecided.group));
             }
             !its
         });
         let mut any = false;
-        for (path, group) in copies {
+        for (met, path, group) in copies {
             // It is met anew if this fails.
             let Ok((content, id)) = open(&path) else {
                 continue;
@@ -131,10 +144,12 @@ impl Tailer {
             let size = content.metadata().map_or(0, |m| m.size());
             let whole = is_whole(original, &content);
             let offset = if whole { original.offset } else { size };
-            any |= (whole || size < original.offset)
-                && self
-                    .follow_from(original, offset, group, (&path, content, id))
-                    .is_ok();
+            // An empty file proves nothing, and rotation may have given the name to another one.
+            if id != met || size == 0 || !whole && size >= original.offset {
+                continue;
+            }
+            let file = (path.as_path(), content, id);
+            any |= self.follow_from(original, offset, group, file).is_ok();
         }
         any
     }

@@ -1,5 +1,6 @@
 //! Which files: paths, globs, and the names of log files that vigie recognises.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,10 @@ use globset::{GlobBuilder, GlobMatcher};
 /// Directory levels that `**` spans at most.
 const DEPTH_MAX: usize = 16;
 /// Directory entries looked at for one pattern; a glob over all of `/` ends here.
-const ENTRIES_MAX: usize = 100_000;
+const ENTRIES_MAX: usize = if cfg!(test) { 1000 } else { 100_000 };
+
+/// Folders of one table that are watched for new files; in others these are found every ten seconds.
+const WALKED_MAX: usize = 200;
 
 /// Log files that are recognised by name, below the log directory. Rotated, compressed and binary
 /// ones have other names.
@@ -35,6 +39,12 @@ const FROM_JOURNAL: [&str; 2] = [
 pub(super) struct Patterns {
     wanted: Vec<Pattern>,
     unwanted: Vec<GlobMatcher>,
+    /// The folders that were looked into last, where they are worth watching.
+    walked: RefCell<BTreeSet<PathBuf>>,
+    /// There was more to look at than we look at.
+    crowded: Cell<bool>,
+    /// Names that vigie knows by itself: of all that lies below the log directory only little is meant.
+    known: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +65,9 @@ impl Patterns {
                 .map(|p| Pattern::new(p))
                 .collect::<Result<_, _>>()?,
             unwanted: unwanted.iter().map(|p| glob(p)).collect::<Result<_, _>>()?,
+            walked: RefCell::default(),
+            crowded: Cell::default(),
+            known: false,
         })
     }
 
@@ -69,7 +82,10 @@ impl Patterns {
         if !beside_journal {
             unwanted.extend(FROM_JOURNAL.iter().map(below));
         }
-        Self::new(&wanted, &unwanted)
+        Ok(Self {
+            known: true,
+            ..Self::new(&wanted, &unwanted)?
+        })
     }
 
     /// Whether a path is wanted.
@@ -78,12 +94,35 @@ impl Patterns {
             && !self.unwanted.iter().any(|g| g.is_match(path))
     }
 
+    /// The folders in which new files may appear: those of the patterns, and with an operator's patterns those
+    /// below that were looked into.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        let bases = self.wanted.iter().filter_map(Pattern::folder);
+        let mut folders: BTreeSet<_> = bases.map(Path::to_owned).collect();
+        if !self.known {
+            folders.extend(self.walked.borrow().iter().cloned());
+        }
+        folders
+    }
+
+    /// Why files that match may not have been found the last time.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let why = || {
+            format!(
+                "more than {ENTRIES_MAX} entries in its folders, files among the others are not seen"
+            )
+        };
+        self.crowded.get().then(why)
+    }
+
     /// The paths that match now, files or not.
     pub(super) fn find(&self) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
-        for pattern in &self.wanted {
-            pattern.find(&mut found);
-        }
+        let mut walked = self.walked.borrow_mut();
+        walked.clear();
+        let whole = |pattern: &Pattern| pattern.find(&mut found, &mut walked);
+        let each: Vec<bool> = self.wanted.iter().map(whole).collect();
+        self.crowded.set(each.contains(&false));
         found.retain(|path| !self.unwanted.iter().any(|g| g.is_match(path)));
         found
     }
@@ -109,20 +148,33 @@ impl Pattern {
         })
     }
 
-    fn find(&self, found: &mut BTreeSet<PathBuf>) {
+    /// Where the names that can match lie, or would lie: the nearest folder that is there.
+    fn folder(&self) -> Option<&Path> {
+        let mut folders = self.base.ancestors().skip(usize::from(self.depth == 0));
+        // In the root others come and go all the time.
+        folders
+            .find(|f| f.is_dir())
+            .filter(|f| f.parent().is_some())
+    }
+
+    /// Whether all was looked at.
+    fn find(&self, found: &mut BTreeSet<PathBuf>, walked: &mut BTreeSet<PathBuf>) -> bool {
         if self.depth == 0 {
             if self.base.symlink_metadata().is_ok() {
                 found.insert(self.base.clone());
             }
-            return;
+            return true;
         }
         let mut entries = 0;
         let mut dirs = vec![(self.base.clone(), 1)];
         while let Some((dir, level)) = dirs.pop() {
+            if walked.len() < WALKED_MAX && dir.is_dir() {
+                walked.insert(dir.clone());
+            }
             for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
                 entries += 1;
                 if entries > ENTRIES_MAX {
-                    return;
+                    return false;
                 }
                 let path = entry.path();
                 if self.glob.is_match(&path) {
@@ -138,6 +190,7 @@ impl Pattern {
                 }
             }
         }
+        true
     }
 }
 
@@ -210,6 +263,24 @@ mod tests {
             names(&Patterns::known(dir.path(), false).unwrap(), dir.path()),
             beside
         );
+    }
+
+    #[test]
+    fn folders_are_watched_before_there_is_a_file() {
+        let dir = tree(&["a/b/y.txt", "known/journal/x"]);
+        let path = |name: &str| dir.path().join(name);
+        let folders = |pattern: &str| {
+            let pattern = path(pattern).to_string_lossy().into_owned();
+            let patterns = Patterns::new(&[pattern], &[]).unwrap();
+            patterns.find();
+            patterns.folders()
+        };
+        assert_eq!(folders("a/x.log"), [path("a")].into());
+        assert_eq!(folders("none/deep/*.log"), [dir.path().to_owned()].into());
+        assert_eq!(folders("a/*/*.log"), [path("a"), path("a/b")].into());
+        let known = Patterns::known(&path("known"), true).unwrap();
+        known.find();
+        assert_eq!(known.folders(), [path("known")].into());
     }
 
     #[test]

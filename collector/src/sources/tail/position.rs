@@ -1,12 +1,14 @@
 //! How far a file was read, as it stands in the store beside the lines.
 //!
-//! Key `file:DEV:INO`, so that a rotated file keeps its entry; value `2 OFFSET HEAD_LEN HEAD TAIL FLAGS SINCE
-//! PATH`, numbers in hexadecimal, SINCE `-` if there is none, the path to the end, any bytes. Version 1 has
-//! no SINCE.
+//! Key `file:DEV:INO`, so that a rotated file keeps its entry; value `3 OFFSET HEAD_LEN HEAD TAIL FLAGS SINCE
+//! MISSING PATH`, numbers in hexadecimal, SINCE and MISSING `-` if there is none, the path to the end, any bytes.
+//! Version 2, written where MISSING is `-`, does without it; version 1 has no SINCE either.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use vigie_parsers::Timestamp;
 
 use super::identity::{Id, Print};
 
@@ -32,6 +34,10 @@ pub(super) struct Position {
     /// While nothing of the file is read, only times tell what of its log is: pieces that were last written
     /// to up to this one, in ns as the file system has it.
     pub(super) since: Option<i128>,
+    /// Since when the file is not found, in ms since 1970.
+    pub(super) missing: Option<Timestamp>,
+    /// That it is not found was counted.
+    pub(super) counted: bool,
 }
 
 impl Position {
@@ -46,6 +52,8 @@ impl Position {
             followed_up: false,
             parked: false,
             since: None,
+            missing: None,
+            counted: false,
         }
     }
 
@@ -59,14 +67,20 @@ impl Position {
             head,
             tail,
         } = self.print;
-        let flags =
-            u8::from(self.skipping) | u8::from(self.followed_up) << 1 | u8::from(self.parked) << 2;
+        let flags = u8::from(self.skipping)
+            | (u8::from(self.followed_up) << 1)
+            | (u8::from(self.parked) << 2)
+            | (u8::from(self.counted) << 3);
         let since = match self.since {
             Some(ns) => format!("{:x}", u64::try_from(ns).unwrap_or(0)),
             None => "-".to_owned(),
         };
+        let (version, missing) = match self.missing {
+            Some(ms) => (3, format!("{:x} ", u64::try_from(ms.0).unwrap_or(0))),
+            None => (2, String::new()),
+        };
         let mut value = format!(
-            "2 {:x} {head_len:x} {head:x} {tail:x} {flags:x} {since} ",
+            "{version} {:x} {head_len:x} {head:x} {tail:x} {flags:x} {since} {missing}",
             self.offset
         )
         .into_bytes();
@@ -82,19 +96,18 @@ impl Position {
         let numbers = match version {
             b"1 " => 5,
             b"2 " => 6,
+            b"3 " => 7,
             _ => return None,
         };
         let mut parts = value.splitn(numbers + 1, |&b| b == b' ');
         let mut number = || hex(std::str::from_utf8(parts.next()?).ok()?);
         let (offset, head_len, head, tail, flags) =
             (number()?, number()?, number()?, number()?, number()?);
-        let since = match numbers {
-            5 => None,
-            _ => match parts.next()? {
-                b"-" => None,
-                ns => Some(i128::from(hex(std::str::from_utf8(ns).ok()?)?)),
-            },
+        let mut perhaps = |there: bool| match there.then(|| parts.next()) {
+            None | Some(Some(b"-")) => Some(None),
+            Some(number) => Some(Some(hex(std::str::from_utf8(number?).ok()?)?)),
         };
+        let (since, missing) = (perhaps(numbers > 5)?, perhaps(numbers > 6)?);
         Some(Self {
             id: Id {
                 dev: hex(dev)?,
@@ -110,7 +123,9 @@ impl Position {
             skipping: flags & 1 != 0,
             followed_up: flags & 2 != 0,
             parked: flags & 4 != 0,
-            since,
+            since: since.map(i128::from),
+            missing: missing.and_then(|ms| i64::try_from(ms).ok()).map(Timestamp),
+            counted: flags & 8 != 0,
         })
     }
 }
@@ -136,6 +151,8 @@ mod tests {
             followed_up: true,
             parked: since.is_some(),
             since,
+            missing: since.map(|_| Timestamp(1_795_240_800_123)),
+            counted: since.is_some(),
         }
     }
 
@@ -151,7 +168,13 @@ mod tests {
             }
             assert_eq!(Position::decode("file:x", &value), None);
         }
-        for strange in [&b""[..], b"2", b"3 0 0 0 0 0 - /x", b"2 0 0 0 0 0 x /x"] {
+        for strange in [
+            &b""[..],
+            b"2",
+            b"4 0 0 0 0 0 - - /x",
+            b"2 0 0 0 0 0 x /x",
+            b"3 0 0 0 0 0 - /x",
+        ] {
             assert_eq!(Position::decode("file:fd00:63", strange), None);
         }
     }

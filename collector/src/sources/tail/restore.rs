@@ -6,10 +6,12 @@
 //! of a log was read there is no content to know it by: then the times of its pieces tell.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
+use std::fs::{DirEntry, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use vigie_parsers::Timestamp;
 
 use super::content::Content;
 use super::followed::{self, Followed};
@@ -20,6 +22,8 @@ use crate::rotation;
 
 /// Entries of a directory that are looked at in search of a rotated file.
 const SIBLINGS_MAX: usize = 10_000;
+/// Folders around a log in which its pieces are looked for.
+const FOLDERS_MAX: usize = 100;
 /// Pieces that are gone when they are opened are looked for so often: one that is being packed gets another name
 /// once.
 const LOOKS: usize = 3;
@@ -28,55 +32,73 @@ const LOOKS: usize = 3;
 /// written to, in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    turn: i64,
+    pub(super) turn: i64,
     written: i128,
 }
 
-/// The youngest piece that we know of each log.
-type Ranks = BTreeMap<PathBuf, Option<Rank>>;
+/// What the positions of a log tell of its pieces.
+#[derive(Default)]
+struct Known {
+    /// The youngest that we were in; one that was not found may be any.
+    youngest: Option<Option<Rank>>,
+    /// The folders in which they lie.
+    folders: BTreeSet<PathBuf>,
+    /// Nothing is read of the log: all is known up to this time.
+    since: Option<i128>,
+}
 
 impl Tailer {
     /// Finds the files of the positions in the store; whether there were any.
-    pub(super) fn restore(&mut self) -> bool {
+    pub(super) fn restore(&mut self, now: Timestamp) -> bool {
         let restored = std::mem::take(&mut self.restored);
         let any = !restored.is_empty();
-        let (mut ranks, mut unread) = (Ranks::new(), BTreeMap::new());
-        for position in restored {
-            let Some(group) = self.group_of(&position.path) else {
-                // Nobody asks for it any more.
-                self.touched.insert(position.id, None);
-                continue;
-            };
-            let place = self.restore_one(&position, group);
-            if place.is_none() && position.offset > 0 && !position.parked {
-                let name = format!("{FILE_PREFIX}{}", position.path.display());
-                self.status.source(&name).drop_items("gone", 1);
-            }
-            if let Some(since) = position.since.filter(|_| !position.followed_up) {
-                let latest = unread.entry(position.path.clone()).or_insert(since);
-                *latest = since.max(*latest);
-            }
-            // A file of which nothing was read says nothing of others if it is not found.
-            if !position.followed_up && (place.is_some() || position.offset > 0) {
-                let rank = place.as_deref().and_then(|p| Rank::of(&position.path, p));
-                let youngest = ranks.entry(position.path).or_insert(rank);
-                // One that was not found may be any: then it is not known what was read.
-                *youngest = youngest.zip(rank).map(|(a, b)| a.min(b));
-            }
-        }
-        for (path, rank) in ranks {
-            if let Some(rank) = rank {
-                self.follow_younger(&path, rank);
-            }
-        }
-        for (path, since) in unread {
-            self.follow_since(&path, since);
-        }
+        self.restore_these(restored, now);
         any
     }
 
+    /// Finds the files of positions, and the pieces that came after them.
+    pub(super) fn restore_these(&mut self, positions: Vec<Position>, now: Timestamp) {
+        let mut logs: BTreeMap<PathBuf, Known> = BTreeMap::new();
+        for position in positions {
+            let Some(group) = self.group_of(&position.path) else {
+                // Nobody asks for it at present.
+                self.miss(position, now);
+                continue;
+            };
+            let place = self.restore_one(&position, group, now);
+            // What was missing before, and still is, says nothing of the file that has its name now.
+            if position.followed_up || place.is_none() && position.missing.is_some() {
+                continue;
+            }
+            let log = logs.entry(position.path.clone()).or_default();
+            log.since = log.since.max(position.since);
+            // A file of which nothing was read says nothing of others if it is not found.
+            if place.is_some() || position.offset > 0 {
+                let rank = place.as_deref().and_then(|p| Rank::of(&position.path, p));
+                let youngest = log.youngest.get_or_insert(rank);
+                *youngest = youngest.zip(rank).map(|(a, b)| a.min(b));
+                log.folders
+                    .extend(place.as_deref().and_then(Path::parent).map(Path::to_owned));
+            }
+        }
+        for (path, log) in logs {
+            if let Some(rank) = log.youngest.flatten() {
+                self.follow_younger(&path, &log.folders, rank);
+                self.count_strange(&path, rank);
+            }
+            if let Some(since) = log.since {
+                self.follow_since(&path, since);
+            }
+        }
+    }
+
     /// Follows what a position speaks of; where that lies now.
-    fn restore_one(&mut self, position: &Position, group: usize) -> Option<PathBuf> {
+    fn restore_one(
+        &mut self,
+        position: &Position,
+        group: usize,
+        now: Timestamp,
+    ) -> Option<PathBuf> {
         let mut known = false;
         if let Some((place, content)) = find(position) {
             if is_whole(position, &content) {
@@ -87,10 +109,19 @@ impl Tailer {
             let anew = Position::unread(position.id, &position.path);
             self.follow(anew, group, &place, content);
             known = true;
+        } else if std::fs::metadata(&position.path).is_ok_and(|m| Id::of(&m) == position.id) {
+            // It is there, and cannot be read at present.
+            self.miss(position.clone(), now);
+            return None;
         }
         let copy = self.adopt_copy(position, &position.path);
-        if !known {
-            self.touched.entry(position.id).or_insert(None);
+        match (&copy, known) {
+            (None, true) => self.count_gone(position),
+            (None, false) => self.miss(position.clone(), now),
+            (Some(_), true) => {}
+            (Some(_), false) => {
+                self.touched.entry(position.id).or_insert(None);
+            }
         }
         copy
     }
@@ -104,31 +135,67 @@ impl Tailer {
         let is_it = |p: &PathBuf| std::fs::metadata(p).is_ok_and(|m| Id::of(&m) == id);
         let place = siblings(&path).filter(|p| is_family(&path, p)).find(is_it);
         if let Some(rank) = place.and_then(|p| Rank::of(&path, &p)) {
-            self.follow_younger(&path, rank);
+            self.follow_younger(&path, &BTreeSet::new(), rank);
         }
     }
 
     /// Follows the pieces of a log that were turned away after the one we were in: all in them is new.
     /// Names and times must both say so, for some number their pieces the other way round, and packing
     /// may change a time.
-    pub(super) fn follow_younger(&mut self, path: &Path, known: Rank) {
+    pub(super) fn follow_younger(&mut self, path: &Path, folders: &BTreeSet<PathBuf>, known: Rank) {
         let younger = |r: &Rank| (1..known.turn).contains(&r.turn) && r.written >= known.written;
-        self.follow_pieces(path, younger);
+        self.follow_pieces(path, folders, younger);
+    }
+
+    /// Counts what looks like a piece that is younger than the one we were in, but has no name that we understand.
+    fn count_strange(&self, log: &Path, known: Rank) {
+        let name = log.file_name().unwrap_or_default().as_encoded_bytes();
+        let is_strange = |piece: &PathBuf| {
+            let piece_name = piece.file_name().unwrap_or_default().as_encoded_bytes();
+            let rest = piece_name.strip_prefix(name).unwrap_or_default();
+            matches!(rest.first(), Some(b'.' | b'-' | b'_'))
+                && rest.iter().any(u8::is_ascii_digit)
+                && rotation::turn(log, piece).is_none()
+                && self.group_of(piece).is_none()
+        };
+        let is_new = |piece: &PathBuf| {
+            let metadata = std::fs::metadata(piece).ok().filter(Metadata::is_file);
+            metadata.is_some_and(|m| {
+                written(&m) > known.written && !self.files.contains_key(&Id::of(&m))
+            })
+        };
+        if known.turn == 0 {
+            return;
+        }
+        for piece in siblings(log).filter(is_strange).filter(is_new) {
+            let source = self
+                .status
+                .source(&format!("{FILE_PREFIX}{}", log.display()));
+            source.drop_items("unread_piece", 1);
+            tracing::warn!(file = %piece.display(), "may be a rotated piece of {}, not read: its name tells no date", log.display());
+        }
     }
 
     /// Follows the pieces of a log that were written to after a time at which nothing in it was new.
     pub(super) fn follow_since(&mut self, path: &Path, since: i128) {
-        self.follow_pieces(path, |r| r.turn > 0 && r.written > since);
+        self.follow_pieces(path, &BTreeSet::new(), |r| r.turn > 0 && r.written > since);
     }
 
-    fn follow_pieces(&mut self, path: &Path, is_new: impl Fn(&Rank) -> bool) {
+    fn follow_pieces(
+        &mut self,
+        path: &Path,
+        folders: &BTreeSet<PathBuf>,
+        is_new: impl Fn(&Rank) -> bool,
+    ) {
         let Some(group) = self.group_of(path) else {
             return;
         };
+        let own = path.parent().map(Path::to_owned);
+        let folders: BTreeSet<_> = folders.iter().cloned().chain(own).collect();
         let mut done = BTreeSet::new();
         for left in (0..LOOKS).rev() {
             let mut vanished = false;
-            for (rank, piece) in pieces(path) {
+            for (rank, piece) in pieces(path, &folders) {
                 if !is_new(&rank) || done.contains(&rank.turn) {
                     continue;
                 }
@@ -176,6 +243,12 @@ impl Tailer {
                 self.touched.insert(*id, Some(position.encode()));
             }
         }
+        for (id, position) in &mut self.missing {
+            if !position.followed_up && now.contains_key(&position.path) {
+                position.followed_up = true;
+                self.touched.insert(*id, Some(position.encode()));
+            }
+        }
     }
 
     fn follow_piece(&mut self, path: &Path, group: usize, piece: &Path) -> io::Result<()> {
@@ -216,7 +289,7 @@ pub(super) fn is_whole(position: &Position, content: &Content) -> bool {
 
 impl Rank {
     /// Of a piece of the log; `None` if it is none.
-    fn of(log: &Path, piece: &Path) -> Option<Self> {
+    pub(super) fn of(log: &Path, piece: &Path) -> Option<Self> {
         let turn = rotation::turn(log, piece)?;
         let metadata = std::fs::metadata(piece).ok()?;
         Some(Self {
@@ -226,10 +299,12 @@ impl Rank {
     }
 }
 
-/// The pieces of a log, the youngest first. Of `app.log.1` and an `app.log.1.gz` that is not whole yet only the
-/// first.
-fn pieces(log: &Path) -> Vec<(Rank, PathBuf)> {
-    let mut pieces: Vec<_> = siblings(log)
+/// The pieces of a log in some folders, the youngest first. Of `app.log.1` and an `app.log.1.gz` that is not whole
+/// yet only the first.
+fn pieces(log: &Path, folders: &BTreeSet<PathBuf>) -> Vec<(Rank, PathBuf)> {
+    let mut pieces: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| entries(folder))
         .filter_map(|piece| Some((Rank::of(log, &piece)?, piece)))
         .collect();
     pieces.sort_by(|(a, x), (b, y)| a.turn.cmp(&b.turn).then_with(|| x.cmp(y)));
@@ -270,20 +345,48 @@ fn find(position: &Position) -> Option<(PathBuf, Content)> {
     let same = |path: &PathBuf| {
         std::fs::metadata(path).is_ok_and(|m| Id::of(&m) == position.id) && told(path)
     };
-    let place = siblings(&position.path).find(same)?;
+    let beside = siblings(&position.path).find(same);
+    let place = beside.or_else(|| near(position))?;
     let (content, _) = open(&place).ok()?;
     // The number may have gone to another file.
     is_whole(position, &content).then_some((place, content))
 }
 
+/// The file of a position in the folders around its own: logrotate's `olddir`, or where finished files are moved.
+fn near(position: &Position) -> Option<PathBuf> {
+    // A second time nobody need look so far; and of a file of which nothing was read only the name tells.
+    if position.missing.is_some() || position.print.head_len == 0 {
+        return None;
+    }
+    let folder = position.path.parent()?;
+    let is_dir = |e: &DirEntry| e.file_type().is_ok_and(|t| t.is_dir());
+    let around = [Some(folder), folder.parent()].into_iter().flatten();
+    let folders = around.flat_map(|f| std::fs::read_dir(f).into_iter().flatten().flatten());
+    let mut entries = folders
+        .take(SIBLINGS_MAX)
+        .filter(is_dir)
+        .take(FOLDERS_MAX)
+        .flat_map(|dir| {
+            std::fs::read_dir(dir.path())
+                .into_iter()
+                .flatten()
+                .flatten()
+        })
+        .take(SIBLINGS_MAX);
+    let is_it = |e: &DirEntry| {
+        e.ino() == position.id.ino && e.metadata().is_ok_and(|m| Id::of(&m) == position.id)
+    };
+    entries.find(is_it).map(|e| e.path())
+}
+
 /// The entries of the directory in which a file lies, itself among them.
 pub(super) fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let dir = path.parent().map(std::fs::read_dir).and_then(Result::ok);
-    dir.into_iter()
-        .flatten()
-        .flatten()
-        .take(SIBLINGS_MAX)
-        .map(|e| e.path())
+    path.parent().map(entries).into_iter().flatten()
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let dir = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    dir.take(SIBLINGS_MAX).map(|e| e.path())
 }
 
 /// Whether the second may be what rotation made of the first: `app.log` → `app.log.1`,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
 use vigie_parsers::{Origin, Timestamp};
-use vigie_store::{Batch, EventBatch, SampleRow};
+use vigie_store::{Batch, EventBatch, SampleRow, SourceState};
 
 use super::super::watch::{Follow, Sink};
 use super::content::Content;
@@ -55,10 +55,14 @@ pub(super) struct Tailer {
     pub(super) files: BTreeMap<Id, Followed>,
     /// Positions from the store that have not found their files yet.
     pub(super) restored: Vec<Position>,
+    /// Positions whose files are not there now.
+    pub(super) missing: BTreeMap<Id, Position>,
     /// Paths that cannot be followed, for as long as they are there.
     refused: BTreeSet<PathBuf>,
     /// Files that may be copies of what we follow.
     pub(super) undecided: BTreeMap<Id, Undecided>,
+    /// Patterns with more to look at than we look at, as sources.
+    crowded: BTreeSet<String>,
     /// Where the figures of the lines are known, and kept in sight.
     counters: Counters,
     pub(super) status: Status,
@@ -75,13 +79,13 @@ impl Follow for Tailer {
     /// Reads on in all files. `scan` also looks for new ones and for rotated ones, at the cost of
     /// walking directories. Whether there is more to read at once.
     fn poll(&mut self, now: Timestamp, scan: bool, sink: &mut Sink<'_>) -> Result<bool, Ended> {
-        if self.restore() {
+        if self.restore(now) {
             // The new file under an old name gets its position in the same batch as the old one.
-            self.scan();
+            self.scan(now);
         }
         let mut more = self.read_all(now, sink)?;
         if scan {
-            self.scan();
+            self.scan(now);
             more |= self.read_all(now, sink)?;
         }
         if !more {
@@ -102,7 +106,8 @@ impl Follow for Tailer {
     /// The directories in which something may happen to the files.
     fn directories(&self) -> BTreeSet<PathBuf> {
         let parents = self.files.values().filter_map(|f| f.place.parent());
-        parents.map(Path::to_owned).collect()
+        let wanted = self.groups.iter().flat_map(|g| g.patterns.folders());
+        parents.map(Path::to_owned).chain(wanted).collect()
     }
 }
 
@@ -125,8 +130,10 @@ impl Tailer {
             met,
             files: BTreeMap::new(),
             restored: files.filter_map(|(k, v)| Position::decode(k, v)).collect(),
+            missing: BTreeMap::new(),
             refused: BTreeSet::new(),
             undecided: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             counters,
             status,
             events: EventBatch::default(),
@@ -232,8 +239,8 @@ impl Tailer {
         };
         let (old, place) = (file.position.clone(), file.place.clone());
         let copied = old.offset == 0
-            || self.decide_copies_of(&old)
-            || self.adopt_copy(&old, &place).is_some();
+            || self.adopt_copy(&old, &place).is_some()
+            || self.decide_copies_of(&old);
         let Some(file) = self.files.get_mut(&id) else {
             return;
         };
@@ -278,6 +285,8 @@ impl Tailer {
             offset,
             print: Print::take(&file, offset)?,
             parked: false,
+            missing: None,
+            counted: false,
             ..old.clone()
         };
         self.follow(position, group, place, file);
@@ -294,6 +303,13 @@ impl Tailer {
         let Some(group) = self.groups.get(group) else {
             return;
         };
+        (position.missing, position.counted) = (None, false);
+        if let Some(old) = self.missing.remove(&position.id)
+            && old.offset > position.offset
+        {
+            // Its number was given to another file, and so is its place in the store.
+            self.count_gone(&old);
+        }
         if position.offset == 0 && position.since.is_none() && place == position.path {
             position.since = known_until(place, &file);
         }
@@ -325,7 +341,7 @@ impl Tailer {
     }
 
     /// Looks which files are wanted now.
-    fn scan(&mut self) {
+    fn scan(&mut self, now: Timestamp) {
         let mut wanted = BTreeMap::new();
         let mut refused = BTreeSet::new();
         for (group, Group { patterns, .. }) in self.groups.iter().enumerate() {
@@ -346,7 +362,9 @@ impl Tailer {
                 self.refuse(path, &why, &mut refused);
             }
         }
-        self.update(wanted, &mut refused);
+        self.tell_trouble();
+        self.update(wanted, &mut refused, now);
+        self.settle_missing(now);
         for path in std::mem::replace(&mut self.refused, refused).difference(&self.refused) {
             let name = format!("{FILE_PREFIX}{}", path.display());
             if !self.files.values().any(|f| f.origin.source == name) {
@@ -360,10 +378,48 @@ impl Tailer {
         }
     }
 
+    /// Says which patterns have more to look at than we look at.
+    fn tell_trouble(&mut self) {
+        for group in &self.groups {
+            let trouble = group.patterns.trouble();
+            let name = format!("files:{}", group.name);
+            match trouble {
+                Some(why) => {
+                    let source = self.status.source(&name);
+                    if source.set(SourceState::Failed, &why) {
+                        source.drop_items("crowded", 1);
+                        tracing::warn!(source = name, "{why}");
+                    }
+                    self.crowded.insert(name);
+                }
+                None if self.crowded.remove(&name) => {
+                    self.status.source(&name).set(SourceState::Stopped, "");
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Makes room for a file of which there is more to say than of a piece that is only watched.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.files.len() < FILES_MAX {
+            return Ok(());
+        }
+        let parked = self
+            .files
+            .iter()
+            .filter(|(_, f)| f.position.parked && !f.wanted);
+        let quiet = parked.min_by_key(|(_, f)| f.quiet_since).map(|(id, _)| *id);
+        let full = || io::Error::other(format!("{FILES_MAX} files are followed already"));
+        self.forget(quiet.ok_or_else(full)?);
+        Ok(())
+    }
+
     fn update(
         &mut self,
         wanted: BTreeMap<Id, (PathBuf, usize, i64)>,
         refused: &mut BTreeSet<PathBuf>,
+        now: Timestamp,
     ) {
         self.undecided.clear();
         let mut new = Vec::new();
@@ -383,16 +439,12 @@ impl Tailer {
                 None => new.push((mtime, path, group)),
             }
         }
+        let paths: Vec<_> = new.iter().map(|(_, path, _)| path.as_path()).collect();
+        self.look_again_for(&paths, now);
         // If there is not room for all, for the newest.
         new.sort_unstable_by(|a, b| b.cmp(a));
         for (_, path, group) in new {
-            let met = if self.files.len() < FILES_MAX {
-                self.meet(&path, group)
-            } else {
-                Err(io::Error::other(format!(
-                    "{FILES_MAX} files are followed already"
-                )))
-            };
+            let met = self.make_room().and_then(|()| self.meet(&path, group));
             if let Err(e) = met {
                 self.refuse(path, &e.to_string(), refused);
             }

@@ -565,7 +565,7 @@ fn a_copy_has_the_time_of_lines_that_nobody_has_read() {
     w.copy_truncate_with_time("app.log", "app.log.1");
     w.append("app.log", "two\n");
     let mut tailer = w.start();
-    assert!(tailer.restore());
+    assert!(tailer.restore(Timestamp(w.now)));
     w.shift();
     w.copy_truncate_with_time("app.log", "app.log.1");
     w.tailer = Some(tailer);
@@ -930,6 +930,28 @@ fn a_writer_goes_on_in_the_youngest_piece_for_as_long_as_it_likes() {
     }
 }
 
+#[test]
+fn an_empty_piece_is_no_copy() {
+    let mut w = World::new("app.log*");
+    w.append("app.log", "one\n");
+    w.poll();
+    for _ in 0..2 {
+        w.shift();
+        w.copy_truncate("app.log", "app.log.1");
+        w.poll();
+    }
+    w.shift();
+    w.rename("app.log", "app.log.1");
+    w.poll();
+    w.stop();
+    w.append("app.log", "two\n");
+    w.poll();
+    w.shift();
+    w.copy_truncate("app.log", "app.log.1");
+    w.rest();
+    assert_eq!(w.lines, ["one", "two"]);
+}
+
 /// `cp app.log app.log.1; : > app.log`, each time into the same file.
 #[test]
 fn each_copy_is_written_over_the_last_one() {
@@ -957,6 +979,127 @@ fn each_copy_is_written_over_the_last_one() {
             assert_eq!(w.lines, expected, "{pattern} {rests}");
         }
     }
+}
+
+/// Each line once, though the file is not where it was when vigie starts.
+#[test]
+fn what_is_away_for_a_while_is_read_on_when_it_is_met() {
+    type Step = fn(&World);
+    let cases: [(&str, &'static str, Step, Step); 5] = [
+        (
+            "the folder comes later",
+            "log/*.log",
+            |w| w.rename("log", "away"),
+            |w| w.rename("away", "log"),
+        ),
+        (
+            "moved while stopped, and moved back",
+            "log/app.log",
+            |w| {
+                fs::create_dir_all(w.path("far/away")).unwrap();
+                w.rename("log/app.log", "far/away/app.log");
+            },
+            |w| w.rename("far/away/app.log", "log/app.log"),
+        ),
+        (
+            "into another followed folder",
+            "{log,far/away}/*.log",
+            |w| {
+                fs::create_dir_all(w.path("far/away")).unwrap();
+                w.rename("log/app.log", "far/away/app.log");
+            },
+            |_| {},
+        ),
+        (
+            "olddir below the pattern",
+            "log/**/*.log*",
+            |w| {
+                fs::create_dir_all(w.path("log/very/old")).unwrap();
+                w.rename("log/app.log", "log/very/old/app.log.1");
+                w.append("log/app.log", "new\n");
+            },
+            |_| {},
+        ),
+        (
+            "olddir beside a plain path, twice",
+            "log/app.log",
+            |w| {
+                fs::create_dir_all(w.path("old")).unwrap();
+                w.append("log/app.log", "rest\n");
+                w.rename("log/app.log", "old/app.log.2");
+                w.append("old/app.log.1", "between\n");
+                w.append("log/app.log", "new\n");
+            },
+            |_| {},
+        ),
+    ];
+    for (what, pattern, goes, returns) in cases {
+        for restarts in [false, true] {
+            let mut w = World::new(pattern);
+            fs::create_dir(w.path("log")).unwrap();
+            w.append("log/app.log", &format!("{BANNER}\nread\n"));
+            w.poll();
+            w.stop();
+            goes(&w);
+            w.poll();
+            if restarts {
+                w.stop();
+            }
+            w.poll();
+            returns(&w);
+            if w.path("log/app.log").exists() && !w.lines.contains(&"new".to_owned()) {
+                w.append("log/app.log", "new\n");
+            }
+            w.rest();
+            let mut expected = vec![BANNER, "read"];
+            expected.extend(what.contains("olddir").then_some("new"));
+            expected.extend(what.contains("twice").then_some("rest"));
+            expected.extend(what.contains("twice").then_some("between"));
+            expected.extend((what.contains("later") || what.contains("back")).then_some("new"));
+            expected.sort_unstable();
+            w.lines.sort();
+            assert_eq!(w.lines, expected, "{what} {restarts}");
+        }
+    }
+}
+
+#[test]
+fn a_table_is_taken_out_for_a_while() {
+    let mut w = World::new("a.log");
+    w.append("a.log", "one\n");
+    w.append("b.log", "other\n");
+    w.poll();
+    for pattern in ["b.log", "b.log", "a.log"] {
+        w.stop();
+        w.pattern = pattern;
+        w.poll();
+    }
+    w.append("a.log", "two\n");
+    w.check(&["one", "other", "two"]);
+    assert!(w.dropped("a.log").is_empty());
+}
+
+#[test]
+fn a_file_that_is_gone_is_counted_once_and_not_waited_for_for_ever() {
+    let mut w = World::new("*.log");
+    w.append("a.log", "one\n");
+    w.append("b.log", "two\n");
+    w.poll();
+    w.stop();
+    let gone = [("gone".to_owned(), 1)];
+    // So its number is not given to another file.
+    w.rename("a.log", "a");
+    fs::create_dir(w.path("far")).unwrap();
+    fs::create_dir(w.path("far/away")).unwrap();
+    w.rename("a", "far/away/a");
+    w.rest();
+    assert_eq!(w.dropped("a.log"), gone);
+    w.stop();
+    w.rest();
+    assert_eq!((w.dropped("a.log"), w.files()), (gone.to_vec(), 2));
+    w.now += 30 * 86_400_000;
+    w.rest();
+    assert_eq!((w.dropped("a.log"), w.files()), (gone.to_vec(), 1));
 }
 
 #[test]
@@ -1002,21 +1145,155 @@ fn odd_bytes() {
     let long = "y".repeat(1 << 20);
     fs::write(
         w.path("a.log"),
-        b"\xef\xbb\xbfbom\n\0\0\0\0hole\nin\0side\n\xff\xfe\n",
+        b"\xef\xbb\xbfbom\n\0\0\xef\xbb\xbfline\nin\0side\n\xff\xfe\n\xef\xbb\xbfmark\n",
     )
     .unwrap();
     w.append("a.log", &format!("{long}\nnext\n"));
     w.poll();
     assert_eq!(
-        w.lines[..4],
-        ["bom", "hole", "in\0side", "\u{fffd}\u{fffd}"]
+        w.lines[..5],
+        [
+            "bom",
+            "\0\0\u{feff}line",
+            "in\0side",
+            "\u{fffd}\u{fffd}",
+            "\u{feff}mark"
+        ]
     );
-    assert_eq!(w.lines[4].len(), LINE_LEN_MAX);
-    assert_eq!(w.lines[5..], ["next"]);
-    assert_eq!(
-        w.dropped("a.log"),
-        [("cut".to_owned(), 1), ("nul_gap".to_owned(), 1)]
-    );
+    assert_eq!(w.lines[5].len(), LINE_LEN_MAX);
+    assert_eq!(w.lines[6..], ["next"]);
+    assert_eq!(w.dropped("a.log"), [("cut".to_owned(), 1)]);
+}
+
+#[test]
+fn a_hole_is_passed_over_and_counted_once() {
+    let mut w = World::new("a.log");
+    // A writer that goes on at its old place after a truncation, and later a crash.
+    let mut file = fs::File::create(w.path("a.log")).unwrap();
+    let mut at = 7;
+    for (line, hole) in [
+        ("one\n", 20 << 20),
+        ("two\n", 512),
+        ("three\n", 511),
+        ("\0four\n", 0),
+    ] {
+        std::os::unix::fs::FileExt::write_all_at(&file, line.as_bytes(), at).unwrap();
+        at += line.len() as u64 + hole;
+    }
+    file.flush().unwrap();
+    w.poll();
+    // The last NULs are as many as a hole: 511 and one that was written.
+    assert_eq!(w.lines, ["one", "two", "three", "four"]);
+    assert_eq!(w.dropped("a.log"), [("nul_gap".to_owned(), 4)]);
+    // NULs that could be the beginning of a hole wait, and are a line in the end.
+    w.append_bytes("a.log", &[0; 300]);
+    w.poll();
+    w.append_bytes("a.log", b"five\n");
+    w.check(&["one", "two", "three", "four", &("\0".repeat(300) + "five")]);
+}
+
+#[test]
+fn too_many_entries_are_said_so() {
+    let mut w = World::new("*.log");
+    let trouble = |w: &World| {
+        let reports = w.status.reports(Timestamp(0)).into_iter();
+        let found = { reports }.find(|r| r.source == "files:test");
+        found.map(|r| (r.state, r.dropped.into_iter().next()))
+    };
+    w.append("a.log", "one\n");
+    w.check(&["one"]);
+    assert_eq!(trouble(&w), None);
+    for n in 0..1000 {
+        fs::write(w.path(&format!("{n}.tmp")), "").unwrap();
+    }
+    w.rest();
+    let crowded = Some(("crowded".to_owned(), 1));
+    assert_eq!(trouble(&w), Some((SourceState::Failed, crowded.clone())));
+    for n in 0..1000 {
+        fs::remove_file(w.path(&format!("{n}.tmp"))).unwrap();
+    }
+    w.poll();
+    assert_eq!(trouble(&w), Some((SourceState::Stopped, crowded)));
+}
+
+#[test]
+fn what_the_kernel_makes_up_is_refused() {
+    let mut w = World::new("*.log");
+    std::os::unix::fs::symlink("/proc/version", w.path("link.log")).unwrap();
+    w.poll();
+    let why = "not followed: the kernel's, not a file".to_owned();
+    assert_eq!(w.state("link.log"), Some((SourceState::Failed, why)));
+    assert!(w.lines.is_empty());
+}
+
+#[test]
+fn a_pattern_may_mean_the_packed_pieces_too() {
+    let mut w = World::new("app*");
+    for name in ["app.log.1", "app.log.2", "app-20261101.log"] {
+        w.append(name, "old\n");
+        w.pack(name, if name.ends_with('2') { "zst" } else { "gz" });
+    }
+    w.append("app.log", "one\n");
+    w.check(&["one"]);
+    let failed = w.status.reports(Timestamp(0)).into_iter();
+    assert_eq!(failed.filter(|r| r.state == SourceState::Failed).count(), 0);
+}
+
+#[test]
+fn pieces_with_other_names() {
+    // Older and younger piece, and what is counted of the younger one.
+    for (older, younger, unread) in [
+        ("app.1.log.gz", "app.log.0", 0),
+        ("app.2.log", "app.1.log.gz", 0),
+        ("app-20261120.log", "app-20261121.log.gz", 0),
+        (
+            "app.log-20261120-1763596800",
+            "app.log-20261121-1763683200",
+            0,
+        ),
+        ("app.log-20261120-101112", "app.log-20261120-111213", 0),
+        ("app.log.1", "app.log.0", 0),
+        ("app.log.2", "app.log.1.xz", 1),
+        ("app.log.2", "app.log.1.lz4", 1),
+        ("app.log-20261120", "app.log-2026w47", 1),
+    ] {
+        let mut w = World::new("app.log");
+        w.append("app.log", &format!("{BANNER}\n"));
+        w.poll();
+        w.stop();
+        w.append("app.log", "rest\n");
+        for (name, line) in [(older, ""), (younger, "between\n")] {
+            w.append("app.log", line);
+            let plain = name
+                .trim_end_matches(".gz")
+                .trim_end_matches(".xz")
+                .trim_end_matches(".lz4");
+            w.rename("app.log", plain);
+            if name.ends_with(".gz") {
+                w.pack(plain, "gz");
+            } else if plain != name {
+                let magic: &[u8] = if name.ends_with("xz") {
+                    b"\xfd7zXZ\0"
+                } else {
+                    b"\x04\x22\x4d\x18"
+                };
+                w.append_bytes(name, magic);
+                fs::remove_file(w.path(plain)).unwrap();
+            }
+        }
+        w.append("app.log", "new\n");
+        w.rest();
+        let mut expected = vec![BANNER, "rest", "new"];
+        expected.extend((unread == 0).then_some("between"));
+        expected.sort_unstable();
+        w.lines.sort();
+        assert_eq!(w.lines, expected, "{younger}");
+        let dropped: Vec<_> = (unread > 0)
+            .then(|| ("unread_piece".to_owned(), 1))
+            .into_iter()
+            .collect();
+        assert_eq!(w.dropped("app.log"), dropped, "{younger}");
+    }
 }
 
 fn utf16(text: &str) -> Vec<u8> {
