@@ -24,7 +24,7 @@ pub enum Joining {
     /// Each line is an event.
     #[default]
     Off,
-    /// Stack traces of Java, Python, Go, Rust, Node, PHP and .NET, PostgreSQL's further lines, slow queries of MySQL,
+    /// Stack traces of Java, Python, Go, Rust, Node, PHP, Ruby, Elixir and .NET, PostgreSQL's further lines, slow queries of MySQL,
     /// indented lines behind a line that begins with a time, and the pieces of a container's long lines. All
     /// other lines stand alone.
     Auto,

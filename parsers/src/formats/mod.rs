@@ -10,6 +10,7 @@ mod access;
 mod ansi;
 pub(crate) mod containers;
 mod daemons;
+pub(crate) mod dotnet;
 mod envoy;
 mod errorlog;
 mod explain;
@@ -115,6 +116,7 @@ pub const FORMATS: &[&Format] = &[
     &packages::DPKG,
     &packages::APT,
     &python::FORMAT,
+    &dotnet::FORMAT,
     &iso::FORMAT,
     &containers::COMPOSE,
     &logfmt::FORMAT,

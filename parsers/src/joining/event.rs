@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::Joining;
 use super::line::{
-    is_cause, is_dated, is_function, is_go, is_indented, is_level, is_level_word,
-    is_postgresql_detail, is_thrown, is_util_level, odd_quotes,
+    is_cause, is_dated, is_dotnet, is_elixir, is_function, is_go, is_indented, is_level,
+    is_level_word, is_postgresql_detail, is_ruby_frame, is_ruby_logger, is_ruby_thrown, is_thrown,
+    is_util_level, odd_quotes,
 };
 use crate::formats::containers::{self, Wrapped};
 use crate::formats::postgresql;
@@ -53,6 +54,14 @@ enum State {
     RustHead,
     /// Behind that: frames and a note.
     Rust,
+    /// The line of Ruby's logger, or of an exception: its text may have more lines.
+    Ruby,
+    /// Behind the frames of PHP: an exception that followed from this one may come.
+    Php,
+    /// An empty line behind those: it has to come.
+    PhpGap,
+    /// A report of Elixir's, to the empty line behind it.
+    Elixir,
     /// A cell of csvlog is open.
     Cell,
     /// Of a slow query only the time is there.
@@ -90,7 +99,10 @@ impl<'a> Event<'a> {
     }
 
     pub(super) fn is_sure(&self) -> bool {
-        !matches!(self.state, State::Message(_) | State::Function)
+        !matches!(
+            self.state,
+            State::Message(_) | State::Function | State::PhpGap
+        )
     }
 
     /// Whether the line belongs to the event.
@@ -160,6 +172,15 @@ impl<'a> Event<'a> {
                 });
             }
             State::Panic if is_go(line) => return Some(State::Panic),
+            State::Ruby | State::Frames if self.goes_on_in_ruby(line) => {
+                return Some(State::Frames);
+            }
+            State::Php if line.is_empty() => return Some(State::PhpGap),
+            State::PhpGap => return line.starts_with(b"Next ").then_some(State::Php),
+            State::Elixir => return (!line.is_empty()).then_some(State::Elixir),
+            State::Open if is_elixir(&self.first) && line.starts_with(b"** (") => {
+                return Some(State::Elixir);
+            }
             _ => {}
         }
         if line.starts_with(b"Traceback (most recent call last)") {
@@ -175,14 +196,20 @@ impl<'a> Event<'a> {
             return message(n, line);
         }
         if is_indented(line) {
-            return Some(State::Frames);
+            return Some(match state {
+                State::Php => State::Php,
+                _ => State::Frames,
+            });
         }
         if is_cause(line) {
             return Some(State::Thrown);
         }
-        let php = line.starts_with(b"Stack trace:") || line.starts_with(b"#0 ");
-        if php || state == State::Frames && line.first() == Some(&b'#') {
-            return Some(State::Frames);
+        let php = line.starts_with(b"Stack trace:")
+            || line.starts_with(b"#0 ")
+            || line.starts_with(b"PHP Stack trace:")
+            || line.starts_with(b"PHP   ");
+        if php || state == State::Php && line.first() == Some(&b'#') {
+            return Some(State::Php);
         }
         // Behind its frames, Node closes the properties of an error, .NET says where those of another end.
         let closes = state == State::Frames
@@ -191,17 +218,27 @@ impl<'a> Event<'a> {
             return Some(state);
         }
         match state {
-            State::Thrown => message(0, line),
+            State::Thrown | State::Ruby => message(0, line),
             State::Open | State::Frames if is_function(line) => Some(State::Function),
             _ => None,
         }
     }
 }
 
+impl Event<'_> {
+    /// A frame; behind those of an event that the logger began also the exception that it came from. (Without such a line a
+    /// program that is started again and again would make one event of all its ends.)
+    fn goes_on_in_ruby(&self, line: &[u8]) -> bool {
+        let caused = self.state == State::Frames && is_ruby_logger(&self.first);
+        is_ruby_frame(line) || caused && is_ruby_thrown(line)
+    }
+}
+
 /// A line behind that of an exception and `n` more lines of its text: more text, or what comes after it.
 fn message(n: u8, line: &[u8]) -> Option<State> {
     let inside = line.trim_ascii_start();
-    if inside.len() < line.len() && (inside.starts_with(b"at ") || inside.starts_with(b"... ")) {
+    let frame = [&b"at "[..], b"... ", b"from "];
+    if inside.len() < line.len() && frame.iter().any(|word| inside.starts_with(word)) {
         return Some(State::Frames);
     }
     if n > 0 && line.starts_with(b"Caused by: ") {
@@ -218,8 +255,15 @@ fn opening(line: &[u8]) -> State {
         Some(b'#') if line.starts_with(b"# Time:") => State::SlowTime,
         Some(b'#') if line.starts_with(b"# User@Host:") => State::Slow,
         Some(b't') if line.starts_with(b"thread '") && find(line, b" panicked at ").is_some() => {
-            State::RustHead
+            match find(line, b" panicked at '").is_some() {
+                // Rust 1.72 and before have the message here.
+                true => State::Rust,
+                false => State::RustHead,
+            }
         }
+        Some(b'P') if line.starts_with(b"PHP ") => State::Open,
+        Some(b'F') if line.starts_with(b"Fatal error: Uncaught ") => State::Open,
+        Some(b'D' | b'I' | b'W' | b'E' | b'F' | b'A') if is_ruby_logger(line) => State::Ruby,
         Some(b'T') if line.starts_with(b"Traceback (most recent call last)") => State::Traceback,
         Some(b'p') if line.starts_with(b"panic: ") => State::Panic,
         Some(b'f') if line.starts_with(b"fatal error: ") => State::Panic,
@@ -251,7 +295,9 @@ fn opening(line: &[u8]) -> State {
         }
         _ if is_thrown(line) => State::Thrown,
         _ if is_level(line) => State::Open,
+        _ if is_dotnet(line) => State::Open,
         _ if stamp::twelve_hours(line).is_some() => State::Util,
+        _ if is_ruby_thrown(line) => State::Ruby,
         _ => State::Alone,
     }
 }

@@ -1,5 +1,6 @@
 //! What a single line looks like to the rules of [`super::event`].
 
+use crate::formats::dotnet;
 use crate::formats::postgresql;
 use crate::scan::{find, near};
 
@@ -74,7 +75,13 @@ pub(super) fn is_cause(line: &[u8]) -> bool {
 
 /// `Exception in thread "main" …`, `java.lang.IllegalStateException: text`, `TypeError: text`.
 pub(super) fn is_thrown(line: &[u8]) -> bool {
-    line.starts_with(b"Exception in thread ") || line.starts_with(b"Uncaught ") || {
+    const STARTS: [&[u8]; 4] = [
+        b"Exception in thread ",
+        b"Uncaught ",
+        b"Unhandled exception. ",
+        b"Unhandled Exception: ",
+    ];
+    STARTS.iter().any(|start| line.starts_with(start)) || {
         let name = line
             .split(|b| matches!(b, b':' | b' '))
             .next()
@@ -95,6 +102,48 @@ fn is_exception(line: &[u8]) -> bool {
         .next()
         .unwrap_or_default();
     name.contains(&b'.') && is_thrown(name)
+}
+
+/// `fail: Shop.Orders[0]`, as .NET's console logger begins; the text follows, indented.
+pub(super) fn is_dotnet(line: &[u8]) -> bool {
+    dotnet::level(line).is_some() && line.ends_with(b"]")
+}
+
+/// `E, [2026-11-21T05:19:12.123456 #1234] ERROR -- : text`.
+pub(super) fn is_ruby_logger(line: &[u8]) -> bool {
+    line.get(1..4) == Some(b", [")
+        && line
+            .get(4..)
+            .is_some_and(|l| l.first().is_some_and(u8::is_ascii_digit))
+}
+
+/// ``shop.rb:4:in `find'``: a frame without the word before it.
+pub(super) fn is_ruby_frame(line: &[u8]) -> bool {
+    line.ends_with(b"'") && behind_ruby_place(line).is_some()
+}
+
+/// ``shop.rb:4:in `find': order 10 is gone (ArgumentError)``, and its first line if it has several.
+pub(super) fn is_ruby_thrown(line: &[u8]) -> bool {
+    behind_ruby_place(line).is_some_and(|rest| find(rest, b"': ").is_some())
+}
+
+/// What stands behind the place in a Ruby program with which a line begins.
+fn behind_ruby_place(line: &[u8]) -> Option<&[u8]> {
+    const PATH_LEN_MAX: usize = 200;
+    let head = line.get(..PATH_LEN_MAX).unwrap_or(line);
+    let end = find(head, b".rb:")?;
+    let number = line.get(end + 4..)?;
+    let digits = number.iter().take_while(|b| b.is_ascii_digit()).count();
+    let path = head.get(..end)?;
+    number
+        .get(digits..)?
+        .strip_prefix(b":in ")
+        .filter(|_| digits > 0 && !path.contains(&b' '))
+}
+
+/// `05:19:12.123 [error] text`.
+pub(super) fn is_elixir(line: &[u8]) -> bool {
+    line.get(12..14) == Some(b" [")
 }
 
 /// What stands in the report of a panic.

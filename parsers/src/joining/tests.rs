@@ -219,6 +219,17 @@ const LINES: &[&str] = &[
     "web-2  | z",
     "2026-11-21T05:23:21.4Z stdout P z",
     "2026-11-21T05:23:21.4Z stdout F z",
+    "E, [2026-11-21T05:19:12.1 #12] ERROR -- : x (IOError)",
+    "a.rb:4:in `find'",
+    "a.rb:4:in `find': x (IOError)",
+    "\tfrom a.rb:4:in `<main>'",
+    "fail: A.B[0]",
+    "05:19:12.123 [error] x",
+    "** (ArgumentError) y",
+    "PHP Fatal error:  Uncaught E: x in /a.php:3",
+    "Stack trace:",
+    "#0 /a.php(7): f()",
+    "Next E: y",
     "{\"log\":\"z\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}",
 ];
 
@@ -333,4 +344,23 @@ fn pieces_of_a_containers_long_line() {
                 {\"log\":\"c\\r\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-21T05:23:16.6Z\"}\n";
     check("auto", json, &[2, 1]);
     check("off", json, &[1, 1, 1]);
+}
+
+/// Before 1.73 the message of a panic stood in its first line.
+#[test]
+fn old_panics_of_rust() {
+    check(
+        "auto",
+        "thread 'main' panicked at 'boom', src/main.rs:2:5\n\
+         note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\nnext\n\
+         thread 'main' panicked at 'boom', src/main.rs:2:5\nnext\n",
+        &[2, 1, 1, 1],
+    );
+}
+
+/// A program that ends for an exception and is started again makes an event each time.
+#[test]
+fn each_end_of_ruby_is_an_event() {
+    let end = "a.rb:4:in `find': x (IOError)\n\tfrom a.rb:9:in `<main>'\n";
+    check("auto", &end.repeat(3), &[2, 2, 2]);
 }
