@@ -278,6 +278,9 @@ impl Ingest {
         let registry = self.registry.clone();
         let pages = Pages::new(tx, &registry);
         for at in 0..self.groups.len() {
+            if self.lets_go(at) {
+                continue;
+            }
             let late = self.late_since[at].is_some_and(|since| {
                 let group = &self.groups[at];
                 !group.late.is_empty() && (now.0 - since >= LATE_MS || group.late.len() >= LATE_MAX)
@@ -338,6 +341,13 @@ impl Ingest {
         }
     }
 
+    /// Whether the running transaction empties a group. Its checkpoint is written: another would bring
+    /// back what was in it.
+    fn lets_go(&self, at: usize) -> bool {
+        let gone = &self.outcome.gone.groups;
+        gone.iter().any(|&group| group as usize == at)
+    }
+
     fn checkpoint_as_is(
         &mut self,
         tx: &Transaction<'_>,
@@ -346,7 +356,7 @@ impl Ingest {
         events: &mut Vec<Event>,
     ) -> Result<()> {
         let done = |(group, ..): &(u32, Vec<i64>, bool)| *group as usize == at;
-        if self.outcome.checkpoints.iter().any(done) {
+        if self.lets_go(at) || self.outcome.checkpoints.iter().any(done) {
             return Ok(());
         }
         let sealed = self.groups[at].sealed.clone();

@@ -671,3 +671,30 @@ fn a_first_reading_before_the_rings_began_is_in_every_archive() {
         }
     }
 }
+
+#[test]
+fn a_group_that_is_due_when_it_is_let_go_of_begins_anew() {
+    let mut rig = Rig::new();
+    let mut now_ms = START_MS;
+    // Away from the first archives; stopped for longer than these reach back; on to others, which get
+    // the group that has become free.
+    for (number, pause_ms) in [(3, 0), (1, 1000), (1, 10 * HOUR_MS), (2, 1000)] {
+        now_ms += pause_ms;
+        rig = rig.restarted(retention(number));
+        let id = rig.intern("gauge", MetricKind::Gauge, STEP_MS);
+        for i in 1..=10 {
+            rig.push(id, now_ms + i * STEP_MS, Reading::Gauge(1.0));
+        }
+        now_ms += 10 * STEP_MS;
+        rig.commit(now_ms, true);
+    }
+    assert_eq!(rig.ingest.groups.len(), 2, "the first group is used again");
+    for step_ms in [1, 5, 30].map(|s| s * 1000) {
+        for _ in 0..2 {
+            let found = rig.slots("gauge", now_ms - 9999, now_ms, step_ms);
+            let known: u32 = found.slots.iter().map(|s| s.count).sum();
+            assert!(known >= 10, "{known} readings of ten at {step_ms}");
+            rig = rig.killed();
+        }
+    }
+}
