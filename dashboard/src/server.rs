@@ -234,8 +234,12 @@ async fn asset(headers: HeaderMap, uri: Uri) -> Response {
 
 /// Ready when the store can be read and takes data.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    if let Some(error) = app.handle().and_then(|h| h.health().error) {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
+    if let Some(trouble) = app.handle().and_then(|h| h.health().trouble) {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{}\n", trouble.why),
+        )
+            .into_response();
     }
     match app
         .pool()

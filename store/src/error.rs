@@ -1,6 +1,9 @@
 //! What can go wrong with the store, and what an operator can do about it.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::file;
 
 /// The result of store operations.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -29,10 +32,20 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
-    /// No space is left on the device.
+    /// No space is left on the file system of the store.
     #[error(
-        "no space left for the store; what was received waits. Free some space or lower the budget"
+        "no space left on the file system of {dir} ({free} free); free some space there, or let --data \
+         name a directory elsewhere",
+        free = in_words(*free_bytes)
     )]
+    NoSpace {
+        /// The data directory.
+        dir: PathBuf,
+        /// What is left to a process such as this one.
+        free_bytes: u64,
+    },
+    /// The store is as large as it may be.
+    #[error("no space left within the budget of the store (store.budget): raise it")]
     Full,
     /// The writer has ended; nothing more is taken.
     #[error("the store is closed")]
@@ -57,6 +70,49 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// The same error, saying that the file system is full where that is why.
+    pub(crate) fn in_dir(self, dir: &Path) -> Self {
+        let short_of = match &self {
+            // What a transaction had written when it failed may be free again already.
+            Self::Full => TRANSACTION_BYTES,
+            Self::Sqlite(e) if is_refusal(e) => PAGE_BYTES,
+            Self::Io { source, .. } if source.kind() == ErrorKind::StorageFull => u64::MAX,
+            _ => return self,
+        };
+        match file::free_bytes(dir).filter(|&free| free < short_of) {
+            Some(free_bytes) => Self::NoSpace {
+                dir: dir.to_owned(),
+                free_bytes,
+            },
+            None => self,
+        }
+    }
+}
+
+/// A transaction that the disk has no room for may be so large: twice what may wait in memory.
+const TRANSACTION_BYTES: u64 = 40 << 20;
+/// SQLite needs a block of the file system at least.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// What SQLite says when the file system has no room for its own files: the index of the write-ahead log
+/// cannot be made, and it does not say why.
+fn is_refusal(e: &rusqlite::Error) -> bool {
+    let code = e.sqlite_error_code();
+    matches!(
+        code,
+        Some(rusqlite::ErrorCode::SystemIoFailure | rusqlite::ErrorCode::CannotOpen)
+    )
+}
+
+fn in_words(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
 }
 
 impl From<rusqlite::Error> for Error {

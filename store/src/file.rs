@@ -1,14 +1,15 @@
 //! Opening the file: its lock, its pragmas, its schema and its identity.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::FlockOperation;
+use vigie_parsers::Timestamp;
 
-use crate::{Error, Options, Result, Synchronous};
+use crate::{Error, Options, Result, Synchronous, Trouble};
 use crate::{events, incidents, series, sources, state};
 
 /// `vigi` in ASCII: tells our files from other SQLite files.
@@ -37,9 +38,16 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The store's file in a data directory.
 pub(crate) const FILE_NAME: &str = "vigie.db";
 
-/// The lock that says who writes: held as long as the value lives, gone with the process.
+/// The file of the lock has this size from the beginning, so that it can be written when the disk is full.
+const CARD_BYTES: usize = 1024;
+
+/// The lock that says who writes, and when commits fail: held as long as the value lives, gone with the
+/// process.
+///
+/// The file is a card of [`CARD_BYTES`], overwritten in place: on its first line the process, and while
+/// nothing can be written to the store, on the next ones since when, how many commits have failed, and why.
 #[derive(Debug)]
-pub(crate) struct WriteLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub(crate) struct WriteLock(File);
 
 impl WriteLock {
     /// Takes the lock beside the store, or says who has it.
@@ -49,7 +57,7 @@ impl WriteLock {
             path: path.clone(),
             source,
         };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -57,18 +65,74 @@ impl WriteLock {
             .open(&path)
             .map_err(io)?;
         if !lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).map_err(io)?;
+            let card = read_card(&file);
             return Err(Error::Locked {
                 path: store.to_owned(),
-                pid: pid.trim().to_owned(),
+                pid: card.lines().next().unwrap_or_default().trim().to_owned(),
             });
         }
-        file.set_len(0).map_err(io)?;
-        file.rewind().map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self(file))
+        let lock = Self(file);
+        lock.tell(None);
+        Ok(lock)
     }
+
+    /// Writes down whether the store can be written. What cannot be written down either is seen by the
+    /// space that is free.
+    pub(crate) fn tell(&self, trouble: Option<&Trouble>) {
+        let _ = self.0.write_all_at(&card(trouble), 0);
+    }
+}
+
+fn card(trouble: Option<&Trouble>) -> Vec<u8> {
+    let mut text = format!("{}\n", std::process::id());
+    if let Some(Trouble {
+        since,
+        failures,
+        why,
+    }) = trouble
+    {
+        let why = why.replace('\n', " ");
+        text.push_str(&format!("{}\n{failures}\n{why}", since.0));
+    }
+    let mut card = text.into_bytes();
+    card.resize(CARD_BYTES - 1, b' ');
+    card.push(b'\n');
+    card
+}
+
+fn read_card(file: &File) -> String {
+    let mut card = vec![0; CARD_BYTES];
+    let read = file.read_at(&mut card, 0).unwrap_or(0);
+    card.truncate(read);
+    String::from_utf8_lossy(&card).into_owned()
+}
+
+/// Why the process that writes a store cannot; `None` when it can, or there is none.
+pub(crate) fn trouble(store: &Path) -> Option<Trouble> {
+    let file = File::open(store.with_extension("lock")).ok()?;
+    if lock(&file, FlockOperation::NonBlockingLockShared) {
+        return None;
+    }
+    let card = read_card(&file);
+    let mut lines = card.lines().skip(1);
+    let mut next = || lines.next().map(str::trim);
+    Some(Trouble {
+        since: Timestamp(next()?.parse().ok()?),
+        failures: next()?.parse().ok()?,
+        why: next()?.to_owned(),
+    })
+}
+
+/// What is left to this process of the file system of a directory, or of the one that it will be made in.
+pub fn free_bytes(dir: &Path) -> Option<u64> {
+    let existing = dir.ancestors().find(|dir| dir.exists())?;
+    let found = rustix::fs::statvfs(existing).ok()?;
+    // Some is kept back for root.
+    let blocks = match rustix::process::geteuid().is_root() {
+        true => found.f_bfree,
+        false => found.f_bavail,
+    };
+    Some(blocks.saturating_mul(found.f_frsize))
 }
 
 /// Whether a process holds the lock of a store.

@@ -9,6 +9,7 @@ mod batch;
 mod error;
 pub mod events;
 mod file;
+mod health;
 mod import;
 pub mod incidents;
 mod options;
@@ -25,6 +26,8 @@ pub use batch::{
     Batch, CounterType, CounterWidth, Done, EventBatch, EventHead, Reading, SampleBatch, SampleRow,
 };
 pub use error::{Error, Result};
+pub use file::free_bytes;
+pub use health::{Health, PastTrouble, Trouble};
 pub use import::Importer;
 pub use options::{Options, Synchronous};
 pub use reader::Reader;
@@ -32,6 +35,6 @@ pub use request::{Request, request};
 pub use series::{Registry, SeriesDef, SeriesId};
 pub use sources::{SourceReport, SourceState};
 pub use state::State;
-pub use thread::{Clock, Handle, Health, spawn};
+pub use thread::{Clock, Handle, spawn};
 pub use usage::{FigureUsage, Usage};
 pub use writer::Writer;

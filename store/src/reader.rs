@@ -13,7 +13,8 @@ use vigie_query::{
 };
 
 use crate::file;
-use crate::{Result, SourceReport, Usage, events, series, sources, state, usage};
+use crate::{PastTrouble, Result, SourceReport, Trouble, Usage};
+use crate::{events, series, sources, state, usage};
 
 /// The store, open for reading: one connection, one query at a time. More readers of the same
 /// process come from [`Reader::another`] and share what is replayed from the journals.
@@ -32,7 +33,7 @@ impl Reader {
     /// [`crate::Error::Missing`] when there is none.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(file::FILE_NAME);
-        let conn = file::open_for_reading(&path)?;
+        let conn = file::open_for_reading(&path).map_err(|e| e.in_dir(dir))?;
         Ok(Self {
             path,
             conn,
@@ -58,6 +59,22 @@ impl Reader {
     #[must_use]
     pub fn is_written(&self) -> bool {
         file::is_written(&self.path)
+    }
+
+    /// Why the process that has the store open cannot write to it; `None` when it can. It says so beside
+    /// the store and not in it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        file::trouble(&self.path)
+    }
+
+    /// When the store could not be written last, if that is over.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn past_trouble(&self) -> Result<Option<PastTrouble>> {
+        let text = self.setting(PastTrouble::KEY)?;
+        Ok(text.and_then(|text| PastTrouble::heard(&text)))
     }
 
     /// The file.
@@ -173,6 +190,7 @@ impl Reader {
         Ok(Usage {
             events: self.events.lines(&self.conn)?,
             wal_bytes: file::wal_bytes(&self.path),
+            free_bytes: self.path.parent().and_then(file::free_bytes),
             ..usage::read(&self.conn)?
         })
     }

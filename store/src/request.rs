@@ -105,6 +105,11 @@ impl Asker {
     /// Asks, and waits for the answer. A writer that starts throws away what was asked before: a
     /// parcel is left again then.
     pub(crate) fn ask(&self, question: &Question<'_>) -> Result<String> {
+        let dir = self.path.parent().unwrap_or(&self.path);
+        self.wait_for(question).map_err(|e| e.in_dir(dir))
+    }
+
+    fn wait_for(&self, question: &Question<'_>) -> Result<String> {
         let number = format!("{}.{}", std::process::id(), nonce());
         self.leave(question, &number)?;
         let since = Instant::now();

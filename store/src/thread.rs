@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use vigie_parsers::Timestamp;
 
 use crate::writer::Writer;
-use crate::{Batch, Error, Registry, Result, State};
+use crate::{Batch, Error, Health, Registry, Result, State, Trouble};
 
 /// Tells the time; tests pass their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -24,16 +24,6 @@ const QUEUE_LEN_MAX: usize = 1024;
 const LOOK_SOON: Duration = Duration::from_millis(10);
 /// For so long after the last request.
 const ATTENTIVE: Duration = Duration::from_secs(2);
-/// How the writer is, for pages and `vigie status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// When the last commit succeeded.
-    pub committed_at: Option<Timestamp>,
-    /// Why the last commit did not, if it did not; what was received waits meanwhile.
-    pub error: Option<String>,
-    /// Commits since the start.
-    pub commits: u64,
-}
 
 type Update = Box<dyn FnOnce(&mut Writer, Timestamp) + Send>;
 
@@ -72,7 +62,7 @@ impl Handle {
     /// async workers.
     ///
     /// # Errors
-    /// The change's own error, [`Error::Full`] when the disk is full, [`Error::Closed`] after the
+    /// The change's own error, [`Error::NoSpace`] when the disk is full, [`Error::Closed`] after the
     /// writer has ended.
     pub fn update<T: Send + 'static>(
         &self,
@@ -160,14 +150,18 @@ impl Loop {
                 Ok(Command::Batch(batch)) => {
                     self.writer.apply(*batch);
                     due.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
-                    if self.writer.events_pending() >= COMMIT_BYTES && self.health_ok() {
+                    let waits = self.writer.events_pending() >= COMMIT_BYTES;
+                    if waits && self.writer.health().trouble.is_none() {
                         due = self.commit();
                     }
                 }
                 Ok(Command::Update(update)) => {
                     let now = (self.clock)();
                     update(&mut self.writer, now);
-                    if self.writer.is_idle() {
+                    self.publish();
+                    if self.writer.health().trouble.is_some() {
+                        due.get_or_insert_with(|| Instant::now() + COMMIT_INTERVAL);
+                    } else if self.writer.is_idle() {
                         due = None;
                     }
                 }
@@ -182,7 +176,13 @@ impl Loop {
             }
         }
         self.commit();
-        self.writer.refuse_pending();
+        let refused = self.writer.refuse_pending();
+        if refused > 0 {
+            tracing::error!(
+                "{refused} batches could not be stored before the end: what files and the journal hold of \
+                 them is read again, the rest is lost"
+            );
+        }
     }
 
     fn requests(&mut self) {
@@ -202,36 +202,33 @@ impl Loop {
             };
     }
 
-    fn health_ok(&self) -> bool {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .error
-            .is_none()
-    }
-
     /// Commits; the time of the next try if it failed.
     fn commit(&mut self) -> Option<Instant> {
-        let now = (self.clock)();
-        let result = self.writer.commit(now);
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(()) => {
-                if health.error.take().is_some() {
-                    tracing::info!("the store takes data again");
-                }
-                health.committed_at = Some(now);
-                health.commits += 1;
-                None
-            }
-            Err(e) => {
-                let text = e.to_string();
-                if health.error.as_ref() != Some(&text) {
-                    tracing::error!("{text}");
-                }
-                health.error = Some(text);
-                Some(Instant::now() + COMMIT_INTERVAL)
-            }
+        let done = self.writer.commit((self.clock)());
+        // Why is in its health.
+        self.publish();
+        done.err().map(|_| Instant::now() + COMMIT_INTERVAL)
+    }
+
+    /// Lets everybody know how the writer is.
+    fn publish(&self) {
+        let health = self.writer.health();
+        let mut known = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        say(known.trouble.as_ref(), health.trouble.as_ref());
+        health.clone_into(&mut known);
+    }
+}
+
+/// Says what has changed about commits that fail.
+fn say(before: Option<&Trouble>, now: Option<&Trouble>) {
+    match (before, now) {
+        (Some(before), None) => tracing::info!(
+            "the store takes data again, after {} commits failed; what waited is stored",
+            before.failures
+        ),
+        (_, Some(now)) if before.map(|b| &b.why) != Some(&now.why) => {
+            tracing::error!("nothing can be written to the store: {}", now.why);
         }
+        _ => {}
     }
 }

@@ -19,6 +19,8 @@ pub struct Usage {
     pub wal_bytes: u64,
     /// What the store may occupy.
     pub budget_bytes: u64,
+    /// What is left of its file system; `None` where that cannot be told.
+    pub free_bytes: Option<u64>,
     /// Living series.
     pub series: u64,
     /// What the writer last said of figures.

@@ -13,7 +13,9 @@ use vigie_parsers::Timestamp;
 
 use crate::file::{self, WriteLock};
 use crate::request::{self, Asked};
-use crate::{Batch, Done, Error, Options, Registry, Result, SourceReport, State};
+use crate::{
+    Batch, Done, Error, Health, Options, PastTrouble, Registry, Result, SourceReport, State,
+};
 use crate::{Request, events, series, sources, state, usage};
 
 /// How long the writer leaves a reader alone that did not end: waiting for it holds up batches.
@@ -34,7 +36,8 @@ pub struct Writer {
     /// What it last wrote down of figures.
     told: String,
     wal: Wal,
-    _lock: WriteLock,
+    health: Health,
+    lock: WriteLock,
 }
 
 /// What the writer did about a write-ahead log that grew long.
@@ -65,8 +68,13 @@ impl Writer {
     /// killed writer left in the journals is taken up again.
     ///
     /// # Errors
-    /// When another process writes to it, when it is not a store, when the disk says no.
+    /// When another process writes to it, when it is not a store, when the disk says no:
+    /// [`Error::NoSpace`] when it is full.
     pub fn open(dir: &Path, options: &Options, now: Timestamp) -> Result<Self> {
+        Self::take_up(dir, options, now).map_err(|e| e.in_dir(dir))
+    }
+
+    fn take_up(dir: &Path, options: &Options, now: Timestamp) -> Result<Self> {
         let path = dir.join(file::FILE_NAME);
         std::fs::create_dir_all(dir).map_err(|source| Error::Io {
             path: dir.to_owned(),
@@ -99,7 +107,8 @@ impl Writer {
             answered: VecDeque::new(),
             told,
             wal: Wal::default(),
-            _lock: lock,
+            health: Health::default(),
+            lock,
         })
     }
 
@@ -107,6 +116,12 @@ impl Writer {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// How its commits go.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// What became of readings since the start.
@@ -201,7 +216,7 @@ impl Writer {
             Ok(_) => self.series.committed(),
             Err(_) => self.series.reload(&self.conn)?,
         }
-        filled
+        filled.map_err(|e| self.in_dir(e))
     }
 
     /// Deletes the series that a pattern means and erases what is kept of them; how many.
@@ -310,7 +325,7 @@ impl Writer {
             Ok(()) => self.series.committed(),
             Err(_) => self.series.reload(&self.conn)?,
         }
-        changed
+        changed.map_err(|e| self.in_dir(e))
     }
 
     /// Takes old series in as they are, with all their archives, in one transaction; what became of
@@ -339,7 +354,7 @@ impl Writer {
             Ok(_) => self.series.committed(),
             Err(_) => self.series.undo_import(&self.conn, old_bytes)?,
         }
-        imported
+        imported.map_err(|e| self.in_dir(e))
     }
 
     /// Makes everything taken so far durable, in one transaction, and acknowledges it. After an
@@ -372,6 +387,10 @@ impl Writer {
         })
     }
 
+    fn in_dir(&self, e: Error) -> Error {
+        e.in_dir(self.path.parent().unwrap_or(&self.path))
+    }
+
     /// Everything that waits in one transaction, and what `more` does. Its outer error is the transaction's,
     /// the inner one its own.
     fn commit_with<T>(
@@ -379,6 +398,23 @@ impl Writer {
         now: Timestamp,
         more: impl FnOnce(&mut Transaction<'_>) -> Result<Result<T>>,
     ) -> Result<T> {
+        let done = self.transact(now, more).map_err(|e| self.in_dir(e));
+        let before = self.health.trouble.is_some();
+        match &done {
+            Ok(_) => self.health.succeeded(now),
+            Err(e) => self.health.failed(e, now),
+        }
+        if before || done.is_err() {
+            self.lock.tell(self.health.trouble.as_ref());
+        }
+        done?
+    }
+
+    fn transact<T>(
+        &mut self,
+        now: Timestamp,
+        more: impl FnOnce(&mut Transaction<'_>) -> Result<Result<T>>,
+    ) -> Result<Result<T>> {
         let mut tx = self
             .conn
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -395,6 +431,11 @@ impl Writer {
         if told != self.told {
             State { tx: &tx }.set(usage::FIGURES_KEY, Some(&told))?;
         }
+        if let Some(trouble) = &self.health.trouble {
+            // Also so that not even a transaction without anything to write succeeds on a full disk.
+            let text = PastTrouble::tell(trouble, now);
+            State { tx: &tx }.set(PastTrouble::KEY, Some(&text))?;
+        }
         let changed = more(&mut tx)?;
         tx.commit()?;
         self.told = told;
@@ -406,7 +447,7 @@ impl Writer {
             done(Ok(()));
         }
         self.keep_wal_short();
-        changed
+        Ok(changed)
     }
 
     /// Everything is durable already: what goes wrong here is only told.
@@ -439,11 +480,14 @@ impl Writer {
         self.events.pending_bytes()
     }
 
-    /// Tells those whose batches could not be committed before the end.
-    pub(crate) fn refuse_pending(&mut self) {
-        for done in std::mem::take(&mut self.pending.done) {
+    /// Tells those whose batches could not be committed before the end; how many batches there are.
+    pub(crate) fn refuse_pending(&mut self) -> usize {
+        let pending = std::mem::take(&mut self.pending.done);
+        let count = pending.len();
+        for done in pending {
             done(Err(Error::Closed));
         }
+        count
     }
 
     /// Nothing waits for a commit.

@@ -7,7 +7,7 @@ use vigie_parsers::Timestamp;
 use vigie_query::{Labels, MetricKind};
 use vigie_store::incidents::{AlertState, Change, IncidentFilter};
 use vigie_store::{
-    Batch, Clock, Handle, Reader, Reading, SampleBatch, SampleRow, SeriesDef, SeriesId,
+    Batch, Clock, Handle, Health, Reader, Reading, SampleBatch, SampleRow, SeriesDef, SeriesId,
 };
 
 use crate::lifecycle::Transition;
@@ -21,6 +21,8 @@ const REMEMBER_MS: i64 = 60_000;
 const FORGET_MS: i64 = 3_600_000;
 /// The machines' boots are looked at so often.
 const BOOTS_MS: i64 = 60_000;
+/// The figures of so long wait at most for a store that takes nothing.
+const WAIT_MS: i64 = 3_600_000;
 /// The stop signal is waited for so long at most, so that a clock that jumps is noticed.
 const NAP_MAX: Duration = Duration::from_secs(5);
 
@@ -32,7 +34,6 @@ pub struct Watch {
     handle: Handle,
     reader: Reader,
     gauges: Gauges,
-    store_failures: u64,
     remembered: Timestamp,
     forgot: Timestamp,
     boots_seen: Timestamp,
@@ -52,7 +53,6 @@ impl Watch {
             gauges: Gauges::new(&handle, instance),
             handle,
             reader,
-            store_failures: 0,
             remembered: Timestamp::MIN,
             forgot: Timestamp::MIN,
             boots_seen: Timestamp::MIN,
@@ -85,11 +85,12 @@ impl Watch {
         let changes = self.watch_boots(now)?;
         let taken = started.elapsed();
         let written = self.write(transitions, changes, now);
-        if written.is_err() || self.handle.health().error.is_some() {
-            self.store_failures += 1;
-        }
         // Also when it was not written: figures wait in the writer until the store takes them.
-        self.report(taken, now)?;
+        let health = self.handle.health();
+        let trouble = health.trouble.as_ref();
+        if trouble.is_none_or(|trouble| now.since_ms(trouble.since) < WAIT_MS) {
+            self.report(&health, taken, now)?;
+        }
         written
     }
 
@@ -136,7 +137,7 @@ impl Watch {
     }
 
     /// vigie's figures about its own rules.
-    fn report(&self, taken: Duration, now: Timestamp) -> Result<()> {
+    fn report(&self, health: &Health, taken: Duration, now: Timestamp) -> Result<()> {
         let alerts = self.reader.active_alerts()?;
         let count = |state| alerts.iter().filter(|a| a.state == state).count();
         let open = self.reader.incidents(&IncidentFilter::unresolved())?.len();
@@ -149,7 +150,7 @@ impl Watch {
                 Reading::Counter(counts.failures),
                 Reading::Counter(counts.capped),
                 Reading::Counter(counts.duplicates),
-                Reading::Counter(self.store_failures),
+                Reading::Counter(health.failures),
                 Reading::Gauge(taken.as_secs_f64()),
                 gauge(count(AlertState::Pending)),
                 gauge(count(AlertState::Firing)),
@@ -219,7 +220,7 @@ const FIGURES: [(&str, &str, MetricKind, &str); 9] = [
         "vigie_store_commit_failures_total",
         "",
         MetricKind::Counter,
-        "Times the rules found the store unable to commit.",
+        "Commits of the store that failed.",
     ),
     (
         "vigie_rule_evaluation_duration_seconds",

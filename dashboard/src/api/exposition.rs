@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use vigie_query::promql::format_value;
-use vigie_query::{MetricKind, Selection, Series};
+use vigie_query::{Labels, MetricKind, Sample, Selection, Series};
 
 use crate::app::App;
 use crate::pages::PageError;
@@ -18,11 +18,22 @@ const CURRENT_MS: i64 = 60_000;
 /// A minute of 20,000 series read each second.
 const SAMPLES_MAX: usize = 1_500_000;
 
+/// What vigie counts of its store, told by the daemon itself: the store does not say how it is while it
+/// cannot be written.
+const FAILURES: &str = "vigie_store_commit_failures_total";
+
 /// All current values in the text format.
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     let now = app.now();
+    let failures = app.handle().map(|handle| Series {
+        labels: Labels::metric(FAILURES, &[("instance", &app.config().host)]),
+        samples: vec![Sample {
+            time: now,
+            value: handle.health().failures as f64,
+        }],
+    });
     let made = app.pool().run(move |source, bounds| {
-        let found = source.select(&Selection {
+        let mut found = source.select(&Selection {
             matchers: &[],
             from: now.plus_ms(-CURRENT_MS),
             until: now,
@@ -30,6 +41,10 @@ pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
             max_samples: SAMPLES_MAX,
             deadline: Some(bounds.deadline),
         })?;
+        if let Some(failures) = failures {
+            found.retain(|series| series.labels.name() != FAILURES);
+            found.push(failures);
+        }
         let about: BTreeMap<String, (MetricKind, String)> = source
             .metadata()?
             .into_iter()
@@ -83,7 +98,6 @@ fn exposition(found: &[Series], about: &BTreeMap<String, (MetricKind, String)>) 
 mod tests {
     use super::*;
     use vigie_parsers::Timestamp;
-    use vigie_query::{Labels, Sample};
 
     #[test]
     fn values_stand_under_their_metric() {

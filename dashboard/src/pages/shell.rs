@@ -219,8 +219,11 @@ fn health(ctx: &Context) -> (&'static str, String) {
     let Some(health) = &ctx.health else {
         return ("unk", "Reading a store; no daemon here".to_owned());
     };
-    match (&health.error, health.committed_at) {
-        (Some(_), _) => ("crit", "The store takes no data".to_owned()),
+    match (&health.trouble, health.committed_at) {
+        (Some(trouble), _) => {
+            let ms = ctx.now.since_ms(trouble.since).max(0);
+            ("crit", format!("Nothing stored for {}", duration(ms)))
+        }
         (None, None) => ("unk", "Waiting for the first data".to_owned()),
         (None, Some(at)) => {
             let age = ctx.now.since_ms(at).max(0);
@@ -233,16 +236,15 @@ fn health(ctx: &Context) -> (&'static str, String) {
 /// What everybody has to know before reading on.
 fn banners(reports: &[SourceReport], ctx: &Context) -> Vec<Banner> {
     let mut out = Vec::new();
-    if let Some(error) = ctx.health.as_ref().and_then(|h| h.error.as_ref()) {
-        let since = ctx.health.as_ref().and_then(|h| h.committed_at);
-        let shown = since.map_or(String::new(), |at| {
-            let at = crate::chart::time::clock(at, ctx.now, &ctx.zone);
-            format!(" What you see ends at {at}.")
-        });
+    if let Some(trouble) = ctx.health.as_ref().and_then(|h| h.trouble.as_ref()) {
+        let since = crate::chart::time::clock(trouble.since, ctx.now, &ctx.zone);
         out.push(Banner {
             level: "crit",
-            title: "The store takes no data.".to_owned(),
-            text: format!("{error}.{shown}"),
+            title: format!("Nothing can be written to the store since {since}."),
+            text: format!(
+                "{}. What is received waits in memory; what finds no room there is counted as dropped.",
+                trouble.why
+            ),
         });
     }
     let failed: BTreeSet<_> = reports

@@ -12,6 +12,10 @@ use vigie_collector::Sockets;
 use super::{Entry, Outcome};
 use crate::config::Config;
 use crate::context::Context;
+use crate::output;
+
+/// An empty store, its write-ahead log and some commits.
+const FREE_MIN: u64 = 4 << 20;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "check",
@@ -34,6 +38,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     let mut findings = crate::commands::run::load_rules(&cx.config)
         .err()
         .unwrap_or_default();
+    let mut warnings = Vec::new();
     if !matches.get_flag("offline") {
         // A daemon that runs has the ports itself.
         if !cx.reader().is_ok_and(|r| r.is_written()) {
@@ -43,11 +48,15 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         docker(&cx.config, &mut findings);
         relays(&cx.config, &mut findings);
         writable(&cx.data, &mut findings);
+        space(cx, &mut findings, &mut warnings);
     }
     for finding in &findings {
         println!("{finding}");
     }
     if !cx.quiet {
+        for warning in &warnings {
+            println!("warning: {warning}");
+        }
         let budget = cx.config.store.series_budget.0;
         for line in crate::retention::arithmetic(&cx.config.retention, budget) {
             println!("{line}");
@@ -58,7 +67,11 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
             || "no configuration file: defaults".to_owned(),
             |path| path.display().to_string(),
         );
-        println!("{name}: fine");
+        match warnings.len() {
+            0 => println!("{name}: fine"),
+            1 => println!("{name}: fine, with a warning"),
+            n => println!("{name}: fine, with {n} warnings"),
+        }
     }
     Ok(if findings.is_empty() {
         Outcome::Fine
@@ -116,6 +129,32 @@ fn docker(config: &Config, findings: &mut Vec<String>) {
         && let Err(e) = std::os::unix::net::UnixStream::connect(&docker.socket)
     {
         findings.push(format!("docker.socket {}: {e}", docker.socket.display()));
+    }
+}
+
+/// The store wants room for what the budget may still take; without a little it does not start.
+fn space(cx: &Context, findings: &mut Vec<String>, warnings: &mut Vec<String>) {
+    let Some(free) = vigie_store::free_bytes(&cx.data) else {
+        return;
+    };
+    let (dir, free_words) = (cx.data.display(), output::bytes(free));
+    if free < FREE_MIN {
+        findings.push(format!(
+            "{dir}: {free_words} free on its file system, too little for the store to be written: free some \
+             space there, or let --data name a directory elsewhere"
+        ));
+        return;
+    }
+    let used = cx.reader().and_then(|r| Ok(r.usage()?.used_bytes));
+    let budget = cx.config.store.budget.0;
+    let rest = budget.saturating_sub(used.unwrap_or(0));
+    if free < rest {
+        warnings.push(format!(
+            "{dir}: {free_words} free on its file system, but the store may still take {} of its {} \
+             (store.budget): the disk may fill up before the budget does",
+            output::bytes(rest),
+            output::bytes(budget)
+        ));
     }
 }
 

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::{ArgMatches, Command};
 use serde_json::json;
+use vigie_parsers::Timestamp;
 use vigie_store::incidents::{Incident, IncidentFilter};
-use vigie_store::{FigureUsage, SourceReport, SourceState};
+use vigie_store::{FigureUsage, PastTrouble, SourceReport, SourceState, Trouble, Usage};
 
 use super::{Entry, Outcome, format};
 use crate::context::Context;
@@ -28,14 +29,21 @@ const WAL_LONG_BYTES: u64 = 64 << 20;
 /// Sources report every few seconds. A daemon of which none has for so long hangs.
 const SILENCE_MAX_MS: i64 = 30_000;
 
+/// What was wrong with the store is told for so long.
+const PAST_MS: i64 = 24 * 3_600_000;
+
 /// What there is to say, gathered.
 struct Status {
     running: bool,
+    /// Why nothing can be written to the store, if so.
+    trouble: Option<Trouble>,
+    /// When that was so last, if not long ago.
+    past_trouble: Option<PastTrouble>,
     /// For how long a daemon that runs has reported nothing, if that is long.
     silent_ms: Option<i64>,
     sources: Vec<SourceReport>,
     incidents: Vec<Incident>,
-    usage: vigie_store::Usage,
+    usage: Usage,
     /// Lines that the budget has pushed out, and those that a rule has.
     gone: (u64, u64),
     /// Patterns that a limit pushed out.
@@ -56,9 +64,15 @@ impl Status {
         let working = sources.iter().filter(|s| s.state != SourceState::Stopped);
         let newest = working.map(|s| s.at).max();
         let silent_ms = newest.map(|at| cx.now.since_ms(at));
+        let trouble = reader.trouble();
+        // Reports cannot be written either.
+        let reports = running && trouble.is_none();
+        let past_trouble = reader.past_trouble()?;
         Ok(Self {
             running,
-            silent_ms: silent_ms.filter(|&ms| running && ms > SILENCE_MAX_MS),
+            silent_ms: silent_ms.filter(|&ms| reports && ms > SILENCE_MAX_MS),
+            trouble,
+            past_trouble: past_trouble.filter(|past| cx.now.since_ms(past.until) < PAST_MS),
             incidents: reader.incidents(&IncidentFilter::unresolved())?,
             usage: reader.usage()?,
             gone: (reader.events_evicted()?, reader.events_expired()?),
@@ -83,14 +97,22 @@ impl Status {
 
     fn is_well(&self) -> bool {
         self.running
+            && self.trouble.is_none()
             && self.silent_ms.is_none()
             && self.incidents.is_empty()
             && self.failed().next().is_none()
     }
 
     /// One sentence.
-    fn verdict(&self) -> String {
+    fn verdict(&self, now: Timestamp) -> String {
         let mut parts = Vec::new();
+        if let Some(trouble) = &self.trouble {
+            let since = output::duration(now.since_ms(trouble.since).max(0));
+            let why = printable(trouble.why.as_bytes());
+            parts.push(format!(
+                "nothing can be written to the store for {since} ({why})"
+            ));
+        }
         if !self.running {
             parts.push("no daemon runs".to_owned());
         }
@@ -131,7 +153,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     };
     match format {
         "json" => println!("{}", as_json(cx, &status)),
-        "nagios" => println!("{}", as_nagios(&status)),
+        "nagios" => println!("{}", as_nagios(&status, cx.now)),
         _ => print!("{}", as_text(cx, &status)),
     }
     Ok(if status.is_well() {
@@ -142,11 +164,12 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
 }
 
 /// A Nagios plugin's line with performance data.
-fn as_nagios(status: &Status) -> String {
+fn as_nagios(status: &Status, now: Timestamp) -> String {
     let word = if status.is_well() { "OK" } else { "CRITICAL" };
     format!(
         "VIGIE {word} - {} | incidents={};;0;0 store={}B;;;0;{} dropped={}c",
-        status.verdict(),
+        // What follows a bar is figures.
+        status.verdict(now).replace('|', "/"),
         status.incidents.len(),
         status.usage.used_bytes,
         status.usage.budget_bytes,
@@ -174,7 +197,7 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
         .collect();
     json!({
         "well": status.is_well(),
-        "verdict": status.verdict(),
+        "verdict": status.verdict(cx.now),
         "running": status.running,
         "silent_ms": status.silent_ms,
         "incidents": status.incidents.iter().map(|i| json!({
@@ -184,6 +207,14 @@ fn as_json(cx: &Context, status: &Status) -> serde_json::Value {
             "used_bytes": status.usage.used_bytes,
             "budget_bytes": status.usage.budget_bytes,
             "wal_bytes": status.usage.wal_bytes,
+            "free_bytes": status.usage.free_bytes,
+            "trouble": status.trouble.as_ref().map(|t| json!({
+                "since": time(t.since), "failures": t.failures, "why": t.why,
+            })),
+            "past_trouble": status.past_trouble.as_ref().map(|past| json!({
+                "since": time(past.trouble.since), "until": time(past.until),
+                "failures": past.trouble.failures, "why": past.trouble.why,
+            })),
             "series": status.usage.series,
             "figures": figures_json(&status.usage.figures),
             "events": status.usage.events,
@@ -252,8 +283,45 @@ fn figures_text(f: &FigureUsage) -> String {
     out
 }
 
+/// That the store cannot be written, or could not be.
+fn trouble_text(cx: &Context, status: &Status) -> String {
+    let time = |t| times::rfc3339(t, &cx.tz);
+    let mut out = String::new();
+    if let Some(trouble) = &status.trouble {
+        out.push_str(&format!(
+            "  nothing written since {}, {} commits failed. What is received waits in memory, and what finds no \
+             room there is counted as dropped; it is written once the store can be\n",
+            time(trouble.since),
+            trouble.failures
+        ));
+    }
+    if let Some(PastTrouble { trouble, until }) = &status.past_trouble {
+        out.push_str(&format!(
+            "  nothing written from {} to {}, {} commits failed: {}\n",
+            time(trouble.since),
+            time(*until),
+            trouble.failures,
+            printable(trouble.why.as_bytes())
+        ));
+    }
+    out
+}
+
+/// That the budget is more than there is room for.
+fn free_text(usage: &Usage) -> String {
+    let rest = usage.budget_bytes.saturating_sub(usage.used_bytes);
+    match usage.free_bytes {
+        Some(free) if free < rest => format!(
+            "  {} free on its file system; the budget may still take {} (store.budget)\n",
+            output::bytes(free),
+            output::bytes(rest)
+        ),
+        _ => String::new(),
+    }
+}
+
 fn as_text(cx: &Context, status: &Status) -> String {
-    let mut verdict = status.verdict();
+    let mut verdict = status.verdict(cx.now);
     if let Some(first) = verdict.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -269,6 +337,8 @@ fn as_text(cx: &Context, status: &Status) -> String {
         usage.series,
         usage.events,
     );
+    out.push_str(&trouble_text(cx, status));
+    out.push_str(&free_text(usage));
     let (evicted, expired) = status.gone;
     if evicted + expired > 0 {
         out.push_str(&format!(

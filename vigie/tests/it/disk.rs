@@ -85,15 +85,92 @@ fn a_full_filesystem_opens_an_incident_that_survives_a_kill_and_resolves() {
     assert!(list(&daemon, "-q").is_empty());
 }
 
+const SYSLOG_ONLY: &str = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
+                           [[syslog]]\nlisten = \"127.0.0.1:0\"\nprotocols = [\"udp\"]\n";
+
+fn status_of(daemon: &Daemon) -> serde_json::Value {
+    serde_json::from_str(&text(&daemon.cli(&["status", "--format", "json"]))).unwrap()
+}
+
+fn got(daemon: &Daemon, path: &str) -> Option<String> {
+    let url = format!("{}{path}", daemon.url());
+    let found = ureq::get(&url).call().ok()?;
+    found.into_body().read_to_string().ok()
+}
+
+/// Commits that failed, as the daemon counts them.
+fn failures_of(daemon: &Daemon) -> u64 {
+    let metrics = got(daemon, "/metrics").unwrap();
+    let name = "vigie_store_commit_failures_total{";
+    let line = metrics.lines().find(|line| line.starts_with(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+        .expect(&metrics)
+}
+
+/// Everybody says that the disk is full; how many commits had failed.
+fn the_full_disk_is_named(daemon: &Daemon, disk: &Path) -> u64 {
+    let data = disk.join("data");
+    let why = format!("no space left on the file system of {}", data.display());
+    let status = status_of(daemon);
+    let trouble = &status["store"]["trouble"];
+    let failed = trouble["failures"].as_u64().unwrap_or(0);
+    assert!(failed > 0 && trouble["since"].is_string(), "{status}");
+    assert!(
+        trouble["why"].as_str().unwrap().starts_with(&why),
+        "{status}"
+    );
+    assert!(failures_of(daemon) >= failed);
+    for (format, words) in [
+        ("text", "nothing written since"),
+        ("text", why.as_str()),
+        (
+            "nagios",
+            "VIGIE CRITICAL - nothing can be written to the store for",
+        ),
+    ] {
+        let out = daemon.cli(&["status", "--format", format]);
+        assert!(text(&out).contains(words), "{}", text(&out));
+        assert_eq!(out.status.code(), Some(1), "trouble");
+    }
+    let check = daemon.cli(&["check"]);
+    assert!(
+        text(&check).contains("too little for the store"),
+        "{}",
+        text(&check)
+    );
+    assert_eq!(check.status.code(), Some(1));
+    failed
+}
+
+#[test]
+fn a_start_on_a_full_disk_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path().join("data"), 16) else {
+        return;
+    };
+    let refused = |store: &str| {
+        let ballast = disk.fill();
+        let said = Daemon::try_start(dir.path(), SYSLOG_ONLY, "run");
+        let said = said.map(|_| ()).expect_err(store);
+        let why = format!("no space left on the file system of {}", disk.0.display());
+        assert!(said.contains(&why), "{store}: {said}");
+        std::fs::remove_file(ballast).unwrap();
+    };
+    refused("no store yet");
+    Daemon::start(dir.path(), SYSLOG_ONLY).kill();
+    refused("that of a killed daemon");
+    Daemon::start(dir.path(), SYSLOG_ONLY).terminate();
+    refused("that of one that ended");
+    Daemon::start(dir.path(), SYSLOG_ONLY);
+}
+
 #[test]
 fn a_full_disk_under_the_store_delays_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(dir.path().join("disk"), 24) else {
         return;
     };
-    let config = "[host]\nenabled = false\n[journal]\nenabled = false\n[known_files]\nenabled = false\n\
-                  [[syslog]]\nlisten = \"127.0.0.1:0\"\nprotocols = [\"udp\"]\n";
-    let daemon = Daemon::start(&disk.0, config);
+    let daemon = Daemon::start(&disk.0, SYSLOG_ONLY);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(daemon.address("syslog udp ")).unwrap();
     let send = |word: &str| {
@@ -110,7 +187,6 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
     send("before");
     eventually("what came before is stored", || found(&daemon, "before"));
     let ballast = disk.fill();
-    let url = daemon.url();
     // Lines until the free pages of the store are used up and a commit fails.
     let mut sent = 0u64;
     eventually("the page says that the disk is full", || {
@@ -118,17 +194,19 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
             sent += 1;
             send(&format!("during{sent} {}", "filler ".repeat(100)));
         }
-        let page = ureq::get(&url)
-            .call()
-            .ok()?
-            .body_mut()
-            .read_to_string()
-            .ok()?;
+        let page = got(&daemon, "/")?;
         page.contains("no space left").then_some(())
     });
+    let failed = the_full_disk_is_named(&daemon, &disk.0);
     std::fs::remove_file(ballast).unwrap();
     send("after");
     eventually("what came after is stored", || found(&daemon, "after"));
+    let status = status_of(&daemon);
+    assert!(status["store"]["trouble"].is_null(), "{status}");
+    let past = &status["store"]["past_trouble"];
+    assert!(past["failures"].as_u64().unwrap() >= failed, "{status}");
+    assert!(failures_of(&daemon) >= failed, "a counter does not fall");
+    assert!(text(&daemon.cli(&["check"])).contains("fine"));
     let out = daemon.cli(&[
         "logs", "filler", "--format", "raw", "--since", "1y", "-n", "1000000",
     ]);
@@ -140,8 +218,7 @@ fn a_full_disk_under_the_store_delays_and_loses_nothing() {
     let before = numbers.len();
     numbers.dedup();
     assert_eq!(before, numbers.len(), "nothing twice");
-    let status: serde_json::Value =
-        serde_json::from_str(&text(&daemon.cli(&["status", "--format", "json"]))).unwrap();
+    let status = status_of(&daemon);
     let dropped: u64 = status["sources"]
         .as_array()
         .unwrap()

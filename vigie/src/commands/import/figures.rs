@@ -321,7 +321,10 @@ impl Import<'_> {
 /// Whether the next file would fare no better.
 fn ends_all(e: &vigie_store::Error) -> bool {
     use vigie_store::Error;
-    matches!(e, Error::Unanswered | Error::Full | Error::Io { .. })
+    matches!(
+        e,
+        Error::Unanswered | Error::NoSpace { .. } | Error::Full | Error::Io { .. }
+    )
 }
 
 impl Content {
