@@ -55,7 +55,7 @@ impl Packing {
                 return Err(io::Error::new(
                     io::ErrorKind::Unsupported,
                     format!(
-                        "is packed with {name}, which is not read; unpack it into a pipe: --file -"
+                        "is packed with {name}, which is not read; unpack it first: {name} -dk"
                     ),
                 ));
             }

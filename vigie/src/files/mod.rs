@@ -76,6 +76,8 @@ pub(crate) struct Files {
     histogram: RefCell<Option<Histogram>>,
     /// The first scan is the search itself; others look at its surroundings.
     counted: Cell<bool>,
+    /// A file that is not there may come: it is followed.
+    may_come: bool,
 }
 
 impl Files {
@@ -92,6 +94,7 @@ impl Files {
             reading,
             histogram: RefCell::default(),
             counted: Cell::default(),
+            may_come: false,
         })
     }
 
@@ -101,17 +104,33 @@ impl Files {
         self
     }
 
+    /// Leaves out files that are not there, and says so.
+    pub(crate) fn that_may_come(self) -> Self {
+        Self {
+            may_come: true,
+            ..self
+        }
+    }
+
     /// When the lines of the search happened.
     pub(crate) fn histogram(&self) -> Option<Histogram> {
         self.histogram.borrow_mut().take()
     }
 
-    fn open(&self, path: &Path) -> Result<Input, SourceError> {
+    /// `None` when it is not there yet.
+    fn open(&self, path: &Path) -> Result<Option<Input>, SourceError> {
         let opened = match &self.spool {
             Some(spool) if path.as_os_str() == "-" => Input::again(spool),
             _ => Input::open(path),
         };
-        opened.map_err(|e| SourceError::Store(format!("{}: {e}", path.display())))
+        match opened {
+            Ok(input) => Ok(Some(input)),
+            Err(e) if self.may_come && e.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!("{}: {e}; waiting for it", path.display());
+                Ok(None)
+            }
+            Err(e) => Err(SourceError::Store(format!("{}: {e}", path.display()))),
+        }
     }
 
     /// Every entry of a journal that may match, as [`Self::each_line`]; its path, and the number of lines
@@ -180,7 +199,9 @@ impl Files {
                 }
                 continue;
             }
-            let mut input = self.open(path)?;
+            let Some(mut input) = self.open(path)? else {
+                continue;
+            };
             let mut lines = Lines::new(path, input.modified, &self.reading, number);
             let origin = lines.origin();
             let own = |f: &(String, String)| f.1.as_bytes().to_vec();

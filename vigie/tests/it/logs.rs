@@ -154,7 +154,12 @@ fn bars_and_colours_where_asked_for() {
 }
 
 /// A running `vigie logs -f`; ended when dropped.
-struct Following(std::process::Child, std::sync::mpsc::Receiver<String>);
+struct Following(
+    std::process::Child,
+    std::sync::mpsc::Receiver<String>,
+    /// What it says beside them.
+    std::sync::mpsc::Receiver<String>,
+);
 
 impl Following {
     fn start(args: &[&str]) -> Self {
@@ -162,17 +167,23 @@ impl Following {
         command
             .args(["logs", "--follow", "--format", "raw"])
             .args(args);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
+        let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        let out = Self::lines(child.stdout.take().unwrap());
+        let said = Self::lines(child.stderr.take().unwrap());
+        Self(child, out, said)
+    }
+
+    fn lines(pipe: impl std::io::Read + Send + 'static) -> std::sync::mpsc::Receiver<String> {
         let (send, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 if send.send(line).is_err() {
                     break;
                 }
             }
         });
-        Self(child, lines)
+        lines
     }
 
     fn next(&self) -> String {
@@ -212,6 +223,67 @@ fn files_are_followed_through_rotation() {
         (following.next(), following.next()),
         ("match 3".into(), "match 4".into())
     );
+}
+
+#[test]
+fn a_file_that_is_not_there_yet_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("later.log");
+    let name = path.to_str().unwrap();
+    let following = Following::start(&["--file", name, "match"]);
+    let said = following.2.recv_timeout(crate::daemon::PATIENCE).unwrap();
+    assert!(
+        said.contains(name) && said.ends_with("; waiting for it"),
+        "{said}"
+    );
+    std::fs::write(&path, "match 1\n").unwrap();
+    assert_eq!(following.next(), "match 1");
+    drop(following);
+    let missing = dir.path().join("nothere.log");
+    let out = logs(dir.path(), &["--file", missing.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(2), "nothing to wait for");
+}
+
+#[test]
+fn what_a_damaged_archive_holds_is_shown_and_the_damage_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..9999).map(|i| format!("match {i}\n")).collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(lines.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    std::fs::write(dir.path().join("a.gz"), &packed[..packed.len() / 2]).unwrap();
+    let out = logs(dir.path(), &["--file", "a.gz", "match"]);
+    assert!(text(&out).contains("match "), "what could be unpacked");
+    assert_eq!(out.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("incomplete: a.gz: "), "{said}");
+    let packed = b"\xfd7zXZ\0";
+    std::fs::write(dir.path().join("a.xz"), packed).unwrap();
+    let out = logs(dir.path(), &["--file", "a.xz"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("unpack it first: xz -dk"), "{said}");
+    assert_eq!(out.status.code(), Some(2));
+}
+
+#[test]
+fn a_mistyped_file_that_became_a_word_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.log"), NGINX).unwrap();
+    let said = |args: &[&str]| {
+        let out = logs(dir.path(), &[&["--file", "a.log"], args].concat());
+        (
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+            out.status.code(),
+        )
+    };
+    let hint = "vigie: 'nothere' is no file here: it was searched for as a word\n";
+    assert_eq!(said(&["nothere", "status>=500"]), (hint.into(), Some(1)));
+    assert_eq!(
+        said(&["nothere"]),
+        (String::new(), Some(1)),
+        "one word is one"
+    );
+    assert_eq!(said(&["status>=500"]), (String::new(), Some(0)));
 }
 
 #[test]

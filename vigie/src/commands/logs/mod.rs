@@ -142,8 +142,11 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
             if bars {
                 files = files.with_histogram();
             }
+            if matches.get_flag("follow") {
+                files = files.that_may_come();
+            }
             let histogram = |_: &Query, _: &log::Outcome| files.histogram();
-            search(
+            let outcome = search(
                 cx,
                 matches,
                 &query,
@@ -151,7 +154,14 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
                 &files,
                 Some((paths, &reading)),
                 &histogram,
-            )
+            )?;
+            let words: Vec<&String> = matches.get_many("query").unwrap_or_default().collect();
+            if matches!(outcome, Outcome::Trouble)
+                && let Some(name) = words::mistaken(&words)
+            {
+                eprintln!("vigie: '{name}' is no file here: it was searched for as a word");
+            }
+            Ok(outcome)
         }
         None => {
             let reader = cx.reader()?;
@@ -197,8 +207,8 @@ fn search(
     if let Some(mut tail) = tail {
         tail.run(context, query, &mut printer)?;
     }
-    Ok(match printer.shown {
-        0 => Outcome::Trouble,
+    Ok(match (printer.shown, outcome.stats.incomplete) {
+        (0, _) | (_, Some(_)) => Outcome::Trouble,
         _ => Outcome::Fine,
     })
 }

@@ -11,6 +11,16 @@ use clap::{Arg, Command};
 /// Endings of names that nobody writes into a query.
 const FILE_ENDINGS: [&str; 7] = ["log", "gz", "zst", "json", "txt", "xz", "bz2"];
 
+/// The first of several arguments of a query, or the only one if it is written as a path, that may have
+/// been meant as one more file: for when nothing was found.
+pub(super) fn mistaken<'a>(words: &[&'a String]) -> Option<&'a str> {
+    let (first, others) = words.split_first()?;
+    let as_path = first.contains('/');
+    let plain = !first.contains(|c: char| c.is_whitespace() || "|=:<>()\"'~*@".contains(c));
+    let plain = plain && !first.starts_with('-');
+    (plain && (as_path || !others.is_empty())).then_some(first.as_str())
+}
+
 /// Puts the arguments behind the command's name in order. `is_file` asks whether a name exists.
 pub(crate) fn arrange(
     command: &Command,
@@ -127,6 +137,25 @@ mod tests {
         let split = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let found = arrange(logs, split(args), |name| name == "there" || name == "a.log");
         assert_eq!(found, split(expected), "{args}");
+    }
+
+    #[test]
+    fn a_name_that_became_a_word_is_found() {
+        let check = |words: &[&str], expected: Option<&str>| {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            let words: Vec<&String> = words.iter().collect();
+            assert_eq!(mistaken(&words), expected, "{words:?}");
+        };
+        check(&["nothere", "status>=500"], Some("nothere"));
+        check(&["/var/log/nothere"], Some("/var/log/nothere"));
+        for words in [
+            &[] as &[&str],
+            &["error"],
+            &["status>=500", "error"],
+            &["a | top path", "b"],
+        ] {
+            check(words, None);
+        }
     }
 
     #[test]
