@@ -18,8 +18,10 @@ mod intake;
 mod pieces;
 mod position;
 mod roster;
+mod rotating;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 /// See the module.
 pub(super) const INPUT: Input = Input {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use vigie_testkit::program;
 
-use crate::daemon::{Daemon, eventually, stored, text};
+use crate::daemon::{Daemon, PATIENCE, eventually, stored, text};
 
 /// How often the daemon is killed.
 const KILLS: u64 = 20;
@@ -151,6 +151,16 @@ impl Engine {
         self.data.path().join("data/containers")
     }
 
+    /// Every line of a container that has ended, as the engine reads it from all files of its log.
+    fn read(&self, name: &str) -> Vec<String> {
+        let out = self.run(&["logs", name]);
+        let out = [out.stdout, out.stderr].concat();
+        // The driver `local` forgets where a line of several pieces ends.
+        let text = String::from_utf8(out).unwrap();
+        let text = text.replace("xlife=", "x\nlife=");
+        text.lines().map(|l| l.trim_end().to_owned()).collect()
+    }
+
     /// Every line of every container as the engine has written it, sorted.
     fn written(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -216,16 +226,20 @@ fn config(docker: &str) -> String {
 }
 
 /// Waits until as many lines are stored as were written; compares them.
-fn compare(dir: &Path, written: &[String], what: &str) {
-    let lines = eventually(what, || {
-        let lines = stored(dir, "project:shop");
-        (lines.len() >= written.len()).then_some(lines)
-    });
+fn compare(dir: &Path, (query, written): (&str, &[String]), what: &str) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let lines = loop {
+        let lines = stored(dir, query);
+        if lines.len() >= written.len() || std::time::Instant::now() > deadline {
+            break lines;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    };
     let short = |l: &String| l.get(..60).unwrap_or(l).to_owned();
     let odd = lines.iter().zip(written).find(|(a, b)| a != b);
     assert!(
         odd.is_none() && lines.len() == written.len(),
-        "{what}: {} of {}, first {:?}",
+        "{what}, {query}: {} of {}, first {:?}",
         lines.len(),
         written.len(),
         odd.map(|(a, b)| (short(a), short(b)))
@@ -260,7 +274,7 @@ fn each_line_once_through_restarts_of_everything() {
     let written = engine.written();
     assert!(written.len() > 2000, "{}", written.len());
     let daemon = Daemon::start(dir.path(), &config(&socket));
-    compare(dir.path(), &written, "through the socket");
+    compare(dir.path(), ("project:shop", &written), "through the socket");
     let fields = text(&daemon.cli(&[
         "logs",
         "service:late stream:stderr | top container",
@@ -279,10 +293,75 @@ fn each_line_once_through_restarts_of_everything() {
         let status = text(&daemon.cli(&["status"]));
         status.contains("3 containers").then_some(())
     });
-    compare(dir.path(), &written, "through the files after that");
+    compare(
+        dir.path(),
+        ("project:shop", &written),
+        "through the files after that",
+    );
     assert!(daemon.terminate().success());
     let other = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(other.path(), &config(&files));
-    compare(other.path(), &written, "through the files");
+    compare(
+        other.path(),
+        ("project:shop", &written),
+        "through the files",
+    );
     drop(daemon);
+}
+
+/// A log that rotates several times a second: what Docker 20.10 sends to who follows one is neither all of
+/// it nor each record once.
+#[test]
+fn each_line_once_of_logs_that_rotate() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(engine) = Engine::start() else {
+        return;
+    };
+    let size = ["--log-opt", "max-size=20k", "--log-opt", "max-file=900"];
+    let local = [&["--log-driver", "local"], &size[..]].concat();
+    engine.compose("web", &size);
+    engine.compose("console", &[&["-t"], &size[..]].concat());
+    engine.compose(
+        "packed",
+        &[&["--log-opt", "compress=true"], &size[..]].concat(),
+    );
+    engine.compose("local", &local);
+    let services = ["web", "console", "packed", "local"];
+    let socket = format!("socket = \"{}/docker.sock\"", engine.run.path().display());
+    for kill in 0..KILLS / 4 {
+        let daemon = Daemon::start(dir.path(), &config(&socket));
+        match kill {
+            1 => engine.docker(&["restart", "-t", "2", "shop-local-1"]),
+            3 => engine.docker(&["restart", "-t", "2", "shop-web-1"]),
+            _ => {}
+        }
+        std::thread::park_timeout(Duration::from_millis(700 + 397 * (kill % 3)));
+        daemon.kill();
+    }
+    // The last words, while it is looked on.
+    let daemon = Daemon::start(dir.path(), &config(&socket));
+    engine.docker(&["rename", "shop-web-1", "shop-web-renamed"]);
+    eventually("the new name", || {
+        let status = text(&daemon.cli(&["status"]));
+        let renamed = status.contains("docker:shop-web-renamed");
+        renamed.then_some(())
+    });
+    let name = |service: &str| match service {
+        "web" => "shop-web-renamed".to_owned(),
+        other => format!("shop-{other}-1"),
+    };
+    for service in services {
+        engine.docker(&["stop", "-t", "2", &name(service)]);
+    }
+    for service in services {
+        let mut written = engine.read(&name(service));
+        written.sort_unstable();
+        assert!(written.len() > 500, "{service}: {}", written.len());
+        compare(
+            dir.path(),
+            (&format!("service:{service}"), &written),
+            "as it rotates",
+        );
+    }
+    assert!(daemon.terminate().success());
 }

@@ -19,6 +19,8 @@ pub(super) struct Container {
     pub(super) running: bool,
     /// The log driver, as `json-file`.
     pub(super) driver: String,
+    /// The engine may begin new files for its log.
+    pub(super) rotates: bool,
 }
 
 /// The part of `GET /containers/ID/json`, and of `config.v2.json`, that we read. All may be absent.
@@ -56,6 +58,18 @@ struct HostConfig {
 struct LogConfig {
     #[serde(rename = "Type")]
     kind: Option<String>,
+    #[serde(rename = "Config")]
+    options: Option<std::collections::BTreeMap<String, String>>,
+}
+
+impl LogConfig {
+    /// Only json-file without a size never does: `local` has one of its own, and so has the copy that
+    /// engines keep of what goes elsewhere.
+    fn rotates(&self) -> bool {
+        let options = self.options.as_ref();
+        let size = options.and_then(|o| o.get("max-size")).map_or("", |s| s);
+        self.kind.as_deref() != Some("json-file") || !matches!(size, "" | "-1")
+    }
 }
 
 impl Container {
@@ -66,6 +80,7 @@ impl Container {
         let name = name.trim_start_matches('/');
         let short = id.get(..12).unwrap_or(id);
         let labels = found.config.labels.unwrap_or_default().into_iter();
+        let log = found.host_config.log_config;
         Ok(Self {
             name: bounded(if name.is_empty() { short } else { name }),
             image: bounded(&found.config.image.unwrap_or_default()),
@@ -75,7 +90,8 @@ impl Container {
                 .collect(),
             terminal: found.config.tty,
             running: found.state.running,
-            driver: found.host_config.log_config.kind.unwrap_or_default(),
+            rotates: log.rotates(),
+            driver: log.kind.unwrap_or_default(),
         })
     }
 
@@ -174,6 +190,25 @@ mod tests {
         assert!(found.is_wanted(&[], &[]) && found.is_wanted(&choice("project=shop"), &[]));
         assert!(!found.is_wanted(&choice("project=other"), &[]));
         assert!(!found.is_wanted(&[], &choice("service=w*")));
+    }
+
+    #[test]
+    fn only_a_json_file_without_a_size_never_rotates() {
+        for (log, rotates) in [
+            (r#""Type":"json-file","Config":{}"#, false),
+            (r#""Type":"json-file","Config":null"#, false),
+            (r#""Type":"json-file","Config":{"max-size":"-1"}"#, false),
+            (
+                r#""Type":"json-file","Config":{"max-size":"10m","max-file":"3"}"#,
+                true,
+            ),
+            (r#""Type":"local","Config":{}"#, true),
+            (r#""Type":"fluentd","Config":{}"#, true),
+        ] {
+            let json = format!("{{\"HostConfig\":{{\"LogConfig\":{{{log}}}}}}}");
+            let found = Container::read(json.as_bytes(), "0123456789abcdef").unwrap();
+            assert_eq!(found.rotates, rotates, "{log}");
+        }
     }
 
     #[test]

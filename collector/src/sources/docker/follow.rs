@@ -16,12 +16,13 @@ use super::engine::Refusal;
 use super::intake::{HOLD_MS, Intake, Shared};
 use super::pieces::Cutter;
 use super::position::Position;
+use super::trail::Trail;
 use crate::budget::Patience;
 use crate::lines::BATCH_BYTES;
 use crate::outlet::Ended;
 
 /// What has come is handed over so often: the writer commits each second.
-const HAND_OVER: Duration = Duration::from_millis(200);
+pub(super) const HAND_OVER: Duration = Duration::from_millis(200);
 /// A log that could not be opened, or broke off, is opened again after so long; longer each time.
 const RETRY: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -33,6 +34,7 @@ const NO_LOG: &str = "its log driver keeps nothing that can be read";
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     ring: Notify,
+    rename: Notify,
     removed: AtomicBool,
     /// Nothing can come before the next ring.
     idle: AtomicBool,
@@ -42,6 +44,19 @@ impl Bell {
     /// The container was started, or may have been.
     pub(super) fn started(&self) {
         self.ring.notify_one();
+    }
+
+    /// The container has another name.
+    pub(super) fn rename(&self) {
+        match self.is_idle() {
+            true => self.ring.notify_one(),
+            false => self.rename.notify_one(),
+        }
+    }
+
+    /// Waits until it has.
+    pub(super) async fn renamed(&self) {
+        self.rename.notified().await;
     }
 
     /// The container is gone: what is there is all.
@@ -62,10 +77,12 @@ pub(super) struct Follower {
     pub(super) bell: Arc<Bell>,
     pub(super) position: Position,
     pub(super) intake: Option<(Container, Intake)>,
+    /// Of a log that rotates.
+    pub(super) trail: Trail,
 }
 
 /// How a sitting ended.
-enum End {
+pub(super) enum End {
     /// The log has ended, and so has the container: it may be started again.
     Stopped,
     /// The log has ended though the container runs: it was started again meanwhile, or the engine ends.
@@ -132,8 +149,7 @@ impl Follower {
     async fn sit(&mut self) -> Result<End, Ended> {
         let container = match self.inspect().await {
             Ok(container) => container,
-            Err(Refusal::Gone) => return Ok(End::Removed),
-            Err(e) => return Ok(End::Broken(e.to_string())),
+            Err(e) => return Ok(e.into()),
         };
         self.meet(container);
         let Some((container, intake)) = &mut self.intake else {
@@ -147,9 +163,12 @@ impl Follower {
             intake.source().work(NO_LOG);
             return Ok(End::Stopped);
         }
+        let terminal = container.terminal;
+        if container.rotates {
+            return self.sit_rotating(terminal).await;
+        }
         intake.reopen();
         let since = intake.since().0;
-        let terminal = container.terminal;
         let (seconds, nanos) = (
             since.div_euclid(1_000_000_000),
             since.rem_euclid(1_000_000_000),
@@ -158,22 +177,34 @@ impl Follower {
             "/containers/{}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={seconds}.{nanos:09}",
             self.id
         );
-        let answer = match self.plan.engine.ask(&path).await {
-            Ok(answer) => answer,
-            Err(Refusal::Gone) => return Ok(End::Removed),
-            // The container's own choice, not our trouble.
-            Err(Refusal::Other(why)) if why.contains("does not support reading") => {
-                intake.source().work(NO_LOG);
-                return Ok(End::Stopped);
-            }
-            Err(e) => return Ok(End::Broken(format!("no log: {e}"))),
+        let body = match self.open(&path).await {
+            Ok(body) => body,
+            Err(end) => return Ok(end),
         };
-        intake.source().work("");
-        let read = self.read(answer.into_body(), terminal).await?;
+        if let Some((_, intake)) = &self.intake {
+            intake.source().work("");
+        }
+        let read = self.read(body, terminal).await?;
         if let Err(why) = read {
             return Ok(End::Broken(why));
         }
         self.close().await
+    }
+
+    /// Asks for a log.
+    pub(super) async fn open(&self, path: &str) -> Result<Incoming, End> {
+        match self.plan.engine.ask(path).await {
+            Ok(answer) => Ok(answer.into_body()),
+            // The container's own choice, not our trouble.
+            Err(Refusal::Other(why)) if why.contains("does not support reading") => {
+                if let Some((_, intake)) = &self.intake {
+                    intake.source().work(NO_LOG);
+                }
+                Err(End::Stopped)
+            }
+            Err(Refusal::Gone) => Err(End::Removed),
+            Err(e) => Err(End::Broken(format!("no log: {e}"))),
+        }
     }
 
     async fn inspect(&self) -> Result<Container, Refusal> {
@@ -215,6 +246,7 @@ impl Follower {
         };
         let intake = Intake::new(&shared, (&self.id, &container), source, &self.position);
         self.intake = Some((container, intake));
+        self.trail = Trail::default();
     }
 
     /// Reads an answer to its end, or to where it broke.
@@ -223,7 +255,7 @@ impl Follower {
         mut body: Incoming,
         terminal: bool,
     ) -> Result<Result<(), String>, Ended> {
-        let outlet = self.plan.outlet.clone();
+        let (outlet, bell) = (self.plan.outlet.clone(), Arc::clone(&self.bell));
         let Some((_, intake)) = &mut self.intake else {
             return Ok(Ok(()));
         };
@@ -238,6 +270,10 @@ impl Follower {
                 () = outlet.shutdown.cancelled() => {
                     hand_over(&outlet, intake).await?;
                     return Err(Ended);
+                }
+                () = bell.renamed() => {
+                    hand_over(&outlet, intake).await?;
+                    return Ok(Ok(()));
                 }
                 frame = body.frame() => frame,
                 () = tokio::time::sleep_until(due.unwrap_or(idle)) => {
@@ -277,19 +313,25 @@ impl Follower {
     }
 
     /// The log has ended: why.
-    async fn close(&mut self) -> Result<End, Ended> {
+    pub(super) async fn close(&mut self) -> Result<End, Ended> {
         let outlet = self.plan.outlet.clone();
         let running = match self.inspect().await {
             Ok(container) => container.running,
             Err(Refusal::Gone) => false,
-            Err(e) => return Ok(End::Broken(e.to_string())),
-        };
-        let Some((_, intake)) = &mut self.intake else {
-            return Ok(End::Stopped);
+            Err(e) => return Ok(e.into()),
         };
         if running {
             return Ok(End::Again);
         }
+        let known = self.intake.as_ref().map(|(container, _)| container);
+        if let Some(terminal) = known.filter(|c| c.rotates).map(|c| c.terminal)
+            && let Some(end) = self.fetch(terminal, true).await?
+        {
+            return Ok(end);
+        }
+        let Some((_, intake)) = &mut self.intake else {
+            return Ok(End::Stopped);
+        };
         intake.finish(outlet.now());
         hand_over(&outlet, intake).await?;
         intake
@@ -318,7 +360,10 @@ impl Follower {
     }
 }
 
-async fn hand_over(outlet: &crate::outlet::Outlet, intake: &mut Intake) -> Result<(), Ended> {
+pub(super) async fn hand_over(
+    outlet: &crate::outlet::Outlet,
+    intake: &mut Intake,
+) -> Result<(), Ended> {
     match intake.batch() {
         Some(batch) => outlet.send(Patience::Waits, batch).await,
         None => Ok(()),

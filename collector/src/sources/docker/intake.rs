@@ -173,6 +173,25 @@ impl Intake {
         side.take(now, false, &self.joining, &mut self.events, &self.source);
     }
 
+    /// Takes a record that stands behind all that were taken, whatever its stamp.
+    pub(super) fn push_next(&mut self, now: Timestamp, piece: &Piece<'_>) {
+        // The log was read through up to here.
+        for side in &mut self.sides {
+            side.again = None;
+        }
+        self.push(now, piece);
+    }
+
+    /// Whether a record is younger than the last one of its stream, or goes on with its line.
+    pub(super) fn is_later(&self, piece: &Piece<'_>) -> bool {
+        let [out, err] = &self.sides;
+        let side = match piece.stream {
+            Stream::Stdout => out,
+            Stream::Stderr => err,
+        };
+        piece.stamp > side.read.stamp || side.open == Some(piece.stamp)
+    }
+
     /// Whether an event waits for further lines, or for its time.
     pub(super) fn is_waiting(&self) -> bool {
         self.sides.iter().any(|s| s.held.is_some())

@@ -16,6 +16,7 @@ use super::engine::Refusal;
 use super::follow::{Bell, Follower};
 use super::pieces::Stamp;
 use super::position::{MET_KEY, PREFIX, Position};
+use super::trail::Trail;
 use crate::budget::Patience;
 use crate::outlet::Ended;
 use crate::status::Source;
@@ -30,8 +31,8 @@ const ABSENT: Duration = Duration::from_secs(5);
 const EVENT_LEN_MAX: usize = 1 << 20;
 /// The name in the account of the sources.
 const SOURCE: &str = "docker";
-/// `{"type":["container"],"event":["start","destroy"]}`.
-const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22destroy%22%5D%7D";
+/// `{"type":["container"],"event":["start","destroy","rename"]}`.
+const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22destroy%22%2C%22rename%22%5D%7D";
 
 /// See the module.
 pub(super) struct Roster {
@@ -211,6 +212,7 @@ impl Roster {
             bell: Arc::clone(&bell),
             position: self.positions.remove(id).unwrap_or_default(),
             intake: None,
+            trail: Trail::default(),
         };
         self.bells.insert(id.to_owned(), bell);
         self.followers.spawn(follower.run());
@@ -224,6 +226,7 @@ impl Roster {
         match (told.action.as_str(), self.bells.get(id)) {
             ("start", Some(bell)) => bell.started(),
             ("destroy", Some(bell)) => bell.removed(),
+            ("rename", Some(bell)) => bell.rename(),
             ("start", None) => {
                 let id = id.clone();
                 self.follow(&id);
