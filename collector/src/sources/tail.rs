@@ -13,6 +13,7 @@ use followed::Reading;
 use patterns::Patterns;
 use tailer::{Group, Tailer};
 
+mod asleep;
 mod content;
 mod followed;
 mod identity;
@@ -22,6 +23,7 @@ mod patterns;
 mod position;
 mod quiet;
 mod restore;
+mod scan;
 mod tailer;
 #[cfg(test)]
 mod tests;

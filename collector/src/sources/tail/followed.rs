@@ -529,6 +529,12 @@ impl Followed {
         !self.wanted || turn.is_some_and(|turn| turn > 0)
     }
 
+    /// Whether everything in it was read at the last look.
+    pub(super) fn is_read(&self) -> bool {
+        self.seen
+            .is_some_and(|(size, ..)| size == self.position.offset)
+    }
+
     /// Whether something was not read yet at the last look.
     pub(super) fn has_unread(&self) -> bool {
         self.seen

@@ -103,7 +103,7 @@ impl Tailer {
     }
 
     /// Says of a source that it has ended, if none of its files is more than watched.
-    fn stop_source(&self, name: &str) {
+    pub(super) fn stop_source(&self, name: &str) {
         let its = |f: &&Followed| f.origin.source == name && !f.position.parked;
         if !self.files.values().any(|f| its(&f)) {
             self.status

@@ -17,7 +17,7 @@ use super::content::Content;
 use super::followed::{self, Followed};
 use super::identity::{Id, Print};
 use super::position::{FILE_PREFIX, Position};
-use super::tailer::{FILES_MAX, Tailer};
+use super::tailer::Tailer;
 use crate::rotation;
 
 /// Entries of a directory that are looked at in search of a rotated file.
@@ -65,6 +65,10 @@ impl Tailer {
                 self.miss(position, now);
                 continue;
             };
+            if self.make_room().is_err() {
+                self.leave_asleep(position);
+                continue;
+            }
             let place = self.restore_one(&position, group, now);
             // What was missing before, and still is, says nothing of the file that has its name now.
             if position.followed_up || place.is_none() && position.missing.is_some() {
@@ -256,11 +260,7 @@ impl Tailer {
         if self.files.contains_key(&id) {
             return Ok(());
         }
-        if self.files.len() >= FILES_MAX {
-            return Err(io::Error::other(format!(
-                "{FILES_MAX} files are followed already"
-            )));
-        }
+        self.make_room()?;
         let mut position = Position::unread(id, path);
         // It is finished, so it may be known by what we have not read yet.
         position.print = Print::take(&content, 0)?;

@@ -7,18 +7,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use vigie_parsers::formats::Format;
 use vigie_parsers::{Origin, Timestamp};
-use vigie_store::{Batch, EventBatch, SampleRow, SourceState};
+use vigie_store::{Batch, EventBatch, SampleRow};
 
 use super::super::watch::{Follow, Sink};
+use super::asleep::Asleep;
 use super::content::Content;
-use super::followed::{self, BUFFER_BYTES, Followed, Look, Reading};
+use super::followed::{BUFFER_BYTES, Followed, Look, Reading};
 use super::identity::{Id, Print};
 use super::meeting::Undecided;
 use super::patterns::Patterns;
@@ -29,8 +29,6 @@ use crate::lines::{self, Lines};
 use crate::outlet::Ended;
 use crate::status::Status;
 
-/// Files followed at once; each has an open descriptor and a line in `vigie status`.
-pub(super) const FILES_MAX: usize = 1000;
 /// One file gives way to the others after so much.
 const SHARE_BYTES: usize = 8 << 20;
 
@@ -55,14 +53,16 @@ pub(super) struct Tailer {
     pub(super) files: BTreeMap<Id, Followed>,
     /// Positions from the store that have not found their files yet.
     pub(super) restored: Vec<Position>,
+    /// Quiet files that gave way to others.
+    pub(super) asleep: BTreeMap<Id, Asleep>,
     /// Positions whose files are not there now.
     pub(super) missing: BTreeMap<Id, Position>,
     /// Paths that cannot be followed, for as long as they are there.
-    refused: BTreeSet<PathBuf>,
+    pub(super) refused: BTreeSet<PathBuf>,
     /// Files that may be copies of what we follow.
     pub(super) undecided: BTreeMap<Id, Undecided>,
     /// Patterns with more to look at than we look at, as sources.
-    crowded: BTreeSet<String>,
+    pub(super) crowded: BTreeSet<String>,
     /// Where the figures of the lines are known, and kept in sight.
     counters: Counters,
     pub(super) status: Status,
@@ -71,7 +71,7 @@ pub(super) struct Tailer {
     pub(super) rows: Vec<SampleRow>,
     /// What changed since the last batch; `None` is forgotten.
     pub(super) touched: BTreeMap<Id, Option<Vec<u8>>>,
-    marks: Vec<String>,
+    pub(super) marks: Vec<String>,
     buffer: Vec<u8>,
 }
 
@@ -130,6 +130,7 @@ impl Tailer {
             met,
             files: BTreeMap::new(),
             restored: files.filter_map(|(k, v)| Position::decode(k, v)).collect(),
+            asleep: BTreeMap::new(),
             missing: BTreeMap::new(),
             refused: BTreeSet::new(),
             undecided: BTreeMap::new(),
@@ -338,126 +339,6 @@ impl Tailer {
 
     pub(super) fn group_of(&self, path: &Path) -> Option<usize> {
         self.groups.iter().position(|g| g.patterns.matches(path))
-    }
-
-    /// Looks which files are wanted now.
-    fn scan(&mut self, now: Timestamp) {
-        let mut wanted = BTreeMap::new();
-        let mut refused = BTreeSet::new();
-        for (group, Group { patterns, .. }) in self.groups.iter().enumerate() {
-            for path in patterns.find() {
-                let why = match std::fs::metadata(&path) {
-                    // A link to nowhere.
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                    Err(e) => e.to_string(),
-                    Ok(metadata) => match followed::refusal(&metadata) {
-                        Some(why) => why.to_owned(),
-                        None => {
-                            let file = (path, group, metadata.mtime());
-                            wanted.entry(Id::of(&metadata)).or_insert(file);
-                            continue;
-                        }
-                    },
-                };
-                self.refuse(path, &why, &mut refused);
-            }
-        }
-        self.tell_trouble();
-        self.update(wanted, &mut refused, now);
-        self.settle_missing(now);
-        for path in std::mem::replace(&mut self.refused, refused).difference(&self.refused) {
-            let name = format!("{FILE_PREFIX}{}", path.display());
-            if !self.files.values().any(|f| f.origin.source == name) {
-                self.status.remove(&name);
-            }
-        }
-        for group in &self.groups {
-            if self.met.insert(group.name.clone()) {
-                self.marks.push(group.name.clone());
-            }
-        }
-    }
-
-    /// Says which patterns have more to look at than we look at.
-    fn tell_trouble(&mut self) {
-        for group in &self.groups {
-            let trouble = group.patterns.trouble();
-            let name = format!("files:{}", group.name);
-            match trouble {
-                Some(why) => {
-                    let source = self.status.source(&name);
-                    if source.set(SourceState::Failed, &why) {
-                        source.drop_items("crowded", 1);
-                        tracing::warn!(source = name, "{why}");
-                    }
-                    self.crowded.insert(name);
-                }
-                None if self.crowded.remove(&name) => {
-                    self.status.source(&name).set(SourceState::Stopped, "");
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// Makes room for a file of which there is more to say than of a piece that is only watched.
-    fn make_room(&mut self) -> io::Result<()> {
-        if self.files.len() < FILES_MAX {
-            return Ok(());
-        }
-        let parked = self
-            .files
-            .iter()
-            .filter(|(_, f)| f.position.parked && !f.wanted);
-        let quiet = parked.min_by_key(|(_, f)| f.quiet_since).map(|(id, _)| *id);
-        let full = || io::Error::other(format!("{FILES_MAX} files are followed already"));
-        self.forget(quiet.ok_or_else(full)?);
-        Ok(())
-    }
-
-    fn update(
-        &mut self,
-        wanted: BTreeMap<Id, (PathBuf, usize, i64)>,
-        refused: &mut BTreeSet<PathBuf>,
-        now: Timestamp,
-    ) {
-        self.undecided.clear();
-        let mut new = Vec::new();
-        let mut turned_away = Vec::new();
-        for (id, file) in &mut self.files {
-            let was_wanted = std::mem::replace(&mut file.wanted, wanted.contains_key(id));
-            if was_wanted && !file.wanted && file.place == file.position.path {
-                turned_away.push(*id);
-            }
-        }
-        for id in turned_away {
-            self.turned_away(id);
-        }
-        for (id, (path, group, mtime)) in wanted {
-            match self.files.get_mut(&id) {
-                Some(file) => file.place = path,
-                None => new.push((mtime, path, group)),
-            }
-        }
-        let paths: Vec<_> = new.iter().map(|(_, path, _)| path.as_path()).collect();
-        self.look_again_for(&paths, now);
-        // If there is not room for all, for the newest.
-        new.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, path, group) in new {
-            let met = self.make_room().and_then(|()| self.meet(&path, group));
-            if let Err(e) = met {
-                self.refuse(path, &e.to_string(), refused);
-            }
-        }
-        self.mark_followed_up();
-    }
-
-    fn refuse(&self, path: PathBuf, why: &str, refused: &mut BTreeSet<PathBuf>) {
-        let name = format!("{FILE_PREFIX}{}", path.display());
-        self.status
-            .source(&name)
-            .fail(&format!("not followed: {why}"));
-        refused.insert(path);
     }
 
     /// Hands over what has come together: lines, the figures from them, and how far files were read.

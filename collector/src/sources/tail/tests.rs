@@ -18,6 +18,7 @@ use vigie_query::{EventSource, Order, Scan};
 use vigie_store::{Batch, Options, Registry, SourceState, Writer};
 
 use super::super::watch::Follow;
+use super::asleep::FILES_MAX;
 use super::followed::Reading;
 use super::patterns::Patterns;
 use super::position::{FILE_PREFIX, GLOB_PREFIX};
@@ -1651,4 +1652,84 @@ proptest! {
         model.written.sort();
         prop_assert_eq!(found, model.written);
     }
+}
+
+/// Scans until all is read and quiet.
+fn poll_often(w: &mut World) {
+    for _ in 0..6 {
+        w.poll();
+    }
+}
+
+#[test]
+fn where_there_are_too_many_files_the_quiet_ones_give_way() {
+    let all = FILES_MAX + 20;
+    let mut w = World::new("*.log");
+    let name = |n: usize| format!("{n}.log");
+    let mut expected = Vec::new();
+    let write = |w: &World, n: usize, what: &str, expected: &mut Vec<String>| {
+        let line = format!("{what} of {n}");
+        w.append(&name(n), &format!("{line}\n"));
+        expected.push(line);
+    };
+    let check = |w: &mut World, expected: &mut Vec<String>| {
+        poll_often(w);
+        w.lines.sort();
+        expected.sort();
+        assert_eq!(w.lines, *expected);
+        assert_eq!(
+            w.state(&name(0)),
+            Some((SourceState::Active, String::new()))
+        );
+    };
+    for n in 0..all {
+        write(&w, n, "the first", &mut expected);
+    }
+    check(&mut w, &mut expected);
+    assert_eq!(w.files(), all, "each is known");
+    // Of the oldest, which gave way last, and of some that are open; and new ones.
+    for n in [0, 1, 19, 20, all - 1, all, all + 1] {
+        write(&w, n, "the second", &mut expected);
+    }
+    check(&mut w, &mut expected);
+    w.stop();
+    for n in (0..all).step_by(10) {
+        write(&w, n, "while stopped", &mut expected);
+    }
+    check(&mut w, &mut expected);
+    // Written to and turned away between two looks, made anew, copied and emptied, deleted.
+    for n in (1..all).step_by(10) {
+        write(&w, n, "before the rotation", &mut expected);
+        w.rename(&name(n), &format!("{n}.log.1"));
+        write(&w, n, "behind the rotation", &mut expected);
+        write(&w, n + 1, "before the copy", &mut expected);
+        w.copy_truncate(&name(n + 1), &format!("{}.log.1", n + 1));
+        write(&w, n + 1, "behind the copy", &mut expected);
+        fs::remove_file(w.path(&name(n + 2))).unwrap();
+    }
+    check(&mut w, &mut expected);
+    w.rest();
+    assert_eq!(w.dropped("3.log"), [], "it was read to its end");
+    assert_eq!(
+        w.state("3.log"),
+        Some((SourceState::Stopped, "the file is gone".to_owned()))
+    );
+}
+
+/// Rotation's copy is met while its log has given way.
+#[test]
+fn a_copy_of_a_quiet_log_is_known() {
+    let mut w = World::new("*");
+    w.append("app.log", "the oldest\n");
+    for n in 0..FILES_MAX {
+        w.append(&format!("{n}.log"), &format!("{n}\n"));
+    }
+    poll_often(&mut w);
+    fs::copy(w.path("app.log"), w.path("app.log.1")).unwrap();
+    poll_often(&mut w);
+    w.truncate("app.log");
+    w.append("app.log", "the newest\n");
+    poll_often(&mut w);
+    assert_eq!(w.lines.len(), FILES_MAX + 2);
+    assert_eq!(w.lines.iter().filter(|l| *l == "the oldest").count(), 1);
 }
