@@ -41,7 +41,7 @@ pub enum Error {
     NoSpace {
         /// The data directory.
         dir: PathBuf,
-        /// What is left to a process such as this one.
+        /// What is left, as df tells it.
         free_bytes: u64,
     },
     /// The store is as large as it may be.
@@ -75,14 +75,15 @@ pub enum Error {
 impl Error {
     /// The same error, saying that the file system is full where that is why.
     pub(crate) fn in_dir(self, dir: &Path) -> Self {
-        let short_of = match &self {
+        let free = file::free_bytes(dir);
+        let full = match &self {
             // What a transaction had written when it failed may be free again already.
-            Self::Full => TRANSACTION_BYTES,
-            Self::Sqlite(e) if is_refusal(e) => PAGE_BYTES,
-            Self::Io { source, .. } if source.kind() == ErrorKind::StorageFull => u64::MAX,
-            _ => return self,
+            Self::Full => free.is_some_and(|free| free < TRANSACTION_BYTES),
+            Self::Sqlite(e) if is_refusal(e) => file::is_full(dir),
+            Self::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
+            _ => false,
         };
-        match file::free_bytes(dir).filter(|&free| free < short_of) {
+        match free.filter(|_| full) {
             Some(free_bytes) => Self::NoSpace {
                 dir: dir.to_owned(),
                 free_bytes,
@@ -94,8 +95,6 @@ impl Error {
 
 /// A transaction that the disk has no room for may be so large: twice what may wait in memory.
 const TRANSACTION_BYTES: u64 = 40 << 20;
-/// SQLite needs a block of the file system at least.
-const PAGE_BYTES: u64 = 64 << 10;
 
 /// What SQLite says when the file system has no room for its own files: the index of the write-ahead log
 /// cannot be made, and it does not say why.

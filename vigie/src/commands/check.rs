@@ -140,8 +140,8 @@ fn space(cx: &Context, findings: &mut Vec<String>, warnings: &mut Vec<String>) {
     let (dir, free_words) = (cx.data.display(), output::bytes(free));
     if free < FREE_MIN {
         findings.push(format!(
-            "{dir}: {free_words} free on its file system, too little for the store to be written: free some \
-             space there, or let --data name a directory elsewhere"
+            "{dir}: {free_words} free on its file system, too little for the store: free some space there, or \
+             let --data name a directory elsewhere"
         ));
         return;
     }
