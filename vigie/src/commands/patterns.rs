@@ -97,30 +97,32 @@ fn answer(
     source: &dyn EventSource,
 ) -> Result<Outcome> {
     let most = *matches.get_one::<usize>("lines").expect("has a default");
-    let table = match matches.get_one::<String>("compare") {
+    let (table, whole) = match matches.get_one::<String>("compare") {
         Some(text) => {
             context.limits.rows = COMPARED_MAX;
             let before = window(cx, text)?;
-            let (now, span) = patterns(source, &query, &context)?;
+            let now = patterns(source, &query, &context)?;
             query.time = Some(TimeRange::Between(
                 Some(Moment::Fixed(before.start)),
                 Some(Moment::Fixed(before.end)),
             ));
-            let (then, _) = patterns(source, &query, &context)?;
-            let ratio = length(&span) / length(&before);
-            compare(&now, &then, ratio, most)
+            let then = patterns(source, &query, &context)?;
+            let ratio = length(&now.span) / length(&before);
+            let table = compare(&now.table, &then.table, ratio, most);
+            (table, now.whole && then.whole)
         }
         None => {
             context.limits.rows = most;
             if matches.get_flag("new") {
                 query.pipes.push(Pipe::New { since: None });
             }
-            patterns(source, &query, &context)?.0
+            let found = patterns(source, &query, &context)?;
+            (found.table, found.whole)
         }
     };
-    let outcome = match table.rows.is_empty() {
-        true => Outcome::Trouble,
-        false => Outcome::Fine,
+    let outcome = match whole && !table.rows.is_empty() {
+        true => Outcome::Fine,
+        false => Outcome::Trouble,
     };
     match matches.get_one::<String>("format").map(String::as_str) {
         Some("text") | None => print(cx, matches.get_flag("raw"), &table),
@@ -153,12 +155,16 @@ fn window(cx: &Context, text: &str) -> Result<Range<Timestamp>> {
     Ok(range)
 }
 
-/// The table of a query's patterns, and the span of time that it is about.
-fn patterns(
-    source: &dyn EventSource,
-    query: &Query,
-    context: &RunContext<'_>,
-) -> Result<(Table, Range<Timestamp>)> {
+/// The patterns of a query.
+struct Found {
+    table: Table,
+    /// The time that they are about.
+    span: Range<Timestamp>,
+    /// Everything could be read.
+    whole: bool,
+}
+
+fn patterns(source: &dyn EventSource, query: &Query, context: &RunContext<'_>) -> Result<Found> {
     let mut query = query.clone();
     if !query.makes_table() {
         query.pipes.push(Pipe::Patterns);
@@ -168,7 +174,11 @@ fn patterns(
     if let Some(reason) = &outcome.stats.incomplete {
         eprintln!("vigie: incomplete: {reason}");
     }
-    Ok((answer.0, outcome.range))
+    Ok(Found {
+        table: answer.0,
+        span: outcome.range,
+        whole: outcome.stats.incomplete.is_none(),
+    })
 }
 
 #[derive(Default)]

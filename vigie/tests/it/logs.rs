@@ -257,6 +257,13 @@ fn what_a_damaged_archive_holds_is_shown_and_the_damage_told() {
     assert_eq!(out.status.code(), Some(1));
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.contains("incomplete: a.gz: "), "{said}");
+    let patterns = vigie()
+        .current_dir(dir.path())
+        .args(["patterns", "--file", "a.gz"])
+        .output()
+        .unwrap();
+    assert!(text(&patterns).contains("match <"), "{}", text(&patterns));
+    assert_eq!(patterns.status.code(), Some(1));
     let packed = b"\xfd7zXZ\0";
     std::fs::write(dir.path().join("a.xz"), packed).unwrap();
     let out = logs(dir.path(), &["--file", "a.xz"]);
