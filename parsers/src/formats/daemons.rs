@@ -3,7 +3,7 @@
 use super::{Format, Read, syslog};
 use crate::apps::{dns, fail2ban as jail, kernel};
 use crate::record::{Field, Kind, Record};
-use crate::scan::Scan;
+use crate::scan::{Scan, find};
 use crate::{Context, Facility, Severity, minute, stamp};
 
 /// fail2ban.log.
@@ -154,6 +154,16 @@ fn klog(cx: &mut Context, line: &[u8], out: &mut Record) -> bool {
     true
 }
 
+/// A value of several lines: `<`, each line behind a tab, ` >`.
+fn block(s: &mut Scan<'_>) -> Option<std::ops::Range<usize>> {
+    const END: &[u8] = b"\n >";
+    let text = s.rest().strip_prefix(b"<\n\t")?;
+    let len = find(text, END)?;
+    let start = s.at() + 3;
+    s.skip(3 + len + END.len());
+    Some(start..start + len)
+}
+
 /// ` key="value" key=value` to the end.
 fn structured(mut s: Scan<'_>, out: &mut Record) -> bool {
     let mark = out.mark();
@@ -167,9 +177,10 @@ fn structured(mut s: Scan<'_>, out: &mut Record) -> bool {
             out.rewind(mark);
             return false;
         }
-        let (value, kind) = match s.quoted() {
-            Some(value) => (value, Kind::Quoted),
-            None => (s.word(), Kind::Plain),
+        let (value, kind) = match (s.quoted(), block(&mut s)) {
+            (Some(value), _) => (value, Kind::Quoted),
+            (None, Some(value)) => (value, Kind::Plain),
+            (None, None) => (s.word(), Kind::Plain),
         };
         out.push_named(&[s.text(key)], value, kind);
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Joining;
 use super::line::{
-    is_cause, is_dated, is_dotnet, is_elixir, is_function, is_go, is_indented, is_level,
+    is_cause, is_dated, is_dotnet, is_elixir, is_function, is_go, is_indented, is_klog, is_level,
     is_level_word, is_postgresql_detail, is_ruby_frame, is_ruby_logger, is_ruby_thrown, is_thrown,
     is_util_level, odd_quotes,
 };
@@ -261,6 +261,7 @@ fn opening(line: &[u8]) -> State {
                 false => State::RustHead,
             }
         }
+        Some(b'I' | b'W' | b'E' | b'F') if is_klog(line) => State::Open,
         Some(b'P') if line.starts_with(b"PHP ") => State::Open,
         Some(b'F') if line.starts_with(b"Fatal error: Uncaught ") => State::Open,
         Some(b'D' | b'I' | b'W' | b'E' | b'F' | b'A') if is_ruby_logger(line) => State::Ruby,

@@ -141,6 +141,12 @@ fn behind_ruby_place(line: &[u8]) -> Option<&[u8]> {
         .filter(|_| digits > 0 && !path.contains(&b' '))
 }
 
+/// `E1121 09:46:45.100200    1234 file.go:26] …`: a value may have several lines, indented.
+pub(super) fn is_klog(line: &[u8]) -> bool {
+    let digits = |d: &[u8]| d.iter().all(u8::is_ascii_digit);
+    line.get(1..5).is_some_and(digits) && line.get(5) == Some(&b' ') && line.get(8) == Some(&b':')
+}
+
 /// `05:19:12.123 [error] text`.
 pub(super) fn is_elixir(line: &[u8]) -> bool {
     line.get(12..14) == Some(b" [")

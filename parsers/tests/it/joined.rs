@@ -3,8 +3,11 @@
 
 use std::fmt::Write as _;
 
+use vigie_parsers::Record;
+use vigie_parsers::formats::Detector;
 use vigie_parsers::joining::Joining;
 
+use crate::dump::{context, message};
 use crate::samples::logs;
 
 /// The events of a text, each as its lines.
@@ -48,5 +51,39 @@ fn recorded_traces_are_one_event_each() {
             let inside: Vec<_> = events(&wrapped).iter().map(Vec::len).collect();
             assert_eq!(inside, sizes, "{}", path.display());
         }
+    }
+}
+
+/// What stands behind the first line of an event is read with it.
+#[test]
+fn fields_and_texts_of_several_lines() {
+    let klog = "I1121 23:43:36.350561   14433 main.go:23] \"Updated status\" status=<\n\tline one\n\tline two\n > \
+                ready=true";
+    let dotnet =
+        "fail: Shop.Orders[7]\n      order 7 is gone\n      System.Exception: x\n         at A.B()";
+    for (line, format, name, value, text) in [
+        (
+            klog,
+            "klog",
+            "status",
+            "line one\n\tline two",
+            "Updated status",
+        ),
+        (klog, "klog", "ready", "true", "Updated status"),
+        (
+            dotnet,
+            "dotnet",
+            "module",
+            "Shop.Orders",
+            "order 7 is gone\n      System.Exception: x\n         at A.B()",
+        ),
+    ] {
+        let mut record = Record::default();
+        let mut detector = Detector::default();
+        let found = detector.parse(&mut context(), line.as_bytes(), &mut record);
+        assert_eq!(found.name, format);
+        let span = record.find(name).expect("the field is there");
+        assert_eq!(span.value(line.as_bytes()), value.as_bytes());
+        assert_eq!(message(&record, line.as_bytes()), text);
     }
 }
