@@ -118,9 +118,14 @@ impl Source {
         }
     }
 
+    /// Whether it was told to fail last.
+    pub(crate) fn has_failed(&self) -> bool {
+        lock(&self.rest).state == SourceState::Failed
+    }
+
     /// It works (again).
     pub(crate) fn work(&self, detail: &str) {
-        let failed = lock(&self.rest).state == SourceState::Failed;
+        let failed = self.has_failed();
         if self.set(SourceState::Active, detail) && failed {
             tracing::info!(source = self.name, "works again");
         }

@@ -176,6 +176,53 @@ pub(crate) fn reason(e: &std::io::Error) -> String {
     }
 }
 
+/// Why a target's certificate is not taken, for who set it up.
+pub(crate) fn explain(e: &rustls::Error) -> String {
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+        NotValidYet, NotValidYetContext, UnknownIssuer,
+    };
+    let rustls::Error::InvalidCertificate(why) = e else {
+        return e.to_string();
+    };
+    let certificate = "the target's certificate";
+    match why {
+        UnknownIssuer => format!("{certificate} was not signed by an authority in `ca`"),
+        BadSignature => format!(
+            "{certificate} was not signed by an authority in `ca`: one there only has its name"
+        ),
+        Expired => format!("{certificate} has expired"),
+        ExpiredContext { not_after, .. } => {
+            format!("{certificate} has expired: {}", stamp(*not_after))
+        }
+        NotValidYet => format!("{certificate} is not valid yet"),
+        NotValidYetContext { not_before, .. } => {
+            format!("{certificate} is not valid before {}", stamp(*not_before))
+        }
+        NotValidForName => format!("{certificate} is for another name"),
+        NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let names = if presented.is_empty() {
+                "nobody"
+            } else {
+                &presented.join(", ")
+            };
+            format!(
+                "{certificate} is not for `{}`, but for {names}",
+                expected.to_str()
+            )
+        }
+        other => format!("{certificate} cannot be trusted: {other}"),
+    }
+}
+
+fn stamp(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| "-".to_owned(), |t| t.to_string())
+}
+
 fn describe(e: &pem::Error) -> String {
     match e {
         pem::Error::Io(e) => e.to_string(),

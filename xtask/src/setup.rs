@@ -63,6 +63,10 @@ const PEERS: &[Peer] = &[
         package: "rsyslog",
     },
     Peer {
+        program: "haproxy",
+        package: "haproxy",
+    },
+    Peer {
         program: "dockerd",
         package: "docker.io",
     },

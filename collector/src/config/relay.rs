@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{Conditions, Invalid};
+use crate::units::Duration;
 
 /// One target.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -21,9 +22,19 @@ pub struct Relay {
     /// Whether what the store already has is forwarded too, when the target is new.
     #[serde(default)]
     pub history: bool,
+    /// To a syslog peer: what its side has acknowledged counts as arrived once the connection has lived on
+    /// for so long. A proxy acknowledges what it cannot hand on, and ends the connection later.
+    #[serde(default = "settle")]
+    pub settle: Duration,
     /// TLS, and whom to trust.
     #[serde(default)]
     pub tls: Option<RelayTls>,
+}
+
+/// Above the 20 s that a proxy with the usual `timeout connect 5s` and three retries needs to give up, below
+/// the 30 s of silence after which many end a connection that is as it should be.
+fn settle() -> Duration {
+    Duration::from_secs(25)
 }
 
 /// What listens at the other end.
@@ -100,6 +111,7 @@ mod tests {
             read("to = '[::1]:6514'\npeer = 'vigie'\nquery = 'level>=warn'\n[tls]\nca = '/ca.pem'")
                 .unwrap();
         assert_eq!((good.host(), good.peer), ("::1", Peer::Vigie));
+        assert_eq!(good.settle, Duration::from_secs(25));
         for (text, part) in [
             ("to = 'logs'", "relay.to: `logs` is no HOST:PORT"),
             ("to = ':514'", "is no HOST:PORT"),

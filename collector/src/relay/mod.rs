@@ -2,8 +2,8 @@
 //!
 //! A relay reads the store from a position, which moves on only behind what the other side has taken.
 //! Another vigie says what it has stored (`vigie-ack N`), and leaves out what it has already: each event
-//! comes once, whoever is killed when. Of other receivers only the kernel tells what has arrived: what
-//! was on the way when a connection broke is sent again.
+//! comes once, whoever is killed when. Of other receivers only the kernel tells what has arrived, and a proxy's
+//! kernel says little: it counts once the connection has lived on; what a connection took last is sent again.
 
 mod chunk;
 mod link;
@@ -93,12 +93,12 @@ pub(crate) fn start(
     }
 }
 
-/// Tries a target: its name, its port, and the files that TLS needs.
+/// Tries a target: the files that TLS needs, its name, its port, its certificate.
 ///
 /// # Errors
 /// When it cannot be reached.
 pub fn reach(table: &crate::config::Relay) -> std::io::Result<()> {
-    link::Link::open(table).map(drop)
+    link::Link::open(table)?.secure(&|_, _| true)
 }
 
 /// Whether an event has been at a vigie.

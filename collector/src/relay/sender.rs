@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use vigie_parsers::Timestamp;
 use vigie_store::{Batch, Reader};
 
 use super::chunk::{Chunk, Chunks, Wanted};
@@ -60,6 +61,8 @@ pub(super) struct Sender {
     lost: (u64, Option<Instant>),
     /// The last event of the store at our start, or sent since: the other side can have none behind it.
     high: u64,
+    /// Since when nothing has arrived though it should have.
+    failing: Option<Timestamp>,
 }
 
 /// Why a sitting ended.
@@ -85,6 +88,9 @@ struct Way {
     untold_bytes: u64,
     /// When the other side last had all, or more than before.
     heard: Instant,
+    begun: Instant,
+    /// Something has arrived, or who is there has answered.
+    proved: bool,
 }
 
 impl Way {
@@ -105,6 +111,11 @@ impl Way {
             self.untold.pop_front();
             self.heard = Instant::now();
         }
+        self.reached(upto)
+    }
+
+    /// Up to where all that was wanted has got when the last one of it is this.
+    fn reached(&self, upto: u64) -> u64 {
         // Nothing behind the last one that was sent was wanted.
         if upto >= self.sent { self.next } else { upto }
     }
@@ -133,6 +144,7 @@ impl Sender {
             begun: false,
             lost: (0, None),
             high,
+            failing: None,
         }
     }
 
@@ -144,7 +156,7 @@ impl Sender {
             // What is known to have arrived is not sent again.
             let noted = self.note(true);
             match end {
-                Err(End::Trouble(why)) if noted.is_ok() => self.source.fail(&why),
+                Err(End::Trouble(why)) if noted.is_ok() => self.fail(&why),
                 Err(_) => return self.tell_lost(true),
                 Ok(never) => match never {},
             }
@@ -162,10 +174,20 @@ impl Sender {
         }
     }
 
+    fn fail(&mut self, why: &str) {
+        let now = self.outlet.now();
+        let since = *self.failing.get_or_insert(now);
+        let since = jiff::Timestamp::from_second(since.0.div_euclid(1000))
+            .map_or_else(|_| String::new(), |t| format!("; so since {t}"));
+        self.source.fail(&format!("{why}{since}"));
+    }
+
     /// One connection.
     fn sit(&mut self) -> Result<std::convert::Infallible, End> {
         let next = self.begin()?;
         let mut link = Link::open(&self.table)?;
+        let shutdown = self.outlet.shutdown.clone();
+        link.secure(&|_, _| !shutdown.is_cancelled())?;
         let mut peer = String::new();
         if self.table.peer == Peer::Vigie {
             let mut hello = Vec::new();
@@ -183,14 +205,21 @@ impl Sender {
             untold: VecDeque::new(),
             untold_bytes: 0,
             heard: Instant::now(),
+            begun: Instant::now(),
+            proved: self.table.peer == Peer::Vigie,
         };
         let mut window = WINDOW;
         loop {
             if self.outlet.shutdown.is_cancelled() {
+                // The connection is as it should be: what was acknowledged is not sent again.
+                if self.table.peer == Peer::Syslog && link.read_line(false).is_ok() {
+                    let reached = way.reached(link.reached()?);
+                    self.advance(reached);
+                }
                 return Err(End::Shutdown);
             }
             let last = self.chunks.last_id()?;
-            self.show(last, &link)?;
+            self.show(last, &way, &mut link)?;
             let mut wait = true;
             if way.untold_bytes < UNTOLD_BYTES && way.next < last {
                 let upto = last.min(way.next.saturating_add(window));
@@ -368,12 +397,14 @@ impl Sender {
                 }
             }
         }
-        // Who ends a connection in order has read what its kernel had. Who breaks it has not.
+        // Who ends a connection in order has read what its kernel had. Who breaks it has not. Whether either
+        // did anything with it only shows with time.
         let in_order = |e: &std::io::Error| e.kind() == std::io::ErrorKind::UnexpectedEof;
         if self.table.peer == Peer::Syslog && end.as_ref().is_none_or(in_order) {
             has = link.arrived()?;
         }
         if let Some(has) = has {
+            way.proved = true;
             let upto = way.has(has);
             self.advance(upto);
         }
@@ -411,16 +442,26 @@ impl Sender {
         sent.map_err(|Ended| End::Shutdown)
     }
 
-    fn show(&mut self, last: u64, link: &Link) -> Result<(), End> {
-        let behind = last.saturating_sub(self.position.last.unwrap_or(0));
+    fn show(&mut self, last: u64, way: &Way, link: &mut Link) -> Result<(), End> {
+        let mut reached = self.position.last.unwrap_or(0);
+        if self.table.peer == Peer::Syslog {
+            reached = reached.max(way.reached(link.reached()?));
+        }
+        let behind = last.saturating_sub(reached);
         self.source.set_lag(link.on_the_way()?);
+        self.tell_lost(false);
+        // A target that lets us in and ends the connection soon does not work in between.
+        let settle = Duration::from_millis(self.table.settle.as_ms().unsigned_abs());
+        if self.source.has_failed() && !way.proved && way.begun.elapsed() < settle {
+            return Ok(());
+        }
+        self.failing = None;
         match behind {
             0..WINDOW => self.source.work(""),
             n => self
                 .source
                 .work(&format!("{} thousand events behind", n / 1000)),
         }
-        self.tell_lost(false);
         Ok(())
     }
 }

@@ -149,7 +149,8 @@ fn a_target_that_closes_after_each_message_gets_on() {
     let dir = tempfile::tempdir().unwrap();
     let hasty = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = hasty.local_addr().unwrap();
-    let (daemon, address) = sender(dir.path(), &format!("to = \"{to}\""));
+    let relay = format!("to = \"{to}\"\nsettle = \"0s\"");
+    let (daemon, address) = sender(dir.path(), &relay);
     let frame = |seq: usize| {
         hand_over(&address, &numbered(seq, seq + 1));
         let (mut stream, _) = hasty.accept().unwrap();
@@ -262,4 +263,141 @@ fn odd_messages_come_over_byte_for_byte() {
     let status = relay_status(&sends);
     assert_eq!(status["dropped"], serde_json::json!({}), "{status}");
     drop((takes, sends));
+}
+
+/// It takes connections and lines though it has nobody to hand them to.
+#[test]
+fn what_a_proxy_took_while_its_backend_was_down_is_sent_again() {
+    let Some(haproxy) = program("haproxy") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (front, back) = (free_port(), free_port());
+    let config = format!(
+        "defaults\n mode tcp\n retries 0\n timeout connect 1s\n timeout client 1m\n timeout server 1m\n\
+         listen syslog\n bind 127.0.0.1:{front}\n server logs 127.0.0.1:{back}\n"
+    );
+    let path = dir.path().join("haproxy.cfg");
+    std::fs::write(&path, config).unwrap();
+    let mut command = Command::new(haproxy);
+    command.args(["-db", "-f"]).arg(&path);
+    let _proxy = Receiver::start(command, dir.path());
+    eventually("the proxy listens", || {
+        TcpStream::connect(("127.0.0.1", front)).ok()
+    });
+    let relay = format!("to = \"127.0.0.1:{front}\"\nsettle = \"2s\"");
+    let (daemon, address) = sender(dir.path(), &relay);
+    let mut details = std::collections::BTreeSet::new();
+    for part in 0..3_usize {
+        hand_over(&address, &numbered(part * 500, part * 500 + 500));
+        eventually("it is sent and lost", || {
+            let status = relay_status(&daemon);
+            if part > 0 {
+                assert_eq!(status["state"], "failed", "{status}");
+                details.insert(status["detail"].as_str().unwrap().to_owned());
+            }
+            let lost = status["items"].as_u64() >= Some(500 * (part as u64 + 1));
+            (lost && status["state"] == "failed").then_some(())
+        });
+    }
+    let since = |d: &String| d.split_once("; so since ").unwrap().1.to_owned();
+    let since: std::collections::BTreeSet<_> = details.iter().map(since).collect();
+    assert_eq!(since.len(), 1, "one outage: {details:?}");
+    let backend = TcpListener::bind(("127.0.0.1", back)).unwrap();
+    let (mut stream, _) = backend.accept().unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let mut all = Vec::new();
+    let found = eventually("all lines arrive", || {
+        let mut buffer = [0; 65536];
+        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+            all.extend_from_slice(&buffer[..n]);
+        }
+        let text = String::from_utf8_lossy(&all).into_owned();
+        let mut found: Vec<usize> = numbers(&text.split(" .").collect::<Vec<_>>(), "seq=");
+        found.dedup();
+        (found.len() >= 1500).then_some(found)
+    });
+    assert_eq!(found, (0..1500).collect::<Vec<_>>());
+    eventually("it works", || {
+        (relay_status(&daemon)["state"] == "active").then_some(())
+    });
+}
+
+/// An authority that signs what one wants; certificate and key are written to `NAME.pem` and `NAME.key`.
+fn expired(dir: &Path) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2021, 11, 21);
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    std::fs::write(dir.join("localhost.pem"), certificate.pem()).unwrap();
+    std::fs::write(dir.join("localhost.key"), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn a_certificate_that_cannot_be_trusted_is_told_of_steadily() {
+    let (good, other, old) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    certificates(good.path());
+    certificates(other.path());
+    expired(old.path());
+    for (server, ca, host, why) in [
+        (
+            &good,
+            &other,
+            "localhost",
+            "not signed by an authority in `ca`",
+        ),
+        (&good, &good, "127.0.0.1", "is not for `127.0.0.1`, but for"),
+        (&old, &old, "localhost", "has expired: 2021-11-21T00:00:00Z"),
+    ] {
+        let (near, far) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (port, folder) = (free_port(), server.path().display());
+        let far_config = format!(
+            "{QUIET}[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocols = [\"tls\"]\n[syslog.tls]\n\
+             certificate = \"{folder}/localhost.pem\"\nkey = \"{folder}/localhost.key\"\n"
+        );
+        let takes = Daemon::start(far.path(), &far_config);
+        let relay = format!(
+            "to = \"{host}:{port}\"\n[relay.tls]\nca = \"{}/ca.pem\"",
+            ca.path().display()
+        );
+        // Nothing is to be sent, and it is told all the same.
+        let (daemon, _) = sender(near.path(), &relay);
+        let mut details = std::collections::BTreeSet::new();
+        eventually("it is tried again", || {
+            let status = relay_status(&daemon);
+            if status["state"] == "failed" || !details.is_empty() {
+                assert_eq!(status["state"], "failed", "{status}");
+                details.insert(status["detail"].as_str().unwrap().to_owned());
+            }
+            let tried = text(&takes.cli(&["status", "--format", "json"]));
+            let tried: serde_json::Value = serde_json::from_str(&tried).unwrap();
+            let sources = tried["sources"].as_array().unwrap();
+            let refused = |s: &serde_json::Value| s["dropped"]["tls_refused"].as_u64();
+            let refused = sources.iter().filter_map(refused).max();
+            (refused >= Some(3) && !details.is_empty()).then_some(())
+        });
+        assert_eq!(details.len(), 1, "{details:?}");
+        let detail = details.first().unwrap();
+        assert!(detail.contains(why), "{detail}");
+        assert!(detail.contains("; so since 20"), "{detail}");
+        let check = daemon.cli(&["check"]);
+        assert_eq!(check.status.code(), Some(1));
+        let check = text(&check);
+        let finding = format!("relay.to {host}:{port}: the target's certificate");
+        assert!(check.contains(&finding) && check.contains(why), "{check}");
+    }
 }
