@@ -387,6 +387,7 @@ impl Ingest {
         self.registry.tell(self.counts, self.ring.bytes());
         let outcome = std::mem::take(&mut self.outcome);
         if outcome.looked {
+            self.registry.looked();
             self.forget_at = outcome.now_ms.saturating_add(FORGET_MS);
         }
         self.released(outcome.gone);

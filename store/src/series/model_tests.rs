@@ -673,6 +673,27 @@ fn a_first_reading_before_the_rings_began_is_in_every_archive() {
 }
 
 #[test]
+fn a_series_that_was_announced_waits_for_its_first_reading() {
+    let mut rig = Rig::new().restarted(retention(3));
+    let id = rig.intern("gauge", MetricKind::Gauge, STEP_MS);
+    rig.push(id, START_MS, Reading::Gauge(1.0));
+    rig.commit(START_MS, true);
+    // Stopped for longer than its archive reaches back; others commit before it has a reading.
+    rig = rig.restarted(retention(3));
+    let id = rig.intern("gauge", MetricKind::Gauge, STEP_MS);
+    let now_ms = START_MS + 10 * HOUR_MS;
+    rig.commit(now_ms, true);
+    rig.push(id, now_ms + STEP_MS, Reading::Gauge(2.0));
+    rig.commit(now_ms + STEP_MS, true);
+    let found = rig.slots("gauge", now_ms, now_ms + STEP_MS, STEP_MS);
+    assert_eq!(found.slots.len(), 1);
+    // Nobody announces it any more, nor reads it.
+    rig = rig.restarted(retention(3));
+    rig.commit(now_ms + 10 * HOUR_MS, true);
+    assert_eq!(rig.registry.population().series, 0);
+}
+
+#[test]
 fn a_group_that_is_due_when_it_is_let_go_of_begins_anew() {
     let mut rig = Rig::new();
     let mut now_ms = START_MS;

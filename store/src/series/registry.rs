@@ -116,6 +116,9 @@ struct Inner {
     places: Vec<Option<Place>>,
     /// What is known since the start of the archives that each should have.
     announced: Vec<Announced>,
+    /// Series that someone has announced since run-out ones were last looked for: whoever did has the
+    /// number, and may not have sent a reading yet.
+    asked: HashSet<SeriesId>,
     /// The layout of each group.
     groups: Vec<u32>,
     layouts: HashMap<u32, Arc<Layout>>,
@@ -430,6 +433,16 @@ impl Registry {
         inner.unwritten.groups.drain(..groups);
         inner.unwritten.layouts.drain(..layouts);
         inner.unwritten.moves.drain(..moves);
+    }
+
+    /// Whether someone has announced a series since run-out ones were last looked for.
+    pub(crate) fn is_asked(&self, id: SeriesId) -> bool {
+        self.lock().asked.contains(&id)
+    }
+
+    /// Run-out series were looked for.
+    pub(crate) fn looked(&self) {
+        self.lock().asked.clear();
     }
 
     /// Lets go of series, of lanes that nobody has any more, and of groups without a series.

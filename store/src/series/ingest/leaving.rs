@@ -37,7 +37,8 @@ impl Ingest {
     }
 
     /// Strikes out the series whose longest archive has run out since their last reading, and the
-    /// former places of others of which the same is true.
+    /// former places of others of which the same is true. Series that were announced since the last look
+    /// stay until the next: their readings are under way, and would find a number that is gone.
     pub(super) fn forget(
         &mut self,
         tx: &Transaction<'_>,
@@ -61,7 +62,9 @@ impl Ingest {
             let (old, left): (Vec<Past>, Vec<Past>) =
                 past.iter().partition(|p| run_out(p.group, p.until_ms));
             let lane = &self.groups[place.group as usize].lanes[place.lane];
-            let dead = lane.tag != Tag::None && run_out(place.group, lane.last_ms);
+            let dead = lane.tag != Tag::None
+                && run_out(place.group, lane.last_ms)
+                && !self.registry.is_asked(SeriesId(id));
             if dead && left.is_empty() {
                 delete_series(tx, SeriesId(id))?;
                 gone.series.push(SeriesId(id));

@@ -23,6 +23,7 @@ impl Inner {
     ) -> Result<SeriesId> {
         if let Some(&id) = self.ids.get(&def.labels) {
             self.senders.took(id, source);
+            self.asked.insert(id);
             let announced = self.announced.get_mut(id.0 as usize);
             if let Some(first @ Announced::Not) = announced.filter(|_| archives.is_none()) {
                 let step_ms = def.step_ms;
