@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::file;
+use crate::space;
 
 /// The result of store operations.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -75,11 +75,11 @@ pub enum Error {
 impl Error {
     /// The same error, saying that the file system is full where that is why.
     pub(crate) fn in_dir(self, dir: &Path) -> Self {
-        let free = file::free_bytes(dir);
+        let free = space::free_bytes(dir);
         let full = match &self {
             // What a transaction had written when it failed may be free again already.
             Self::Full => free.is_some_and(|free| free < TRANSACTION_BYTES),
-            Self::Sqlite(e) if is_refusal(e) => file::is_full(dir),
+            Self::Sqlite(e) if is_refusal(e) => space::is_full(dir),
             Self::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
             _ => false,
         };

@@ -1,15 +1,11 @@
-//! Opening the file: its lock, its pragmas, its schema and its identity.
+//! Opening the file: its pragmas, its schema and its identity.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::FlockOperation;
-use vigie_parsers::Timestamp;
 
-use crate::{Error, Options, Result, Synchronous, Trouble};
+use crate::{Error, Options, Result, Synchronous};
 use crate::{events, incidents, series, sources, state};
 
 /// `vigi` in ASCII: tells our files from other SQLite files.
@@ -28,144 +24,11 @@ const WAL_HEADER_BYTES: u32 = 24;
 const WAL_LONG: u64 = 2;
 /// So long it waits; batches wait in memory meanwhile.
 const WAL_PATIENCE: Duration = Duration::from_millis(500);
-/// Whoever asks whether a store is written holds its lock for a moment: so often, and after so long,
-/// is it asked for again.
-const LOCK_TRIES: usize = 5;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How long any connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store's file in a data directory.
 pub(crate) const FILE_NAME: &str = "vigie.db";
-
-/// The file of the lock has this size from the beginning, so that it can be written when the disk is full.
-const CARD_BYTES: usize = 1024;
-
-/// The lock that says who writes, and when commits fail: held as long as the value lives, gone with the
-/// process.
-///
-/// The file is a card of [`CARD_BYTES`], overwritten in place: on its first line the process, and while
-/// nothing can be written to the store, on the next ones since when, how many commits have failed, and why.
-#[derive(Debug)]
-pub(crate) struct WriteLock(File);
-
-impl WriteLock {
-    /// Takes the lock beside the store, or says who has it.
-    pub(crate) fn take(store: &Path) -> Result<Self> {
-        let path = store.with_extension("lock");
-        let io = |source| Error::Io {
-            path: path.clone(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
-        if !lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            let card = read_card(&file);
-            return Err(Error::Locked {
-                path: store.to_owned(),
-                pid: card.lines().next().unwrap_or_default().trim().to_owned(),
-            });
-        }
-        let lock = Self(file);
-        lock.tell(None);
-        Ok(lock)
-    }
-
-    /// Writes down whether the store can be written. What cannot be written down either is seen by the
-    /// space that is free.
-    pub(crate) fn tell(&self, trouble: Option<&Trouble>) {
-        let _ = self.0.write_all_at(&card(trouble), 0);
-    }
-}
-
-fn card(trouble: Option<&Trouble>) -> Vec<u8> {
-    let mut text = format!("{}\n", std::process::id());
-    if let Some(Trouble {
-        since,
-        failures,
-        why,
-    }) = trouble
-    {
-        let why = why.replace('\n', " ");
-        text.push_str(&format!("{}\n{failures}\n{why}", since.0));
-    }
-    let mut card = text.into_bytes();
-    card.resize(CARD_BYTES - 1, b' ');
-    card.push(b'\n');
-    card
-}
-
-fn read_card(file: &File) -> String {
-    let mut card = vec![0; CARD_BYTES];
-    let read = file.read_at(&mut card, 0).unwrap_or(0);
-    card.truncate(read);
-    String::from_utf8_lossy(&card).into_owned()
-}
-
-/// Why the process that writes a store cannot; `None` when it can, or there is none.
-pub(crate) fn trouble(store: &Path) -> Option<Trouble> {
-    let file = File::open(store.with_extension("lock")).ok()?;
-    if lock(&file, FlockOperation::NonBlockingLockShared) {
-        return None;
-    }
-    let card = read_card(&file);
-    let mut lines = card.lines().skip(1);
-    let mut next = || lines.next().map(str::trim);
-    Some(Trouble {
-        since: Timestamp(next()?.parse().ok()?),
-        failures: next()?.parse().ok()?,
-        why: next()?.to_owned(),
-    })
-}
-
-/// What is left of the file system of a directory, or of the one that it will be made in, as df tells it.
-#[must_use]
-pub fn free_bytes(dir: &Path) -> Option<u64> {
-    let existing = dir.ancestors().find(|dir| dir.exists())?;
-    let found = rustix::fs::statvfs(existing).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-/// Whether nothing can be written to a directory for want of space. It is tried: file systems keep some
-/// back, each in its own way, and count it as free.
-pub(crate) fn is_full(dir: &Path) -> bool {
-    /// As much as the index of the write-ahead log.
-    const TRY_BYTES: usize = 32 << 10;
-    let path = dir.join("vigie.try");
-    let tried = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&path)
-        .and_then(|file| {
-            file.write_all_at(&[0; TRY_BYTES], 0)?;
-            file.sync_all()
-        });
-    // It may not have come into being.
-    let _ = std::fs::remove_file(&path);
-    tried.is_err_and(|e| e.kind() == std::io::ErrorKind::StorageFull)
-}
-
-/// Whether a process holds the lock of a store.
-pub(crate) fn is_written(store: &Path) -> bool {
-    // Locked by several at once without harm, and free again when the file is closed.
-    let look = FlockOperation::NonBlockingLockShared;
-    File::open(store.with_extension("lock")).is_ok_and(|file| !lock(&file, look))
-}
-
-/// Takes a lock, also from under those who only look at it.
-fn lock(file: &File, operation: FlockOperation) -> bool {
-    (0..LOCK_TRIES).any(|n| {
-        if n > 0 {
-            std::thread::sleep(LOCK_PAUSE);
-        }
-        rustix::fs::flock(file, operation).is_ok()
-    })
-}
 
 /// How long the write-ahead log becomes before it is moved into the file: a sixth of small budgets.
 fn wal_max(budget_bytes: u64) -> u64 {

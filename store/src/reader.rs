@@ -12,9 +12,9 @@ use vigie_query::{
     Selection, Series, SeriesSource, SourceError, Sparse, Take,
 };
 
-use crate::file;
 use crate::{PastTrouble, Result, SourceReport, Trouble, Usage};
 use crate::{events, series, sources, state, usage};
+use crate::{file, lock, space};
 
 /// The store, open for reading: one connection, one query at a time. More readers of the same
 /// process come from [`Reader::another`] and share what is replayed from the journals.
@@ -58,14 +58,14 @@ impl Reader {
     /// Whether a process has the store open for writing, the daemon as a rule.
     #[must_use]
     pub fn is_written(&self) -> bool {
-        file::is_written(&self.path)
+        lock::is_written(&self.path)
     }
 
     /// Why the process that has the store open cannot write to it; `None` when it can. It says so beside
     /// the store and not in it.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
-        file::trouble(&self.path)
+        lock::trouble(&self.path)
     }
 
     /// When the store could not be written last, if that is over.
@@ -190,7 +190,7 @@ impl Reader {
         Ok(Usage {
             events: self.events.lines(&self.conn)?,
             wal_bytes: file::wal_bytes(&self.path),
-            free_bytes: self.path.parent().and_then(file::free_bytes),
+            free_bytes: self.path.parent().and_then(space::free_bytes),
             ..usage::read(&self.conn)?
         })
     }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use vigie_parsers::Timestamp;
 
-use crate::file::{self, WriteLock};
+use crate::file;
+use crate::lock::WriteLock;
 use crate::request::{self, Asked};
 use crate::{
     Batch, Done, Error, Health, Options, PastTrouble, Registry, Result, SourceReport, State,
