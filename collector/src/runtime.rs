@@ -59,7 +59,7 @@ pub fn start(setup: Setup) -> Collector {
         reader,
         config,
         mut sockets,
-        positions,
+        mut positions,
         clock,
         shutdown,
     } = setup;
@@ -73,6 +73,7 @@ pub fn start(setup: Setup) -> Collector {
         budget: Budget::default(),
     };
     let host = config.host.name.clone().unwrap_or_else(host_name);
+    relay::come_home(&outlet, reader.as_ref(), &mut positions);
     let own_id = match relay::concerns(&config) {
         true => relay::own_id(&outlet, &positions),
         false => String::new(),

@@ -6,6 +6,7 @@
 //! kernel says little: it counts once the connection has lived on; what a connection took last is sent again.
 
 mod chunk;
+mod home;
 mod link;
 mod message;
 mod position;
@@ -47,6 +48,49 @@ pub(crate) fn own_id(outlet: &Outlet, positions: &[(String, Vec<u8>)]) -> String
         let _ = outlet.try_send(Patience::Urgent, batch);
         id
     })
+}
+
+/// Takes note of where the store is. When that is not where it was, its relays are given other ids.
+pub(crate) fn come_home(
+    outlet: &Outlet,
+    reader: Option<&Reader>,
+    positions: &mut Vec<(String, Vec<u8>)>,
+) {
+    let Some(reader) = reader else {
+        return;
+    };
+    let here = home::Home::of(reader.path());
+    let known = positions.iter().find(|(key, _)| key == home::KEY);
+    let known = known.map(|(_, value)| value.clone());
+    if known.as_ref() == Some(&here.encode()) {
+        return;
+    }
+    let before = known.as_deref().and_then(home::Home::decode);
+    let difference = before.map_or(home::Difference::None, |before| here.difference(&before));
+    // In one transaction: whoever is killed before finds the same difference again.
+    let mut changes = vec![(home::KEY.to_owned(), Some(here.encode()))];
+    if difference != home::Difference::None {
+        let what = match difference {
+            home::Difference::Machine => "another machine",
+            _ => "another file",
+        };
+        tracing::warn!(
+            "the store is not where it was ({what}): its relays go on under other ids, in case that \
+             the one it was copied from does too"
+        );
+        changes.extend(position::rename_all(positions));
+    }
+    if difference == home::Difference::Machine {
+        // Both may forward to each other.
+        positions.retain(|(key, _)| key != SELF_KEY);
+        changes.push((SELF_KEY.to_owned(), None));
+    }
+    let batch = Batch {
+        positions: changes,
+        ..Batch::default()
+    };
+    // As with an id of our own.
+    let _ = outlet.try_send(Patience::Urgent, batch);
 }
 
 /// 16 random bytes in hex.

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use super::message::is_id;
 use super::new_id;
 
+/// The beginning of the keys of relays.
+const PREFIX: &str = "relay:";
+
 /// How far a relay is, as it stands in the store: key `relay:HOST:PORT`, value `2 ID EVENT EVICTED`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
@@ -15,6 +18,20 @@ pub(super) struct Position {
     pub(super) last: Option<u64>,
     /// Events up to there that the store let go before they were sent, since the relay was set up.
     pub(super) evicted: u64,
+}
+
+/// Gives every relay another id, in place; those that were changed. What they have sent stays sent; the
+/// receiver cannot tell how far that is under another id, so the last of it may come twice.
+pub(super) fn rename_all(positions: &mut [(String, Vec<u8>)]) -> Vec<(String, Option<Vec<u8>>)> {
+    let mut changed = Vec::new();
+    for (key, value) in positions {
+        if let Some(mut position) = key.starts_with(PREFIX).then(|| read(key, value)).flatten() {
+            position.id = new_id();
+            *value = position.encode();
+            changed.push((key.clone(), Some(value.clone())));
+        }
+    }
+    changed
 }
 
 /// Events that are not in the store any more: all behind one and up to another, or some of those.
@@ -33,17 +50,15 @@ pub(super) struct Gaps(VecDeque<Gap>);
 
 impl Position {
     pub(super) fn find(to: &str, positions: &[(String, Vec<u8>)]) -> Self {
-        let key = format!("relay:{to}");
+        let key = format!("{PREFIX}{to}");
         let known = positions.iter().find(|(k, _)| *k == key);
-        let (id, last, evicted) = known
-            .and_then(|(_, value)| read(value))
-            .map_or_else(|| (new_id(), None, 0), |(id, n, e)| (id, Some(n), e));
-        Self {
+        let known = known.and_then(|(_, value)| read(&key, value));
+        known.unwrap_or_else(|| Self {
             key,
-            id,
-            last,
-            evicted,
-        }
+            id: new_id(),
+            last: None,
+            evicted: 0,
+        })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -53,7 +68,7 @@ impl Position {
 }
 
 /// The first version did not know what was lost.
-fn read(value: &[u8]) -> Option<(String, u64, u64)> {
+fn read(key: &str, value: &[u8]) -> Option<Position> {
     let mut words = std::str::from_utf8(value).ok()?.split(' ');
     let version = words.next()?;
     let id = words.next().filter(|id| is_id(id))?;
@@ -63,10 +78,12 @@ fn read(value: &[u8]) -> Option<(String, u64, u64)> {
         "2" => words.next()?.parse().ok()?,
         _ => return None,
     };
-    words
-        .next()
-        .is_none()
-        .then(|| (id.to_owned(), last, evicted))
+    words.next().is_none().then(|| Position {
+        key: key.to_owned(),
+        id: id.to_owned(),
+        last: Some(last),
+        evicted,
+    })
 }
 
 impl Gaps {
@@ -154,6 +171,30 @@ mod tests {
             &[("relay:h:1".to_owned(), format!("2 {id} 17 4").into())],
         );
         assert_eq!(found.encode(), format!("2 {id} 17 4").into_bytes());
+    }
+
+    #[test]
+    fn of_a_store_that_moved_every_relay_has_another_id_and_nothing_else() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let entry = |key: &str, value: String| (key.to_owned(), value.into_bytes());
+        let mut all = vec![
+            entry("relay:h:1", format!("2 {id} 17 4")),
+            entry("relay:h:2", format!("1 {id} 3")),
+            entry("relay:h:3", "odd".to_owned()),
+            entry("relay-from:x", format!("2 {id} 17 4")),
+        ];
+        let before = all.clone();
+        assert_eq!(rename_all(&mut all).len(), 2);
+        assert_eq!(all[2..], before[2..]);
+        for (to, last, evicted) in [("h:1", 17, 4), ("h:2", 3, 0)] {
+            let found = Position::find(to, &all);
+            assert!(found.id != id && is_id(&found.id));
+            assert_eq!((found.last, found.evicted), (Some(last), evicted));
+        }
+        assert_ne!(
+            Position::find("h:1", &all).id,
+            Position::find("h:2", &all).id
+        );
     }
 
     proptest! {

@@ -218,8 +218,15 @@ fn a_store_that_was_put_back_from_a_copy_begins_anew_behind_it() {
     }
     let sends = run(Daemon::start(near.path(), &near_config));
     assert!(sends.terminate().success());
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::rename(&copy, &data).unwrap();
+    // Into the same file, as of a machine that is set back to a snapshot.
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let entry = entry.unwrap();
+        let before = copy.join(entry.file_name());
+        match before.exists() {
+            true => drop(std::fs::copy(before, entry.path()).unwrap()),
+            false => std::fs::remove_file(entry.path()).unwrap(),
+        }
+    }
     let mut sends = Daemon::start(near.path(), &near_config);
     let told = |line: &String| line.contains("begins anew");
     if !sends.said.iter().any(told) {
@@ -230,6 +237,70 @@ fn a_store_that_was_put_back_from_a_copy_begins_anew_behind_it() {
     let found = sequence(far.path());
     assert!(found.windows(2).all(|w| w[0] != w[1] || w[0] >= LINES));
     assert!(sends.terminate().success());
+}
+
+/// As of a machine that was cloned: both go on, each with lines of its own under the same numbers.
+#[test]
+fn a_copied_store_and_its_original_both_come_over_whole() {
+    let (near, copy, far) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let port = free_port();
+    let relay = format!("to = \"127.0.0.1:{port}\"\npeer = \"vigie\"\nhistory = true");
+    let far_config = format!(
+        "{QUIET}[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocols = [\"tcp\"]\nrelay = true\n"
+    );
+    let _takes = Daemon::start(far.path(), &far_config);
+    let arrived = |n: usize| {
+        let found = eventually("all lines have come over", || {
+            let found = sequence(far.path());
+            (found.len() >= n).then_some(found)
+        });
+        assert_eq!(found, (0..n).collect::<Vec<_>>());
+    };
+    let (log, other) = (near.path().join("app.log"), copy.path().join("other.log"));
+    let mut written = 0;
+    append(&log, &mut written, LINES);
+    let sends = Daemon::start(near.path(), &sender(&log, &relay));
+    arrived(written);
+    assert!(sends.terminate().success());
+    std::fs::create_dir(copy.path().join("data")).unwrap();
+    for entry in std::fs::read_dir(near.path().join("data")).unwrap() {
+        let entry = entry.unwrap();
+        let to = copy.path().join("data").join(entry.file_name());
+        std::fs::copy(entry.path(), to).unwrap();
+    }
+    // The copy takes lines in before it can forward: more than the original has sent by then.
+    append(&other, &mut written, 3 * LINES);
+    let quiet = format!(
+        "syslog = []\n{QUIET}[[files]]\npaths = [\"{}\"]\n",
+        other.display()
+    );
+    let copied = Daemon::start(copy.path(), &quiet);
+    eventually("the copy has them", || {
+        (sequence(copy.path()).len() >= 4 * LINES).then_some(())
+    });
+    assert!(copied.terminate().success());
+    append(&log, &mut written, LINES);
+    let original = Daemon::start(near.path(), &sender(&log, &relay));
+    eventually("the original's have come over", || {
+        (sequence(far.path()).len() >= 2 * LINES).then_some(())
+    });
+    let mut copied = Daemon::start(copy.path(), &sender(&other, &relay));
+    let told = |line: &String| line.contains("is not where it was");
+    if !copied.said.iter().any(told) {
+        copied.wait_for("is not where it was").unwrap();
+    }
+    arrived(written);
+    append(&log, &mut written, LINES);
+    append(&other, &mut written, LINES);
+    arrived(written);
+    assert!(original.terminate().success() && copied.terminate().success());
+    // Once.
+    let copied = Daemon::start(copy.path(), &sender(&other, &relay));
+    assert!(!copied.said.iter().any(told), "{:?}", copied.said);
 }
 
 /// The receiver goes on; who connects anew trusts only the authority of the new certificate.
