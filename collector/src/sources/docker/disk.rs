@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use std::borrow::Cow;
 
@@ -22,7 +23,7 @@ use super::position::{MET_KEY, PREFIX, Place, Position};
 use crate::counts::Counters;
 use crate::lines::BATCH_BYTES;
 use crate::outlet::Ended;
-use crate::status::Status;
+use crate::status::{Source, Status};
 
 /// Containers followed at once, each with an open file.
 const CONTAINERS_MAX: usize = 1000;
@@ -34,6 +35,8 @@ const SHARE_BYTES: usize = 8 << 20;
 const FILES_MAX: usize = 1000;
 /// Bytes of a container's own description.
 const CONFIG_LEN_MAX: u64 = 4 << 20;
+/// Of a container.
+const REMOVED: &str = "the container was removed";
 /// The name in the account of the sources.
 const SOURCE: &str = "docker";
 
@@ -47,6 +50,8 @@ pub(super) struct Disk {
     positions: BTreeMap<String, Position>,
     met: bool,
     followed: BTreeMap<String, Followed>,
+    /// Containers whose lines are not in files that are read here.
+    elsewhere: BTreeMap<String, Arc<Source>>,
     /// What the next batch says besides.
     changes: Vec<(String, Option<Vec<u8>>)>,
     /// Batches of containers that are gone.
@@ -134,6 +139,7 @@ impl Disk {
             positions: known.collect(),
             met: positions.iter().any(|(key, _)| key == MET_KEY),
             followed: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             changes: Vec::new(),
             last: VecDeque::new(),
             buffer: vec![0; BUFFER_BYTES],
@@ -180,9 +186,13 @@ impl Disk {
             return;
         };
         let wanted = &self.wanted;
-        if !container.is_wanted(&wanted.keep, &wanted.leave_out) || !dir.join(&log).exists() {
+        if !container.is_wanted(&wanted.keep, &wanted.leave_out) {
             return;
         }
+        if !dir.join(&log).exists() {
+            return self.tell_elsewhere(id, &container);
+        }
+        self.elsewhere.remove(id);
         let from = now.0.saturating_sub(wanted.backlog_ms).max(0);
         let position = self.positions.remove(id).unwrap_or_else(|| match self.met {
             true => Position::default(),
@@ -206,7 +216,27 @@ impl Disk {
         self.followed.insert(id.to_owned(), followed);
     }
 
+    /// Says why nothing comes of a container.
+    fn tell_elsewhere(&mut self, id: &str, container: &Container) {
+        let why = match container.driver.as_str() {
+            // Its file comes with its first line.
+            "" | "json-file" => return,
+            "journald" => "its lines go to the journal".to_owned(),
+            driver => format!("its log driver, {driver}, writes no file that can be read here"),
+        };
+        let source = self.status.source(&format!("docker:{}", container.name));
+        source.work(&why);
+        self.elsewhere.insert(id.to_owned(), source);
+    }
+
     fn forget_gone(&mut self, now: Timestamp, present: &BTreeSet<String>) {
+        self.elsewhere.retain(|id, source| {
+            let stays = present.contains(id);
+            if !stays {
+                source.set(SourceState::Stopped, REMOVED);
+            }
+            stays
+        });
         self.positions.retain(|id, _| {
             let stays = present.contains(id);
             if !stays {
@@ -222,7 +252,7 @@ impl Disk {
             gone.intake.finish(now);
             self.last.extend(gone.intake.batch());
             let source = gone.intake.source();
-            source.set(SourceState::Stopped, "the container was removed");
+            source.set(SourceState::Stopped, REMOVED);
             self.changes.push((Position::key(&id), None));
         }
     }
@@ -599,6 +629,48 @@ mod tests {
         house.poll(&mut disk);
         assert_eq!(house.positions, [(MET_KEY.to_owned(), b"1".to_vec())]);
         assert!(house.lines.is_empty());
+    }
+
+    #[test]
+    fn a_container_that_logs_elsewhere_is_told_of() {
+        let mut house = House::new();
+        let mut disk = house.disk();
+        for (driver, part) in [
+            ("local", "its log driver, local, writes no file"),
+            ("journald", "the journal"),
+        ] {
+            let json = format!(
+                "{{\"Name\":\"/web\",\"State\":{{\"Running\":true}},\"HostConfig\":{{\"LogConfig\":{{\"Type\":\"{driver}\"}}}}}}"
+            );
+            std::fs::write(house.path("config.v2.json"), json).unwrap();
+            house.poll(&mut disk);
+            let reports = house.status.reports(NOW);
+            let report = reports.iter().find(|r| r.source == "docker:web").unwrap();
+            assert_eq!(report.state, SourceState::Active);
+            assert!(report.detail.contains(part), "{report:?}");
+        }
+        // Made anew under another driver.
+        house.describe(true);
+        house.write("one\n", 1);
+        house.poll(&mut disk);
+        assert_eq!(house.lines, ["web stdout one"]);
+        assert!(disk.elsewhere.is_empty());
+        std::fs::remove_file(house.log()).unwrap();
+        let mut disk = house.disk();
+        std::fs::write(
+            house.path("config.v2.json"),
+            "{\"Name\":\"/db\",\"HostConfig\":{\"LogConfig\":{\"Type\":\"local\"}}}",
+        )
+        .unwrap();
+        house.poll(&mut disk);
+        std::fs::remove_dir_all(house.path("")).unwrap();
+        house.poll(&mut disk);
+        let reports = house.status.reports(NOW);
+        let report = reports.iter().find(|r| r.source == "docker:db").unwrap();
+        assert_eq!(
+            (report.state, report.detail.as_str()),
+            (SourceState::Stopped, REMOVED)
+        );
     }
 
     #[test]
