@@ -409,13 +409,29 @@ impl Sender {
             self.advance(upto);
         }
         if let Some(e) = end {
-            return Err(e.into());
+            return Err(self.why_ended(link, way, e));
         }
         if self.table.peer == Peer::Vigie && !way.untold.is_empty() && way.heard.elapsed() > UNTOLD
         {
             return Err("the target has stored nothing for a minute".into());
         }
         self.note(false)
+    }
+
+    /// Of a target that took everything and ended the connection in order too soon: what may be behind it.
+    fn why_ended(&self, link: &mut Link, way: &Way, e: std::io::Error) -> End {
+        let in_order = e.kind() == std::io::ErrorKind::UnexpectedEof;
+        let has_all = link
+            .reached()
+            .is_ok_and(|n| n > 0 && way.reached(n) >= way.next);
+        if self.table.peer == Peer::Syslog && in_order && has_all && !way.untold.is_empty() {
+            return format!(
+                "{e} before what it took had settled, so that is sent again (if it ends idle connections, \
+                 make `settle` shorter)"
+            )
+            .into();
+        }
+        e.into()
     }
 
     /// Writes the position down, at most each second unless `now`.

@@ -170,6 +170,29 @@ fn a_target_that_closes_after_each_message_gets_on() {
     });
 }
 
+/// It may be a proxy without a backend, or only of little patience: what to do is said.
+#[test]
+fn a_target_that_ends_idle_connections_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let impatient = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = impatient.local_addr().unwrap();
+    let (daemon, address) = sender(dir.path(), &format!("to = \"{to}\""));
+    hand_over(&address, &numbered(0, 1));
+    let (mut stream, _) = impatient.accept().unwrap();
+    let mut all = Vec::new();
+    while !all.ends_with(b"seq=0 .") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        all.push(byte[0]);
+    }
+    drop(stream);
+    eventually("the setting is named", || {
+        let status = relay_status(&daemon);
+        let detail = status["detail"].as_str().unwrap_or_default();
+        detail.contains("make `settle` shorter").then_some(())
+    });
+}
+
 #[test]
 fn a_target_that_reads_slowly_gets_everything_once() {
     let dir = tempfile::tempdir().unwrap();
