@@ -215,6 +215,12 @@ impl Drop for Engine {
         // Already gone is as good. It ends its containerd too.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
+        // One that was killed leaves its folder mounted onto itself, and it could not be removed.
+        let mut unmount = Command::new("umount");
+        unmount
+            .arg(self.data.path().join("data"))
+            .stderr(Stdio::null());
+        while unmount.status().is_ok_and(|s| s.success()) {}
     }
 }
 
