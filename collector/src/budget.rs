@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of batches that sources able to wait may have on their way.
-const PATIENT_BYTES: usize = 12 << 20;
+const PATIENT_BYTES: usize = 5 << 20;
 /// The same for those that lose what they cannot hand over: never behind a long file.
 const URGENT_BYTES: usize = 8 << 20;
 /// A batch counts at least this much, so that the number of batches is bounded too: together below
