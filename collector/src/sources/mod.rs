@@ -11,6 +11,7 @@ pub use journal::{JournalFile, read_journals};
 pub use tail::read_once;
 pub(crate) use text::number;
 
+mod content;
 mod docker;
 mod host;
 mod journal;

@@ -14,7 +14,6 @@ use patterns::Patterns;
 use tailer::{Group, Tailer};
 
 mod asleep;
-mod content;
 mod followed;
 mod identity;
 mod meeting;

@@ -1,10 +1,10 @@
 //! Containers followed through the files that the driver json-file writes: `ID/ID-json.log`, rotated to
-//! `.1`, `.2` …, a record a line. No threads, no clock: the caller polls.
+//! `.1`, `.2` … and packed (`.2.gz`), a record a line. No threads, no clock: the caller polls.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use vigie_parsers::Timestamp;
 use vigie_store::{Batch, SourceState};
 
+use super::super::content::{Bytes, Content};
 use super::super::watch::{Follow, Sink};
 use super::Wanted;
 use super::container::{Container, is_id};
@@ -68,7 +69,7 @@ struct Followed {
 }
 
 struct Open {
-    file: File,
+    file: Content,
     place: Place,
     /// The rest of a record that is too long is left out.
     skipping: bool,
@@ -337,13 +338,17 @@ impl Followed {
     fn read_some(&mut self, now: Timestamp, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let Some(open) = &mut self.open else {
-                match self.next_file(self.intake.place())? {
+                match self.next_file(now, self.intake.place())? {
                     Some(open) => self.open = Some(open),
                     None => return Ok(0),
                 }
                 continue;
             };
-            let size = open.file.metadata()?.size();
+            let size = match open.file.is_packed() {
+                // How much is in it only unpacking tells.
+                true => open.place.offset,
+                false => open.file.metadata()?.size(),
+            };
             if size < open.place.offset {
                 // It was emptied.
                 self.intake.source().drop_items("truncated", 1);
@@ -359,35 +364,48 @@ impl Followed {
                 self.intake.source().work("");
                 return Ok(used);
             }
+            if let Some(why) = open.file.take_fault() {
+                let source = self.intake.source();
+                source.drop_items("damaged_archive", 1);
+                tracing::warn!(
+                    source = source.name(),
+                    "a packed piece of its log is damaged: {why}"
+                );
+            }
             let place = open.place;
-            match self.next_file(place)? {
-                Some(next) if next.place.inode != place.inode => self.open = Some(next),
+            match self.next_file(now, place)? {
+                Some(next) if next.place != place => self.open = Some(next),
                 _ => return Ok(0),
             }
         }
     }
 
     /// The file to read behind that place: itself if it is not there or the newest, else the next one.
-    fn next_file(&self, place: Place) -> io::Result<Option<Open>> {
+    fn next_file(&mut self, now: Timestamp, place: Place) -> io::Result<Option<Open>> {
         let files = self.files()?;
-        let known = files.iter().position(|f| f.1 == place.inode);
-        // Rotation takes the oldest away: all that are left are newer than one that is gone.
+        let last = self.intake.last();
+        // One that begins behind what was read was emptied since, or has the number of one that is gone.
+        let is_other = |path: &Path| place.offset > 0 && begin(path).is_some_and(|s| s > last);
+        let known = files
+            .iter()
+            .position(|(path, inode)| *inode == place.inode && !is_other(path));
         let (index, offset) = match (known, self.open.is_some()) {
             (Some(index), false) => (index, place.offset),
             (Some(index), true) => (index + 1, 0),
-            (None, _) => (0, 0),
+            // It was packed meanwhile, or rotation took it away: what is older than the last record is known.
+            (None, _) => (oldest_unknown(&files, self.intake.since()), 0),
         };
+        if known.is_none() && self.open.is_some() {
+            self.intake.read_again(now);
+        }
         let Some((path, _)) = files.get(index) else {
             return Ok(None);
         };
         let file = match open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+            file => Content::of(file?)?,
         };
         let inode = file.metadata()?.ino();
-        // With one file only, the driver empties it: then it begins behind what was read.
-        let anew = offset > 0 && first_stamp(&file).is_some_and(|s| s > self.intake.last());
-        let offset = if anew { 0 } else { offset };
         Ok(Some(Open {
             file,
             place: Place { inode, offset },
@@ -395,25 +413,28 @@ impl Followed {
         }))
     }
 
-    /// The files of the log with their inodes, the oldest first.
+    /// The files of the log with their inodes, the oldest first. While one is being packed the plain one is whole.
     fn files(&self) -> io::Result<Vec<(PathBuf, u64)>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.dir)?.flatten().take(FILES_MAX) {
             let name = entry.file_name();
             let rest = name.to_str().and_then(|n| n.strip_prefix(&self.log));
-            let age = match rest {
+            let plain = rest.map(|r| r.strip_suffix(".gz").unwrap_or(r));
+            let age = match plain {
                 Some("") => Some(0),
                 Some(rest) => rest.strip_prefix('.').and_then(|n| n.parse::<u32>().ok()),
                 None => None,
             };
             if let (Some(age), Ok(metadata)) = (age, entry.metadata()) {
-                found.push((std::cmp::Reverse(age), entry.path(), metadata.ino()));
+                let age = std::cmp::Reverse(age);
+                found.push((age, rest != plain, entry.path(), metadata.ino()));
             }
         }
         found.sort();
+        found.dedup_by_key(|(age, ..)| *age);
         Ok(found
             .into_iter()
-            .map(|(_, path, inode)| (path, inode))
+            .map(|(_, _, path, inode)| (path, inode))
             .collect())
     }
 }
@@ -444,8 +465,15 @@ impl Open {
     }
 }
 
+/// The newest file that begins before a record; the oldest if none does.
+fn oldest_unknown(files: &[(PathBuf, u64)], record: Stamp) -> usize {
+    let begins_before = |(path, _): &(PathBuf, u64)| begin(path).is_some_and(|s| s < record);
+    files.iter().rposition(begins_before).unwrap_or(0)
+}
+
 /// When the first record of a file was written.
-fn first_stamp(file: &File) -> Option<Stamp> {
+fn begin(path: &Path) -> Option<Stamp> {
+    let file = Content::of(open(path).ok()?).ok()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let n = file.read_at(&mut buffer, 0).ok()?;
     let line = buffer.get(..n)?.split(|&b| b == b'\n').next()?;
@@ -545,7 +573,22 @@ mod tests {
                 let name = |n| self.path(&format!("{ID}-json.log.{n}"));
                 let _ = std::fs::rename(name(n), name(n + 1));
             }
+            for n in (1..5).rev() {
+                let name = |n| self.path(&format!("{ID}-json.log.{n}.gz"));
+                let _ = std::fs::rename(name(n), name(n + 1));
+            }
             std::fs::rename(self.log(), self.path(&format!("{ID}-json.log.1"))).unwrap();
+        }
+
+        /// As the engine does it with `compress`; only so many bytes of it arrive.
+        fn pack(&self, n: u32, most: usize) {
+            let plain = self.path(&format!("{ID}-json.log.{n}"));
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            packed.write_all(&std::fs::read(&plain).unwrap()).unwrap();
+            let packed = packed.finish().unwrap();
+            let packed = packed.get(..most).unwrap_or(&packed);
+            std::fs::write(self.path(&format!("{ID}-json.log.{n}.gz")), packed).unwrap();
+            std::fs::remove_file(plain).unwrap();
         }
 
         fn disk(&self) -> Disk {
@@ -569,6 +612,87 @@ mod tests {
             };
             while disk.poll(NOW, true, &mut sink).unwrap() {}
         }
+    }
+
+    #[test]
+    fn packed_pieces_are_read() {
+        let mut house = House::new();
+        let mut ns = 0;
+        let mut write = |house: &House, text: &str| {
+            ns += 1;
+            house.write(&format!("{text}\n"), ns);
+        };
+        write(&house, "one");
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        assert_eq!(house.lines.split_off(0), ["web stdout one"]);
+        drop(disk);
+        // Three rotations while nobody looks.
+        write(&house, "two");
+        house.rotate();
+        house.pack(1, usize::MAX);
+        write(&house, "three");
+        house.rotate();
+        house.pack(1, usize::MAX);
+        write(&house, "four");
+        house.rotate();
+        write(&house, "five");
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        let all = ["two", "three", "four", "five"].map(|text| format!("web stdout {text}"));
+        assert_eq!(house.lines.split_off(0), all);
+        // While it is read, and twice between two looks.
+        write(&house, "six");
+        house.rotate();
+        house.pack(1, usize::MAX);
+        house.pack(2, usize::MAX);
+        write(&house, "seven");
+        house.poll(&mut disk);
+        write(&house, "eight");
+        house.rotate();
+        house.pack(1, usize::MAX);
+        write(&house, "nine");
+        house.rotate();
+        house.pack(1, usize::MAX);
+        write(&house, "ten");
+        house.poll(&mut disk);
+        let all = ["six", "seven", "eight", "nine", "ten"].map(|text| format!("web stdout {text}"));
+        assert_eq!(house.lines.split_off(0), all);
+    }
+
+    /// With one file only the engine empties it; here it has become longer before the next look.
+    #[test]
+    fn an_emptied_file_that_has_outgrown_its_past_is_read() {
+        let mut house = House::new();
+        house.write("one\n", 1);
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        File::create(house.log()).unwrap();
+        house.write("two, and longer than the one before\n", 2);
+        house.poll(&mut disk);
+        let all = [
+            "web stdout one",
+            "web stdout two, and longer than the one before",
+        ];
+        assert_eq!(house.lines, all);
+    }
+
+    #[test]
+    fn a_damaged_piece_is_counted_and_what_is_behind_it_read() {
+        let mut house = House::new();
+        house.write("one\n", 1);
+        house.rotate();
+        house.pack(1, 40);
+        house.write("two\n", 2);
+        let mut disk = house.disk();
+        house.poll(&mut disk);
+        assert_eq!(house.lines, ["web stdout two"]);
+        let reports = house.status.reports(NOW);
+        let dropped = reports.into_iter().flat_map(|report| report.dropped);
+        assert_eq!(
+            dropped.collect::<Vec<_>>(),
+            [("damaged_archive".to_owned(), 1)]
+        );
     }
 
     #[test]

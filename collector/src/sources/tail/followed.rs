@@ -10,7 +10,7 @@ use vigie_parsers::joining::Joining;
 use vigie_parsers::{Encoding, Origin, Timestamp};
 use vigie_store::EventBatch;
 
-use super::content::{Bytes, Content};
+use super::super::content::{Bytes, Content};
 use super::identity::{self, Id, Print, TAIL_LEN};
 use super::position::Position;
 use super::restore::written;

@@ -4,10 +4,10 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::content::Bytes;
+use super::super::content::{self, Bytes};
 
 /// Bytes at the beginning that are compared.
-pub(super) const PREFIX_MAX: usize = 1024;
+pub(super) const PREFIX_MAX: usize = content::HEAD_LEN;
 /// Bytes before the place read to that are compared.
 pub(super) const TAIL_LEN: usize = 64;
 

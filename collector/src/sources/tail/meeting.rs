@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::content::{self, Content};
+use super::super::content::{self, Content};
 use super::followed::{self, Followed};
 use super::identity::{Id, PREFIX_MAX};
 use super::position::Position;

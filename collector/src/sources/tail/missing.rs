@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use vigie_parsers::Timestamp;
 
-use super::content::Content;
+use super::super::content::Content;
 use super::identity::Id;
 use super::position::{FILE_PREFIX, Position};
 use super::restore::Rank;

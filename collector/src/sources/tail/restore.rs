@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use vigie_parsers::Timestamp;
 
-use super::content::Content;
+use super::super::content::Content;
 use super::followed::{self, Followed};
 use super::identity::{Id, Print};
 use super::position::{FILE_PREFIX, Position};

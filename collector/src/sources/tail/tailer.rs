@@ -15,9 +15,9 @@ use vigie_parsers::formats::Format;
 use vigie_parsers::{Origin, Timestamp};
 use vigie_store::{Batch, EventBatch, SampleRow};
 
+use super::super::content::Content;
 use super::super::watch::{Follow, Sink};
 use super::asleep::Asleep;
-use super::content::Content;
 use super::followed::{BUFFER_BYTES, Followed, Look, Reading};
 use super::identity::{Id, Print};
 use super::meeting::Undecided;

@@ -1,4 +1,4 @@
-//! The bytes of a followed file by their place in it: as they stand there, or unpacked.
+//! The bytes of a file by their place in it: as they stand there, or unpacked.
 //!
 //! A packed file was finished before it was packed, so it is read once, from front to end, as a stream.
 //! What was unpacked last stays in memory, for lines that are read again when they are whole.
@@ -8,9 +8,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
-use super::identity::PREFIX_MAX;
 use crate::packing::Packing;
 
+/// Bytes at the beginning that stay in memory.
+pub(super) const HEAD_LEN: usize = 1024;
 /// Unpacked at once.
 const STEP_BYTES: usize = 64 << 10;
 /// Unpacked bytes that stay in memory: more than a reader goes back, which is a line.
@@ -129,7 +130,7 @@ impl Stream {
 
     fn read_at(&mut self, file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         if let Some(head) = after(&self.head, 0, at)
-            && (head.len() >= buffer.len() || self.head.len() < PREFIX_MAX && self.ended)
+            && (head.len() >= buffer.len() || self.head.len() < HEAD_LEN && self.ended)
         {
             return Ok(copy(head, buffer));
         }
@@ -157,7 +158,7 @@ impl Stream {
         let step = self.unpacked.by_ref().take(STEP_BYTES as u64);
         let read = { step }.read_to_end(&mut self.window);
         let new = self.window.get(from..).unwrap_or_default();
-        let missing = PREFIX_MAX.saturating_sub(self.head.len()).min(new.len());
+        let missing = HEAD_LEN.saturating_sub(self.head.len()).min(new.len());
         self.head.extend_from_slice(&new[..missing]);
         self.len += new.len() as u64;
         self.ended = new.is_empty() || read.is_err();
