@@ -33,6 +33,9 @@ const NOTE: Duration = Duration::from_secs(1);
 /// A target that fails is tried again after so long; longer each time.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// One that has ended a connection in order is looked at again so soon, once: whether it is gone itself tells what
+/// became of what it had taken.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long another vigie may take to say how far it is.
 const ANSWER: Duration = Duration::from_secs(20);
 /// A target that takes nothing for so long is told of.
@@ -63,6 +66,8 @@ pub(super) struct Sender {
     high: u64,
     /// Since when nothing has arrived though it should have.
     failing: Option<Timestamp>,
+    /// The last event that a target of syslog had taken when it ended the connection in order.
+    doubt: Option<u64>,
 }
 
 /// Why a sitting ended.
@@ -145,11 +150,12 @@ impl Sender {
             lost: (0, None),
             high,
             failing: None,
+            doubt: None,
         }
     }
 
     pub(super) fn run(mut self) {
-        let mut retry = RETRY;
+        let (mut retry, mut looked) = (RETRY, false);
         loop {
             let begun = Instant::now();
             let end = self.sit();
@@ -162,6 +168,11 @@ impl Sender {
             }
             if begun.elapsed() > RETRY_MAX {
                 retry = RETRY;
+            }
+            looked = self.doubt.is_some() && !looked;
+            if looked {
+                std::thread::sleep(LOOK);
+                continue;
             }
             let until = Instant::now() + retry;
             while Instant::now() < until {
@@ -185,7 +196,7 @@ impl Sender {
     /// One connection.
     fn sit(&mut self) -> Result<std::convert::Infallible, End> {
         let next = self.begin()?;
-        let mut link = Link::open(&self.table)?;
+        let mut link = self.connect()?;
         let shutdown = self.outlet.shutdown.clone();
         link.secure(&|_, _| !shutdown.is_cancelled())?;
         let mut peer = String::new();
@@ -238,6 +249,22 @@ impl Sender {
             }
             self.heed(&mut link, &mut way, wait)?;
         }
+    }
+
+    /// A receiver that ends a connection in order has read what its kernel had; a proxy may have had nobody to hand
+    /// it to. Where nobody listens any more it was the receiver, and what it took has arrived.
+    fn connect(&mut self) -> Result<Link, End> {
+        let link = Link::open(&self.table);
+        match &link {
+            Ok(_) => self.doubt = None,
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+                if let Some(upto) = self.doubt.take() {
+                    self.advance(upto);
+                }
+            }
+            Err(_) => {}
+        }
+        Ok(link?)
     }
 
     fn chunk(&mut self, after: u64, upto: u64, peer: &str) -> Result<Option<Chunk>, End> {
@@ -409,6 +436,9 @@ impl Sender {
             self.advance(upto);
         }
         if let Some(e) = end {
+            if self.table.peer == Peer::Syslog && in_order(&e) {
+                self.doubt = Some(way.reached(link.reached()?));
+            }
             return Err(self.why_ended(link, way, e));
         }
         if self.table.peer == Peer::Vigie && !way.untold.is_empty() && way.heard.elapsed() > UNTOLD

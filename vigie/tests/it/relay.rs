@@ -368,9 +368,8 @@ fn forward(dir: &Path, port: u16, out: &Path, start: impl Fn() -> Command) {
     let arrived = |n: usize| {
         eventually("lines arrive", || {
             let text = std::fs::read_to_string(out).unwrap_or_default();
-            let mut found: Vec<usize> = numbers(&text.lines().collect::<Vec<_>>(), MARK);
-            found.dedup();
-            (found.len() >= n).then_some(text)
+            let found: Vec<usize> = numbers(&text.lines().collect::<Vec<_>>(), MARK);
+            (found.len() >= n).then_some((text, found))
         })
     };
     arrived(written);
@@ -381,7 +380,8 @@ fn forward(dir: &Path, port: u16, out: &Path, start: impl Fn() -> Command) {
         status.contains("failed").then_some(())
     });
     let _receiver = Receiver::start(start(), dir);
-    let text = arrived(written);
+    let (text, found) = arrived(written);
+    assert_eq!(found, (0..written).collect::<Vec<_>>(), "each line once");
     assert!(
         text.contains("seq=17 it's \"quoted\" \\ ü\n"),
         "{}",
