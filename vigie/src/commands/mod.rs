@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use vigie_parsers::formats::Format;
+use vigie_parsers::formats::{self, Format};
 use vigie_parsers::joining::Joining;
 
 use crate::context::Context;
@@ -230,6 +230,15 @@ fn import_paths(help: &'static str) -> Arg {
         .help(help)
 }
 
+/// `--log-format FORMAT`, shared by the commands that read files.
+fn log_format() -> Arg {
+    Arg::new("log-format")
+        .long("log-format")
+        .value_name("FORMAT")
+        .value_parser(|text: &str| formats::named(text))
+        .help("What the lines of the files are: a name, or 'nginx: $remote_addr …', 'apache: %h …'")
+}
+
 /// `--encoding NAME`, shared by the commands that read files.
 fn encoding() -> Arg {
     Arg::new("encoding")
@@ -248,12 +257,12 @@ fn multiline() -> Arg {
         .help("Which lines are one event: auto, off, indented, 'begins ##:##', 'continues PATTERN' [default: auto]")
 }
 
-/// How files are read: by these flags, and of the format that the caller made out.
-fn reading(cx: &Context, matches: &ArgMatches, format: Option<&'static Format>) -> Reading {
+/// How files are read, by these flags.
+fn reading(cx: &Context, matches: &ArgMatches) -> Reading {
     let joining = matches.get_one("multiline").cloned();
     Reading {
         zone: cx.tz.clone(),
-        format,
+        format: matches.get_one::<&'static Format>("log-format").copied(),
         encoding: matches.get_one("encoding").copied(),
         joining: joining.unwrap_or(Joining::Auto),
     }

@@ -12,9 +12,12 @@ use vigie_query::log::{self, Cell, Hit, Moment, Pipe, Query, RunContext, Sink, T
 
 use super::logs::show::Printer;
 use super::logs::{last_deploy, parse, range, run_context};
-use super::{Entry, Outcome, at_most, format, log_files, query_words, since, unescaped, until};
+use super::{
+    Entry, Outcome, at_most, encoding, format, log_files, log_format, multiline, query_words,
+    reading, since, unescaped, until,
+};
 use crate::context::Context;
-use crate::files::{Files, Reading};
+use crate::files::Files;
 use crate::output::{self, printable};
 use crate::times;
 
@@ -55,6 +58,9 @@ fn flags(command: Command) -> Command {
         .arg(at_most(PATTERNS, "At most so many patterns"))
         .arg(format(&["text", "json", "csv"]))
         .arg(log_files())
+        .arg(log_format().requires("file"))
+        .arg(encoding().requires("file"))
+        .arg(multiline().requires("file"))
         .arg(unescaped())
         .after_help(
             "Counts by source, app, level and pattern are kept when the lines themselves are gone.\n\n\
@@ -78,7 +84,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     match paths {
         Some(paths) => {
             let again = matches.contains_id("compare") || matches.get_flag("new");
-            let files = Files::new(paths, Reading::new(cx.tz.clone()), again)?;
+            let files = Files::new(paths, reading(cx, matches), again)?;
             answer(cx, matches, query, context, &files)
         }
         None => {

@@ -207,11 +207,18 @@ mod tests {
     use std::io::Write;
 
     use jiff::tz::TimeZone;
+    use vigie_parsers::joining::Joining;
 
     use super::*;
 
     fn follow(path: &Path) -> io::Result<Follow> {
-        Follow::new(&[path.to_owned()], &Reading::new(TimeZone::UTC))
+        let reading = Reading {
+            zone: TimeZone::UTC,
+            format: None,
+            encoding: None,
+            joining: Joining::Auto,
+        };
+        Follow::new(&[path.to_owned()], &reading)
     }
 
     #[test]

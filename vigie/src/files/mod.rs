@@ -54,18 +54,6 @@ pub(crate) struct Reading {
     pub(crate) joining: Joining,
 }
 
-impl Reading {
-    /// As the files look.
-    pub(crate) fn new(zone: TimeZone) -> Self {
-        Self {
-            zone,
-            format: None,
-            encoding: None,
-            joining: Joining::Auto,
-        }
-    }
-}
-
 /// Files, plain or packed; read anew for each scan.
 pub(crate) struct Files {
     paths: Vec<PathBuf>,

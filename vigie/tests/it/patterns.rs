@@ -163,6 +163,33 @@ fn patterns_of_files_are_those_of_the_store() {
     assert_eq!(text(&file), text(&store));
 }
 
+/// As for `vigie logs --file`: what the characters are, which lines are one, what the format is.
+#[test]
+fn files_are_read_as_the_flags_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("app.log");
+    std::fs::write(&log, b"caf\xe9 ferm\xe9\n  a b\ncaf\xe9 ferm\xe9\n  a b\n").unwrap();
+    let patterns = |flags: &[&str]| {
+        let mut command = vigie();
+        command.args(["patterns", "--format", "json", "--file"]);
+        let output = command.arg(&log).args(flags).output().unwrap();
+        let text = text(&output);
+        let rows = text
+            .lines()
+            .map(|l| serde_json::from_str::<Json>(l).unwrap());
+        rows.map(|row| (row["count"].as_u64().unwrap(), row["pattern"].to_string()))
+            .collect::<Vec<_>>()
+    };
+    let apart = patterns(&["--encoding", "latin-1", "--multiline", "off"]);
+    assert_eq!(apart.len(), 2, "{apart:?}");
+    let joined = patterns(&["--encoding", "latin-1", "--multiline", "indented"]);
+    assert_eq!(joined.len(), 1, "{joined:?}");
+    assert!(
+        joined[0].0 == 2 && joined[0].1.contains("café fermé"),
+        "{joined:?}"
+    );
+}
+
 #[test]
 fn the_api_answers_as_the_command_line() {
     let dir = tempfile::tempdir().unwrap();

@@ -18,8 +18,8 @@ use vigie_store::Reader;
 use vigie_store::incidents::ChangeKind;
 
 use super::{
-    Entry, Outcome, at_most, encoding, format, log_files, multiline, query_words, reading, since,
-    unescaped, until,
+    Entry, Outcome, at_most, encoding, format, log_files, log_format, multiline, query_words,
+    reading, since, unescaped, until,
 };
 use crate::context::Context;
 use crate::files::{Files, Reading};
@@ -44,7 +44,9 @@ const CHANGES_MAX: usize = 10_000;
 
 fn flags(command: Command) -> Command {
     command
-        .arg(query_words("Words, fields and pipes, as: status>=500 | top path"))
+        .arg(query_words(
+            "Words, fields and pipes, as: status>=500 | top path",
+        ))
         .arg(since("the last hour; with --file all"))
         .arg(until())
         .arg(at_most(LINES, "At most so many, the newest"))
@@ -57,14 +59,7 @@ fn flags(command: Command) -> Command {
         )
         .arg(format(&["text", "json", "csv", "raw"]))
         .arg(log_files())
-        .arg(
-            Arg::new("log-format")
-                .long("log-format")
-                .value_name("FORMAT")
-                .requires("file")
-                .value_parser(|text: &str| vigie_parsers::formats::named(text).map(|f| f.name))
-                .help("What the lines of the files are: a name, or 'nginx: $remote_addr …', 'apache: %h …'"),
-        )
+        .arg(log_format().requires("file"))
         .arg(encoding().requires("file"))
         .arg(multiline().requires("file"))
         .arg(
@@ -110,9 +105,7 @@ fn flags(command: Command) -> Command {
 }
 
 fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
-    let name = matches.get_one::<&'static str>("log-format");
-    let format = name.and_then(|name| vigie_parsers::formats::find(name));
-    let reading = reading(cx, matches, format);
+    let reading = reading(cx, matches);
     if matches.get_flag("explain") {
         let paths: Vec<PathBuf> = matches
             .get_many("file")

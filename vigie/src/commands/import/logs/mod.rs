@@ -18,7 +18,6 @@ use clap::{Arg, ArgMatches, Command};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vigie_parsers::Timestamp;
-use vigie_parsers::formats;
 use vigie_query::EventSource as _;
 use vigie_store::{Batch, Reader, Writer};
 
@@ -49,12 +48,7 @@ fn flags(command: Command) -> Command {
         .arg(import_paths(
             "Files (gzip, zstd and systemd journals too), folders, patterns",
         ))
-        .arg(
-            Arg::new("log-format")
-                .long("log-format")
-                .value_name("NAME")
-                .help("The format of the lines [default: recognised line by line]"),
-        )
+        .arg(crate::commands::log_format())
         .arg(crate::commands::encoding())
         .arg(crate::commands::multiline())
         .arg(
@@ -77,17 +71,11 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
         .get_many("paths")
         .map(|p| p.cloned().collect())
         .unwrap_or_default();
-    let known =
-        |name: &String| formats::named(name).map_err(|e| anyhow::anyhow!("--log-format: {e}"));
-    let chosen = matches
-        .get_one::<String>("log-format")
-        .map(known)
-        .transpose()?;
     let mut writer = Writer::open(&cx.data, &cx.config.store_options(), cx.now)
         .context("an import writes to the store itself: end the daemon for its time")?;
     let encoding = matches.get_one("encoding").copied();
     let plan = plan::plan(&paths, encoding, &cx.tz);
-    let shared = shared(cx, matches, chosen, &writer)?;
+    let shared = shared(cx, matches, &writer)?;
     let evicted = Reader::open(&cx.data)?.events_evicted()?;
     let mut accounts = take(cx, &plan, &shared, &mut writer)?;
     accounts.extend(journals::take(
@@ -118,12 +106,7 @@ fn run(cx: &Context, matches: &ArgMatches) -> Result<Outcome> {
     })
 }
 
-fn shared(
-    cx: &Context,
-    matches: &ArgMatches,
-    format: Option<&'static formats::Format>,
-    writer: &Writer,
-) -> Result<Shared> {
+fn shared(cx: &Context, matches: &ArgMatches, writer: &Writer) -> Result<Shared> {
     let reader = Reader::open(&cx.data)?;
     let mut sources: HashMap<String, (Timestamp, Timestamp)> = HashMap::new();
     for count in reader.event_counts(Timestamp::MIN, Timestamp::MAX, false)? {
@@ -135,7 +118,7 @@ fn shared(
     let host = matches.get_one::<String>("host").cloned();
     let own = || cx.config.host.name.clone();
     Ok(Shared {
-        reading: crate::commands::reading(cx, matches, format),
+        reading: crate::commands::reading(cx, matches),
         host: host.or_else(own).unwrap_or_else(vigie_collector::host_name),
         now: cx.now,
         retention: cx.config.store_options().log_retention,
