@@ -1,6 +1,5 @@
 //! What can go wrong with the store, and what an operator can do about it.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::space;
@@ -34,9 +33,10 @@ pub enum Error {
     },
     /// No space is left on the file system of the store.
     #[error(
-        "no space left on the file system of {dir} ({free} free); free some space there, or let --data \
+        "no space left on the file system of {dir} ({free} free{quota}); free some space there, or let --data \
          name a directory elsewhere",
-        free = in_words(*free_bytes)
+        free = in_words(*free_bytes),
+        quota = if *free_bytes < TRANSACTION_BYTES { "" } else { ", but a quota may be used up" }
     )]
     NoSpace {
         /// The data directory.
@@ -80,7 +80,7 @@ impl Error {
             // What a transaction had written when it failed may be free again already.
             Self::Full => free.is_some_and(|free| free < TRANSACTION_BYTES),
             Self::Sqlite(e) if is_refusal(e) => space::is_full(dir),
-            Self::Io { source, .. } => source.kind() == ErrorKind::StorageFull,
+            Self::Io { source, .. } => space::is_why(source),
             _ => false,
         };
         match free.filter(|_| full) {
@@ -126,5 +126,35 @@ impl From<rusqlite::Error> for Error {
 impl From<Error> for vigie_query::SourceError {
     fn from(e: Error) -> Self {
         Self::Store(e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// A full file system and a quota that is used up look alike to whoever writes; what is free tells them apart.
+    #[test]
+    fn missing_space_is_named_whoever_refuses_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = |e: rustix::io::Errno| Error::Io {
+            path: dir.path().join("vigie.db"),
+            source: io::Error::from(e),
+        };
+        for errno in [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT] {
+            let said = refusal(errno).in_dir(dir.path()).to_string();
+            assert!(said.starts_with("no space left on"), "{said}");
+        }
+        let said = refusal(rustix::io::Errno::IO)
+            .in_dir(dir.path())
+            .to_string();
+        assert!(said.contains("vigie.db"), "{said}");
+        let say = |free_bytes| {
+            let dir = dir.path().to_owned();
+            Error::NoSpace { dir, free_bytes }.to_string()
+        };
+        assert!(say(1 << 40).contains("quota") && !say(4096).contains("quota"));
     }
 }

@@ -1,7 +1,7 @@
 //! What is left of the file system of a store.
 
 use std::fs::OpenOptions;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -29,5 +29,10 @@ pub(crate) fn is_full(dir: &Path) -> bool {
         });
     // It may not have come into being.
     let _ = std::fs::remove_file(&path);
-    tried.is_err_and(|e| e.kind() == ErrorKind::StorageFull)
+    tried.is_err_and(|e| is_why(&e))
+}
+
+/// Whether space is what was missing, of the file system or of a quota on it.
+pub(crate) fn is_why(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
