@@ -12,6 +12,7 @@ mod message;
 mod position;
 mod receiving;
 mod sender;
+mod way;
 
 use vigie_query::EventSource as _;
 use vigie_store::{Batch, Reader};

@@ -1,6 +1,5 @@
 //! One relay: reads the store from its position and writes to its target, for ever.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use super::link::{Link, is_wait};
 use super::message::{self, Seal, is_id};
 use super::new_id;
 use super::position::{Gaps, Position};
+use super::way::Way;
 use crate::budget::Patience;
 use crate::config::{Peer, Relay};
 use crate::outlet::{Ended, Outlet};
@@ -79,50 +79,6 @@ enum End {
 impl<E: std::fmt::Display> From<E> for End {
     fn from(e: E) -> Self {
         Self::Trouble(e.to_string())
-    }
-}
-
-/// How far a sitting is.
-struct Way {
-    /// Everything up to here was sent, or is not wanted, or is gone.
-    next: u64,
-    /// The last event that was sent.
-    sent: u64,
-    /// What the other side is not known to have: the last event of each piece, and its bytes.
-    untold: VecDeque<(u64, u64)>,
-    untold_bytes: u64,
-    /// When the other side last had all, or more than before.
-    heard: Instant,
-    begun: Instant,
-    /// Something has arrived, or who is there has answered.
-    proved: bool,
-}
-
-impl Way {
-    /// Takes note of a piece that was written.
-    fn add(&mut self, upto: u64, bytes: usize) {
-        if self.untold.is_empty() {
-            self.heard = Instant::now();
-        }
-        self.sent = upto;
-        self.untold.push_back((upto, bytes as u64));
-        self.untold_bytes += bytes as u64;
-    }
-
-    /// The other side has everything up to an event: how far we are with that.
-    fn has(&mut self, upto: u64) -> u64 {
-        while let Some((_, bytes)) = self.untold.front().filter(|(id, _)| *id <= upto) {
-            self.untold_bytes -= bytes;
-            self.untold.pop_front();
-            self.heard = Instant::now();
-        }
-        self.reached(upto)
-    }
-
-    /// Up to where all that was wanted has got when the last one of it is this.
-    fn reached(&self, upto: u64) -> u64 {
-        // Nothing behind the last one that was sent was wanted.
-        if upto >= self.sent { self.next } else { upto }
     }
 }
 
@@ -210,15 +166,7 @@ impl Sender {
         }
         let next = self.position.last.unwrap_or(next);
         self.look_again(next)?;
-        let mut way = Way {
-            next,
-            sent: 0,
-            untold: VecDeque::new(),
-            untold_bytes: 0,
-            heard: Instant::now(),
-            begun: Instant::now(),
-            proved: self.table.peer == Peer::Vigie,
-        };
+        let mut way = Way::from(next, self.table.peer == Peer::Vigie);
         let mut window = WINDOW;
         loop {
             if self.outlet.shutdown.is_cancelled() {

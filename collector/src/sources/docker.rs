@@ -13,6 +13,7 @@ use engine::Engine;
 mod container;
 mod disk;
 mod engine;
+mod files;
 mod follow;
 mod intake;
 mod pieces;

@@ -35,6 +35,16 @@ fn hand_over(address: &str, messages: &[Vec<u8>]) {
     out.flush().unwrap();
 }
 
+/// What a connection brings, up to these words.
+fn take_until(stream: &mut TcpStream, end: &str) -> Vec<u8> {
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.ends_with(end.as_bytes()) {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(byte[0]);
+    }
+    text
+}
+
 fn numbered(from: usize, to: usize) -> Vec<Vec<u8>> {
     let message =
         |seq| format!("<36>1 2026-11-21T05:10:00Z web1 demo - - - seq={seq} .").into_bytes();
@@ -154,11 +164,7 @@ fn a_target_that_closes_after_each_message_gets_on() {
     let frame = |seq: usize| {
         hand_over(&address, &numbered(seq, seq + 1));
         let (mut stream, _) = hasty.accept().unwrap();
-        let (mut text, mut byte) = (Vec::new(), [0]);
-        while !text.ends_with(format!("seq={seq} .").as_bytes()) {
-            stream.read_exact(&mut byte).unwrap();
-            text.push(byte[0]);
-        }
+        let text = take_until(&mut stream, &format!("seq={seq} ."));
         let mark = text.windows(4).filter(|w| w == b"seq=").count();
         assert_eq!(mark, 1, "{}", String::from_utf8_lossy(&text));
     };
@@ -179,12 +185,7 @@ fn a_target_that_ends_idle_connections_is_told_of() {
     let (daemon, address) = sender(dir.path(), &format!("to = \"{to}\""));
     hand_over(&address, &numbered(0, 1));
     let (mut stream, _) = impatient.accept().unwrap();
-    let mut all = Vec::new();
-    while !all.ends_with(b"seq=0 .") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        all.push(byte[0]);
-    }
+    take_until(&mut stream, "seq=0 .");
     drop(stream);
     eventually("the setting is named", || {
         let status = relay_status(&daemon);
